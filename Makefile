@@ -1,0 +1,49 @@
+# Two commands are all a newcomer needs: `make demo` and `make test`. Both build .venv first when it is missing or stale.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+# uv reads none of pip's settings; a wheel folder that pip is told of is handed on.
+PIP_WHEELS := $(shell $(PYTHON) -m pip config get global.find-links 2>/dev/null)
+export UV_FIND_LINKS ?= $(or $(PIP_FIND_LINKS),$(PIP_WHEELS))
+export UV_LINK_MODE ?= copy
+
+.PHONY: help venv demo test lint types lock clean
+help:   ## this list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
+
+venv: $(READY) ## .venv with the pinned versions of requirements.lock
+
+$(READY): requirements.lock pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode -r requirements.lock
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode --no-deps -e .
+	@touch $@
+
+demo: $(READY) ## train on the built-in brick texture and find painted defects, in about a minute
+	$(BIN)/python -m anomaly_diffusion demo $(ARGS)
+
+test: lint types $(READY) ## lint, types and tests
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: $(READY) ## ruff: style and formatting
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(READY) ## mypy over the package and the benchmarks
+	$(BIN)/mypy
+
+# The pin of torch is a choice, not the newest; its CUDA companions are left to the installer, so that one lock serves
+# machines with and without a GPU.
+TORCH ?= 2.13.0
+lock: ## pin again: resolves pyproject.toml into requirements.lock
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	echo "torch==$(TORCH)" > $(VENV)/torch.constraint
+	$(BIN)/uv pip compile --quiet --python $(BIN)/python --upgrade --extra dev --no-header --no-annotate \
+	    --constraint $(VENV)/torch.constraint pyproject.toml > $(VENV)/resolved
+	sed -E 's/\+cpu$$//' $(VENV)/resolved | grep -vE '^(nvidia-|cuda-|triton)' > requirements.lock
+
+clean: ## remove the environment and the caches
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache

@@ -1,0 +1,1 @@
+"""Pure functions over results: controls, tables, figures and how they reach the disk."""

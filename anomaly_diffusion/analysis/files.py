@@ -1,0 +1,47 @@
+"""How results reach the disk: whole or not at all, with names every system accepts and numbers every reader parses."""
+
+import json
+import math
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+
+def write(path: Path, content: str | bytes) -> None:
+    """Write a file and make its folder; a reader sees the old content or the new, never half."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}.unfinished")
+    unfinished.write_bytes(content.encode() if isinstance(content, str) else content)
+    os.replace(unfinished, path)
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Write JSON in which every number is finite; NaN and infinity become null, as the standard has neither."""
+    write(path, json.dumps(finite(content), indent=2, allow_nan=False) + "\n")
+
+
+def finite(value: Any) -> Any:
+    """The same value with every number that is not finite replaced by None, through mappings and lists."""
+    if isinstance(value, Mapping):
+        return {str(key): finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(item) for item in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def safe_name(path: str) -> str:
+    """A relative path as one file name without its suffix: "test/big dent/7.png" becomes "test-big_dent-7"."""
+    stem = re.sub(r"\.[A-Za-z0-9]{1,5}$", "", path.replace("\\", "/"))
+    parts = [re.sub(r"[^\w.+-]+", "_", part) for part in stem.split("/") if part not in ("", ".", "..")]
+    return "-".join(parts).lstrip(".")[-180:] or "image"
+
+
+def kind_of(path: str, label: bool) -> str:
+    """The kind of an image by its place: "good", or the folder a defective image lies in."""
+    return (Path(path).parent.name or "defect") if label else "good"

@@ -1,0 +1,83 @@
+"""Results as tables: on the terminal after each run, in Markdown over several."""
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from statistics import fmean, stdev
+from typing import Any
+
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+
+FIGURES = {
+    "image_auroc": "image AUROC",
+    "image_ap": "image AP",
+    "image_f1_max": "image F1",
+    "pixel_auroc": "pixel AUROC",
+    "pixel_ap": "pixel AP",
+    "pixel_f1_max": "pixel F1",
+    "aupro": "AUPRO",
+    "aupro_05": "AUPRO@.05",
+}
+COSTS = {"nfe": "NFE", "seconds_per_image": "s/image"}
+CONTROLS = {
+    "blurred_self": "blurred self",
+    "mean_image": "mean image",
+    "brightness": "brightness |z|",
+    "contrast": "contrast |z|",
+    "sharpness": "sharpness |z|",
+    "brightness_raw": "brightness, raw",
+}
+
+
+def summary_table(summary: Mapping[str, Any], title: str = "") -> Table:
+    """The model and its controls, one row each, for the terminal.
+
+    Args:
+        summary: the content of a `summary.json`.
+        title: what the figures were measured on.
+    """
+    table = Table(title=title or None, title_justify="left", header_style="bold", box=SIMPLE_HEAD, padding=0)
+    table.add_column("", no_wrap=True)
+    for name in [*FIGURES, *COSTS]:
+        table.add_column(re.sub("[ /@]", _broken, (FIGURES | COSTS)[name]), justify="right")
+    table.add_row("model", *_cells([summary]), style="bold", end_section=True)
+    for name, figures in summary.get("controls", {}).items():
+        table.add_row(CONTROLS.get(name, name), *_cells([figures]))
+    return table
+
+
+def markdown_table(summaries: Mapping[str, Sequence[Mapping[str, Any]]] | Sequence[Mapping[str, Any]]) -> str:
+    """Mean ± standard deviation over runs, with the controls, as a Markdown table.
+
+    Args:
+        summaries: contents of `summary.json` of runs that differ in their seed only; or several such groups by name.
+    """
+    groups = summaries if isinstance(summaries, Mapping) else {"model": summaries}
+    rows = [["", "runs", *FIGURES.values(), *COSTS.values()]]
+    rows.append(["---", *["---:"] * (len(rows[0]) - 1)])
+    for group, runs in groups.items():
+        rows.append([f"**{group}**", str(len(runs)), *_cells(runs)])
+        for name in dict.fromkeys(name for run in runs for name in run.get("controls", {})):
+            figures = [run["controls"][name] for run in runs if name in run.get("controls", {})]
+            rows.append([f"control: {CONTROLS.get(name, name)}", str(len(figures)), *_cells(figures)])
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows) + "\n"
+
+
+def _broken(mark: re.Match[str]) -> str:
+    """A line break in place of a space, behind a slash, before an @: columns narrow enough for 80 characters."""
+    return {" ": "\n", "/": "/\n", "@": "\n@"}[mark[0]]
+
+
+def _cells(runs: Sequence[Mapping[str, Any]]) -> list[str]:
+    figures = [_mean_and_spread([run.get(name) for run in runs], 3) for name in FIGURES]
+    costs = [_mean_and_spread([run.get("nfe") for run in runs], 0)]
+    return figures + costs + [_mean_and_spread([run.get("seconds_per_image") for run in runs], 4)]
+
+
+def _mean_and_spread(values: Sequence[float | None], digits: int) -> str:
+    known = [value for value in values if value is not None and math.isfinite(value)]
+    if not known:
+        return "-"
+    spread = f" ± {stdev(known):.{digits}f}" if len(known) > 1 and digits else ""
+    return f"{fmean(known):.{digits}f}{spread}"

@@ -1,0 +1,184 @@
+"""Figures of merit for the model, and for the trivial controls that must stand beside it."""
+
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.trainer.states import TrainerFn
+from torch import Tensor
+
+from anomaly_diffusion.analysis.controls import Normals, control_maps, control_scores
+from anomaly_diffusion.metrics.anomaly import ImageMetrics, PixelMetrics
+from anomaly_diffusion.scoring.pooling import TopKMean
+from anomaly_diffusion.types import ImageBatch, Maps, Prediction, Scores
+
+
+class Scorecard:
+    """Image figures of one detector, and pixel figures if it gives maps."""
+
+    def __init__(self, device: torch.device, maps: bool) -> None:
+        self.image = ImageMetrics().to(device)
+        self.pixel = PixelMetrics().to(device) if maps else None
+
+    def update(self, batch: ImageBatch, score: Scores, anomaly_map: Maps | None = None) -> None:
+        """Take in a batch; pixels of a defective image without a mask are left out, as their truth is unknown."""
+        self.image.update(score.float(), batch.label)
+        if self.pixel is not None and anomaly_map is not None:
+            known = ~batch.label | batch.mask.flatten(1).any(1)
+            self.pixel.update(anomaly_map.float()[known], batch.mask[known], batch.valid[known])
+
+    def compute(self) -> tuple[dict[str, float], dict[str, float]]:
+        """The figures by name, and the thresholds at which F1 is largest."""
+        image = self.image.compute()
+        figures, thresholds = image.as_dict(), {"image_threshold": image.f1_threshold}
+        if self.pixel is not None:
+            pixel = self.pixel.compute()
+            figures, thresholds = figures | pixel.as_dict(), thresholds | {"pixel_threshold": pixel.f1_threshold}
+        return figures, thresholds
+
+
+class AnomalyMetrics(pl.Callback):
+    """Measures predictions in validation and test, logs them, and sets the thresholds from validation.
+
+    Logs `val/<figure>` and `test/<figure>` for image_auroc, image_ap, image_f1_max, pixel_auroc, pixel_ap,
+    pixel_f1_max, aupro and aupro_05. After each validation the thresholds of largest F1 go into the module's
+    `image_threshold` and `pixel_threshold`, hence into its checkpoints; test changes nothing.
+
+    The controls (`analysis.controls`) are measured on the very same images. What they know of normal images comes
+    from the first training batches, as the model sees them, and is kept in the checkpoint: never from validation or
+    test. Their maps are pooled like a detector's by default (`TopKMean`). `figures[split]` holds all figures: "model"
+    first, then each control.
+
+    Args:
+        normals: number of training images from which the controls learn the mean image and the spread of statistics.
+    """
+
+    def __init__(self, normals: int = 1024) -> None:
+        if normals < 2:
+            raise ValueError(f"`normals` must be at least 2, got {normals}.")
+        self.wanted = normals
+        self.figures: dict[str, dict[str, dict[str, float]]] = {}
+        self._normals: Normals | None = None
+        self._reference: Normals | None = None
+        self._cards: dict[str, Scorecard] = {}
+        self._seen = 0
+        self._settled = False  # the controls have been measured on this validation split with all they will ever know
+
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Measure the controls anew: the images may be others."""
+        self._settled = False
+
+    def on_train_batch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: ImageBatch, batch_idx: int
+    ) -> None:
+        """Let the controls learn from the first normal images."""
+        if self._learned < self.wanted and not batch.label.all():
+            seen = Normals.of(batch)
+            self._normals = self._normals + seen if self._normals else seen
+
+    def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Begin a new count."""
+        self._cards, self._seen = {}, 0
+        self._settled &= trainer.state.fn == TrainerFn.FITTING
+        self._reference = _over_ranks(self._normals, trainer, pl_module.device)
+
+    on_test_start = on_validation_start
+
+    def on_validation_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,
+        batch: ImageBatch,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Measure a batch."""
+        self._update(outputs, batch, self._unrepeated(trainer, trainer.val_dataloaders, len(batch.label)))
+
+    def on_test_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,
+        batch: ImageBatch,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Measure a batch."""
+        self._update(outputs, batch, self._unrepeated(trainer, trainer.test_dataloaders, len(batch.label)))
+
+    def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Log the figures and set the thresholds."""
+        if trainer.sanity_checking or not self._cards:
+            return
+        thresholds = self._finish(pl_module, "val")
+        self._settled = self._learned >= self.wanted
+        for name, threshold in thresholds.items():
+            if threshold == threshold:  # NaN where a class is missing: the old threshold stays
+                getattr(pl_module, name).fill_(threshold)
+
+    def on_test_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Log the figures; thresholds stay as validation set them."""
+        if self._cards:
+            self._finish(pl_module, "test")
+
+    def state_dict(self) -> dict[str, Any]:
+        """What the controls know of normal images, and the figures of the latest validation."""
+        normals = None if self._normals is None else dict(vars(self._normals))
+        return {"normals": normals, "val": self.figures.get("val")}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Show the validation that belongs to the checkpoint; keep what is known of normal images if it is more."""
+        if state_dict["val"] is not None:
+            self.figures["val"] = state_dict["val"]
+        normals = state_dict["normals"]
+        if normals is not None and (self._normals is None or self._normals.count < normals["count"]):
+            self._normals = Normals(**normals)
+
+    def _update(self, prediction: Prediction, batch: ImageBatch, keep: Tensor) -> None:
+        batch = _rows(batch, keep)  # may be empty: every process must know the same controls to compute them together
+        maps, scores = {"model": prediction.anomaly_map[keep]}, {"model": prediction.score[keep]}
+        if not self._settled:
+            controls = control_maps(batch, self._reference)
+            scores |= {name: TopKMean()(anomaly_map, batch.valid) for name, anomaly_map in controls.items()}
+            scores |= control_scores(batch, self._reference)
+            maps |= controls
+        for name, score in scores.items():
+            if name not in self._cards:
+                self._cards[name] = Scorecard(batch.image.device, maps=name in maps)
+            self._cards[name].update(batch, score, maps.get(name))
+
+    @property
+    def _learned(self) -> float:
+        return 0.0 if self._normals is None else float(self._normals.count)
+
+    def _finish(self, pl_module: pl.LightningModule, split: str) -> dict[str, float]:
+        results = {name: card.compute() for name, card in self._cards.items()}
+        measured = {name: figures for name, (figures, _) in results.items()}
+        self.figures[split] = {**self.figures[split], **measured} if self._settled else measured
+        self._cards = {}
+        figures, thresholds = results["model"]
+        for name, figure in figures.items():
+            pl_module.log(f"{split}/{name}", figure, sync_dist=True)
+        return thresholds
+
+    def _unrepeated(self, trainer: pl.Trainer, loader: Any, count: int) -> Tensor:
+        """Which images of a batch are new: the sampler repeats some at the end, so that all processes get as many."""
+        place = torch.arange(self._seen, self._seen + count) * trainer.world_size + trainer.global_rank
+        self._seen += count
+        return place < len(loader.dataset) if trainer.world_size > 1 else torch.ones(count, dtype=torch.bool)
+
+
+def _rows(batch: ImageBatch, keep: Tensor) -> ImageBatch:
+    paths = [path for path, kept in zip(batch.path, keep.tolist(), strict=True) if kept]
+    fields = {name: field[keep] for name, field in batch._asdict().items() if isinstance(field, Tensor)}
+    return ImageBatch(**fields, path=paths)
+
+
+def _over_ranks(normals: Normals | None, trainer: pl.Trainer, device: torch.device) -> Normals | None:
+    """The sums over all processes."""
+    if normals is None or trainer.world_size == 1:
+        return normals
+    sums = {name: trainer.strategy.reduce(value.to(device), reduce_op="sum") for name, value in vars(normals).items()}
+    return Normals(**{name: value.cpu() for name, value in sums.items()})

@@ -1,0 +1,248 @@
+"""What a run leaves behind for people and programs: its figures, its images one by one, its course."""
+
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import astuple
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+import torch.distributed
+from pytorch_lightning.trainer.states import TrainerFn
+from rich.console import Console
+from torch import Tensor
+
+from anomaly_diffusion.analysis import files, process
+from anomaly_diffusion.analysis.course import Course
+from anomaly_diffusion.analysis.images import COLUMNS, ImageRow, as_csv, image_rows
+from anomaly_diffusion.analysis.tables import FIGURES, summary_table
+from anomaly_diffusion.callbacks import weights_and_biases as wb
+from anomaly_diffusion.callbacks.anomaly_metrics import AnomalyMetrics
+from anomaly_diffusion.callbacks.residual_maps import ResidualMaps
+from anomaly_diffusion.types import ImageBatch, Prediction
+
+REDRAW_SECONDS = 30.0
+DRAWN = ("image_auroc", "pixel_auroc", "pixel_ap", "aupro")
+
+
+class RunCard(pl.Callback):
+    """Writes `summary.json`, `per_image.csv` and `progress.png` into the run folder, and prints the summary table.
+
+    Must stand before the other callbacks of this package, so that the seconds per image are the detector's alone.
+
+    `summary.json` holds the figures of the test (null before it), those of the validation of the same weights under
+    "validation", the controls of both, and the cost: `seconds_per_image` of test steps without the first batch;
+    `train_seconds` of fitting without validation, `fit_seconds` with it; `peak_memory_mb` of the process and
+    `peak_gpu_memory_mb` of its GPU.
+    """
+
+    def __init__(self) -> None:
+        self._course = Course()
+        self._rows: list[ImageRow] = []
+        self._batches: list[tuple[int, float]] = []
+        self._nfe: int | None = None
+        self._clock = self._fit_clock = self._validation_clock = 0.0
+        self._drawn = 0.0
+        self._judged: str | None = None
+
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        """Refuse an order of callbacks in which the work of others would be counted as the detector's."""
+        callbacks = all_callbacks(trainer)
+        for callback in callbacks[: callbacks.index(self)]:
+            if isinstance(callback, AnomalyMetrics | ResidualMaps):
+                name = type(callback).__name__
+                raise ValueError(
+                    f"`RunCard` must stand before `{name}` in `callbacks`, or it would time {name} as well."
+                )
+
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Start the clock of training."""
+        self._fit_clock = self._drawn = time.perf_counter()
+
+    def on_train_batch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        """Let the clock of training go on after a validation and the drawing of its pictures."""
+        self._resume_training()
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Note the loss."""
+        loss = outputs["loss"] if isinstance(outputs, Mapping) else outputs
+        if isinstance(loss, Tensor):
+            self._course.note_loss(trainer.global_step, loss.detach())
+
+    def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Stop the clock of training."""
+        if trainer.state.fn == TrainerFn.FITTING:
+            self._validation_clock = time.perf_counter()
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Note the figures, and draw the course now and then."""
+        if trainer.state.fn != TrainerFn.FITTING:
+            self._judged = "val"
+        elif not trainer.sanity_checking:
+            self._course.note_figures(trainer.global_step, _logged_figures(trainer))
+            if time.perf_counter() - self._drawn > REDRAW_SECONDS:
+                self._draw(trainer)
+
+    def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Write what is known before any test."""
+        self._resume_training()
+        self._course.fit_seconds += time.perf_counter() - self._fit_clock
+        self._fit_clock = 0.0
+        self._draw(trainer)
+        self._write_summary(trainer, pl_module)
+
+    def on_test_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Begin a new list of images."""
+        self._rows, self._batches = [], []
+
+    on_predict_start = on_test_start
+
+    def on_test_batch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int, dataloader_idx: int = 0
+    ) -> None:
+        """Start the clock of the batch."""
+        self._clock = _now(pl_module)
+
+    on_predict_batch_start = on_test_batch_start
+
+    def on_test_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,
+        batch: ImageBatch,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Stop the clock and note the images."""
+        self._note_images(outputs, batch, _now(pl_module) - self._clock)
+
+    on_predict_batch_end = on_test_batch_end
+
+    def on_test_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Write the list of images."""
+        self._write_images(trainer, "per_image.csv")
+        self._judged = "test"
+
+    def on_predict_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Write the list of images."""
+        self._write_images(trainer, "predictions.csv")
+
+    def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        """Sum up and print after every other callback has done its part."""
+        judged, self._judged = self._judged, None
+        if judged is None or not trainer.is_global_zero:
+            return
+        summary = self._write_summary(trainer, pl_module)
+        shown = summary if judged == "test" else {**summary, **(summary["validation"] or {})}
+        console = Console()
+        console.print(summary_table(shown, "test" if judged == "test" else "validation, with painted defects"))
+        console.print(f"run folder: {trainer.default_root_dir}", soft_wrap=True, highlight=False)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The course so far."""
+        state = self._course.state_dict()
+        if self._fit_clock:
+            state["fit_seconds"] += time.perf_counter() - self._fit_clock
+        return state
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from a checkpoint, unless this process has been there."""
+        if not self._course.losses:
+            self._course.load_state_dict(state_dict)
+
+    def _resume_training(self) -> None:
+        if self._validation_clock:
+            self._course.validation_seconds += time.perf_counter() - self._validation_clock
+            self._validation_clock = 0.0
+
+    def _note_images(self, prediction: Prediction, batch: ImageBatch, seconds: float) -> None:
+        self._nfe = prediction.nfe
+        self._batches.append((len(batch.path), seconds))
+        self._rows += image_rows(prediction, batch, seconds)
+
+    def _draw(self, trainer: pl.Trainer) -> None:
+        losses = self._course.losses
+        if not trainer.is_global_zero or not (losses or self._course.figures):
+            return
+        from anomaly_diffusion.analysis.figures import progress
+
+        shown = [
+            (step, {name: values[name] for name in DRAWN if name in values}) for step, values in self._course.figures
+        ]
+        files.write(Path(trainer.default_root_dir) / "progress.png", progress(losses, shown))
+        self._drawn = time.perf_counter()
+
+    def _write_images(self, trainer: pl.Trainer, name: str) -> None:
+        """One line per image of all processes; images that a sampler repeated are listed once."""
+        rows = list({row.path: row for row in _from_all_processes(self._rows)}.values())
+        if not trainer.is_global_zero:
+            return
+        files.write(Path(trainer.default_root_dir) / name, as_csv(rows))
+        wb.log_table(trainer, name.removesuffix(".csv"), COLUMNS, [astuple(row) for row in rows])
+
+    def _write_summary(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> dict[str, Any]:
+        summary = self._figures(trainer) | self._cost(pl_module)
+        if trainer.is_global_zero:
+            files.write_json(Path(trainer.default_root_dir) / "summary.json", summary)
+            for run in wb.runs(trainer):
+                run.summary.update(files.finite({name: summary[name] for name in [*FIGURES, "seconds_per_image"]}))
+        return summary
+
+    def _figures(self, trainer: pl.Trainer) -> dict[str, Any]:
+        found = [callback.figures for callback in all_callbacks(trainer) if isinstance(callback, AnomalyMetrics)]
+        splits = found[0] if found else {}
+        test, validation = (_with_controls(splits.get(split, {})) for split in ("test", "val"))
+        return test | {"validation": validation if "val" in splits else None}
+
+    def _cost(self, pl_module: pl.LightningModule) -> dict[str, Any]:
+        timed = self._batches[1:] or self._batches
+        images, seconds = (sum(column) for column in zip(*timed, strict=True)) if timed else (0, 0.0)
+        fit, validation = self._course.fit_seconds, self._course.validation_seconds
+        return {
+            "nfe": self._nfe,
+            "seconds_per_image": seconds / images if images else None,
+            "train_seconds": fit - validation if fit else None,
+            "fit_seconds": fit or None,
+            **process.peak_memory(),
+            "parameters": sum(weight.numel() for weight in pl_module.parameters()),
+            "seed": process.seed(),
+            "command": process.command(sys.argv),
+        }
+
+
+def all_callbacks(trainer: pl.Trainer) -> list[pl.Callback]:
+    """The callbacks of a trainer, in the order in which they are called."""
+    callbacks: list[pl.Callback] = vars(trainer)["callbacks"]
+    return callbacks
+
+
+def _with_controls(figures: Mapping[str, Mapping[str, float]]) -> dict[str, Any]:
+    controls = {name: dict(values) for name, values in figures.items() if name != "model"}
+    return {name: figures.get("model", {}).get(name) for name in FIGURES} | {"controls": controls}
+
+
+def _from_all_processes(rows: list[ImageRow]) -> list[ImageRow]:
+    if not torch.distributed.is_initialized():
+        return rows
+    gathered: list[list[ImageRow]] = [[] for _ in range(torch.distributed.get_world_size())]
+    torch.distributed.all_gather_object(gathered, rows)
+    return [row for rank in gathered for row in rank]
+
+
+def _logged_figures(trainer: pl.Trainer) -> dict[str, float]:
+    known = {name: trainer.callback_metrics.get(f"val/{name}") for name in FIGURES}
+    return {name: float(value) for name, value in known.items() if value is not None and value.isfinite()}
+
+
+def _now(pl_module: pl.LightningModule) -> float:
+    """The time, once all work handed to an accelerator is done."""
+    if pl_module.device.type == "cuda":
+        torch.cuda.synchronize(pl_module.device)
+    return time.perf_counter()

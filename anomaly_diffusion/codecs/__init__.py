@@ -1,0 +1,1 @@
+"""Where diffusion runs: pixels, latents or features."""

@@ -1,0 +1,170 @@
+"""Reads the command line of the Lightning verbs before torch is imported: which files, which earlier run."""
+
+import difflib
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from anomaly_diffusion.commands import run_folder
+
+TRAINING = ("fit", "train")
+_CONFIG_FLAGS = ("--config", "-c")
+_ROLES = ("model", "data")
+
+
+@dataclass(frozen=True)
+class Request:
+    """One command line, understood.
+
+    Attributes:
+        verb: fit, train, validate, test or predict.
+        arguments: what the parser of the verb is to read.
+        experiment: name of the experiment unless the arguments tell another.
+        source: folder of an earlier run that is resumed or evaluated.
+        help_full: whether every setting is to be explained, and nothing run.
+    """
+
+    verb: str
+    arguments: list[str]
+    experiment: str
+    source: Path | None = None
+    help_full: bool = False
+
+
+def prepare(verb: str, arguments: list[str]) -> Request:
+    """Find the files that the arguments name, and put the settings of an earlier run in front of them.
+
+    Raises:
+        FileNotFoundError: if a config, run or checkpoint does not exist.
+        ValueError: if a config is no YAML, or an option belongs to another verb.
+    """
+    arguments, help_full = [word for word in arguments if word != "--help_full"], "--help_full" in arguments
+    arguments = list(_with_located_configs(arguments))
+    configs = [Path(value) for flag in _CONFIG_FLAGS for value in values(arguments, flag)]
+    for path in configs:
+        _check_syntax(path)
+    arguments, source = (_resumed if verb in TRAINING else _evaluated)(arguments)
+    if source is not None and (source / run_folder.CONFIG).is_file():
+        arguments = ["--config", str(source / run_folder.CONFIG), *arguments]
+    return Request(verb, arguments, experiment_name(configs), source, help_full)
+
+
+def experiments_folder() -> Path:
+    """Return the folder of shipped experiments: inside the installed package, or beside it in a clone."""
+    package = Path(__file__).resolve().parents[1]
+    inside = package / "experiments"
+    return inside if inside.is_dir() else package.parent / "experiments"
+
+
+def experiment_name(configs: list[Path]) -> str:
+    """Name an experiment after its configs, model first, then data, then the rest: `pixel-tile-flow_prediction`."""
+    ranks = {role: rank for rank, role in enumerate(_ROLES)}
+    ordered = sorted(configs, key=lambda path: ranks.get(path.parent.name, len(_ROLES)))
+    return "-".join(path.stem for path in ordered if path.stem != "base") or "default"
+
+
+def locate_config(name: str) -> str:
+    """Return the path of a config that lies here or in the shipped experiments folder.
+
+    Raises:
+        FileNotFoundError: if it lies in neither.
+    """
+    shipped = experiments_folder()
+    for path in (Path(name), shipped / name, shipped.parent / name):
+        if path.is_file():
+            return str(path)
+    known = sorted(str(path.relative_to(shipped.parent)) for path in shipped.rglob("*.yaml"))
+    by_stem = {Path(path).stem: path for path in known}
+    close = difflib.get_close_matches(name, known, n=1) or [
+        by_stem[stem] for stem in difflib.get_close_matches(Path(name).stem, by_stem, n=1)
+    ]
+    hint = f"Did you mean {close[0]}?" if close else "See: anomaly-diffusion list experiments"
+    raise FileNotFoundError(f"The config {name} does not exist. {hint}")
+
+
+def _check_syntax(path: Path) -> None:
+    """Name the file and the line of what is no YAML; the parser would name neither."""
+    import yaml
+
+    try:
+        yaml.safe_load(path.read_text(encoding="utf-8"))
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else "?"
+        raise ValueError(f"{path} is no valid YAML: {error.problem}, line {line}.") from None
+
+
+def values(arguments: list[str], flag: str) -> list[str]:
+    """Return every value given to `flag`, as `flag value` or `flag=value`."""
+    pairs = zip(arguments, [*arguments, ""][1:], strict=True)
+    return [
+        following if word == flag else word.split("=", 1)[1]
+        for word, following in pairs
+        if word == flag or word.startswith(f"{flag}=")
+    ]
+
+
+def _with_located_configs(arguments: list[str]) -> Iterator[str]:
+    expecting = False
+    for word in arguments:
+        flag, separator, value = word.partition("=")
+        if expecting:
+            yield locate_config(word)
+        elif separator and flag in _CONFIG_FLAGS:
+            yield f"{flag}={locate_config(value)}"
+        else:
+            yield word
+        expecting = not expecting and word in _CONFIG_FLAGS
+
+
+def _take(arguments: list[str], flag: str) -> tuple[list[str], str | None]:
+    """Remove `flag` and its value from the arguments."""
+    found = values(arguments, flag)
+    kept: list[str] = []
+    skip = False
+    for word in arguments:
+        if not skip and word != flag and not word.startswith(f"{flag}="):
+            kept.append(word)
+        skip = not skip and word == flag
+    if found and not found[-1]:
+        raise ValueError(f"`{flag}` must be followed by a value.")
+    return kept, found[-1] if found else None
+
+
+def _runs(arguments: list[str]) -> Path:
+    return Path((values(arguments, "--runs_dir") or ["runs"])[-1])
+
+
+def _resumed(arguments: list[str]) -> tuple[list[str], Path | None]:
+    """Turn `--resume FOLDER` into the checkpoint of that run."""
+    if values(arguments, "--run_folder"):
+        raise ValueError("`--run_folder` is for validate, test and predict; go on with a run by --resume FOLDER.")
+    arguments, name = _take(arguments, "--resume")
+    if name is None:
+        return arguments, None
+    folder = run_folder.find(name, _runs(arguments))
+    return [*arguments, "--ckpt_path", str(run_folder.checkpoint(folder, run_folder.LAST))], folder
+
+
+def _evaluated(arguments: list[str]) -> tuple[list[str], Path | None]:
+    """Turn `--run_folder FOLDER`, or a checkpoint within one, into a checkpoint and the folder it belongs to."""
+    if values(arguments, "--resume"):
+        raise ValueError("`--resume` is for fit and train; name the run to evaluate by --run_folder FOLDER.")
+    arguments, name = _take(arguments, "--run_folder")
+    arguments, file = _take(arguments, "--ckpt_path")
+    if name is not None:
+        folder = run_folder.find(name, _runs(arguments))
+        named = {"best": (run_folder.BEST,), "last": (run_folder.LAST,), None: (run_folder.BEST, run_folder.LAST)}
+        path = run_folder.checkpoint(folder, *named[file]) if file in named else _checkpoint_file(str(file))
+        return [*arguments, "--ckpt_path", str(path)], folder
+    if file is None:
+        return arguments, None
+    path = _checkpoint_file(file)
+    folder = Path(os.path.relpath(path.resolve().parents[1]))
+    return [*arguments, "--ckpt_path", str(path)], folder if (folder / run_folder.CONFIG).is_file() else None
+
+
+def _checkpoint_file(name: str) -> Path:
+    if not Path(name).is_file():
+        raise FileNotFoundError(f"The checkpoint {name} does not exist.")
+    return Path(name)

@@ -1,0 +1,41 @@
+"""`compare`: run folders side by side, mean and spread over seeds, as Markdown."""
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from anomaly_diffusion.analysis.tables import markdown_table
+
+__all__ = ["main"]
+
+_SUMMARY = "summary.json"
+
+
+def main(arguments: list[str]) -> int:
+    """Print one table of all runs; runs of one experiment are its seeds."""
+    options = _parser().parse_args(arguments)
+    folders = [folder for path in options.runs for folder in _run_folders(path)]
+    groups: dict[str, list[dict[str, Any]]] = {}
+    for folder in folders:
+        groups.setdefault(folder.resolve().parent.name, []).append(json.loads((folder / _SUMMARY).read_text()))
+    table = markdown_table(groups)
+    print(table)
+    if options.output:
+        options.output.write_text(table)
+    return 0
+
+
+def _run_folders(path: Path) -> list[Path]:
+    """The finished runs at or one level below `path`."""
+    found = sorted(summary.parent for summary in [*path.glob(_SUMMARY), *path.glob(f"*/{_SUMMARY}")])
+    if not found:
+        raise FileNotFoundError(f"No finished run in {path}. Expected {path}/{_SUMMARY} or {path}/*/{_SUMMARY}.")
+    return found
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="anomaly-diffusion compare", description="Compare finished runs.")
+    parser.add_argument("runs", type=Path, nargs="+", help="run folders, or experiment folders that hold several seeds")
+    parser.add_argument("--output", type=Path, help="also write the table to this Markdown file")
+    return parser

@@ -1,0 +1,89 @@
+"""What the program says about itself without importing anything heavy."""
+
+_OVERVIEW = """\
+anomaly-diffusion: find defects in images with diffusion models.
+
+usage: anomaly-diffusion COMMAND [options]      (or python -m anomaly_diffusion ...)
+
+start here
+  demo      train on a built-in texture and find painted defects, in about a minute
+  doctor    check a folder of images before training on it
+  checks    versions, GPU, memory, disk, W&B
+  list      models, noises, strategies, residuals, data sets, experiments
+
+experiments
+  train     train, then test the checkpoint that was best on validation
+  fit       train only
+  validate  measure a run on its validation images
+  test      measure a run on its test images
+  predict   reconstruct and score images of a run's data or of a folder
+
+anomaly-diffusion COMMAND --help explains one; --version tells the version; --debug shows tracebacks.
+Example: anomaly-diffusion train --config experiments/model/pixel.yaml --config experiments/data/tile.yaml"""
+
+_TRAINING = """\
+anomaly-diffusion {verb}: {purpose}.
+
+usage: anomaly-diffusion {verb} --config MODEL.yaml [--config DATA.yaml ...] [options]
+
+  --config FILE             settings, several merge in order; shipped ones: anomaly-diffusion list experiments
+  --experiment NAME         first folder below runs/; default: from the configs' names, e.g. pixel-tile
+  --run NAME                second folder; default: the next free number 001, 002, ...
+  --runs_dir FOLDER         where runs go (default: runs)
+  --resume FOLDER|last      go on with an interrupted run from its last checkpoint
+  --seed_everything N       seed of everything random (default: 0)
+  --data.image_size [H,W]   --data.batch_size N    (all of them: --help_full)
+  --trainer.max_steps N     length of training     --trainer.max_time 00:00:15:00
+  --trainer.accelerator cpu|gpu   --trainer.devices N   --trainer.precision bf16-mixed
+  --trainer.fast_dev_run 1  one batch of everything, to see whether it runs
+  --wandb.mode MODE         offline (default), online, disabled; also --wandb.project .group .tags .job_type
+  --print_config            show the merged settings and stop
+  --help_full               every setting
+
+examples
+  anomaly-diffusion {verb} --config experiments/model/pixel.yaml
+  anomaly-diffusion {verb} --config experiments/model/pixel.yaml --config experiments/data/tile.yaml --run seed1 \\
+      --seed_everything 1
+  anomaly-diffusion {verb} --config runs/pixel-tile/001/config.yaml        (the same run again, in a new folder)
+  anomaly-diffusion {verb} --resume last --trainer.max_steps 5000"""
+
+_EVALUATION = """\
+anomaly-diffusion {verb}: {purpose}.
+
+usage: anomaly-diffusion {verb} --run_folder runs/EXPERIMENT/RUN [options]
+
+  --run_folder FOLDER|last  an earlier run: its settings, its split and its best checkpoint are used
+  --ckpt_path FILE          another checkpoint; inside a run folder it brings the run's settings along
+  --config FILE             settings on top of the run's, several merge in order
+  --data.batch_size N       any setting of the run can be changed (all of them: --help_full)
+  --trainer.accelerator cpu|gpu   --trainer.devices N   --trainer.precision bf16-mixed
+  --seed_everything N       seed of everything random (default: the run's)
+  --wandb.mode MODE         offline (default), online, disabled
+  --print_config            show the merged settings and stop
+  --help_full               every setting
+
+Results go to runs/EXPERIMENT/RUN/evaluations/001, 002, ...: an evaluation never overwrites anything.
+
+examples
+  anomaly-diffusion {verb} --run_folder last
+  anomaly-diffusion {verb} --run_folder runs/pixel-tile/001 --data.batch_size 4
+  anomaly-diffusion {verb} --ckpt_path runs/pixel-tile/001/checkpoints/last.ckpt"""
+
+_PURPOSE = {
+    "train": "train, then test the checkpoint that was best on validation images",
+    "fit": "train a detector on defect-free images",
+    "validate": "measure a trained detector on its validation images",
+    "test": "measure a trained detector on its test images",
+    "predict": "reconstruct and score images with a trained detector",
+}
+
+
+def overview() -> str:
+    """Return the help of the whole program."""
+    return _OVERVIEW
+
+
+def verb(name: str) -> str:
+    """Return the short help of one training or evaluation verb."""
+    template = _TRAINING if name in ("train", "fit") else _EVALUATION
+    return template.format(verb=name, purpose=_PURPOSE[name])

@@ -1,0 +1,258 @@
+"""fit, validate, test, predict and train: LightningCLI with run folders, and with mistakes told briefly."""
+
+import importlib
+import logging
+import os
+import pkgutil
+import warnings
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import yaml
+from jsonargparse import ArgumentError
+from pytorch_lightning import Callback, LightningDataModule, LightningModule, Trainer
+from pytorch_lightning.callbacks import ModelCheckpoint, ProgressBar
+from pytorch_lightning.cli import LightningArgumentParser, LightningCLI, LRSchedulerTypeUnion
+from torch.optim import Optimizer
+
+from anomaly_diffusion import __version__
+from anomaly_diffusion.commands import help_text, loggers, mistakes, run_folder
+from anomaly_diffusion.commands.arguments import TRAINING, Request, experiments_folder
+from anomaly_diffusion.commands.progress import StepProgress
+from anomaly_diffusion.detectors.learning_rate import warmup_then_cosine
+
+_FOLDER_VARIABLE = "ANOMALY_DIFFUSION_RUN_FOLDER"  # tells processes started by the first one where the run lives
+_ROOMS = ("diffusion", "networks", "codecs", "reconstruction", "scoring", "data", "detectors", "callbacks")
+_UNSAVED = {"config", "run", "ckpt_path", "weights_only", "verbose", "return_predictions"}
+_HARMLESS = (  # warnings about choices that are ours, not the user's
+    ".*does not have many workers.*",
+    ".*LeafSpec.*",
+    ".*Checkpoint directory .* exists and is not empty.*",
+    ".*`srun` command is available.*",
+    "The dirpath has changed from .*",
+    ".*is smaller than the logging interval.*",
+    ".*configure_optimizers` will be overridden.*",
+    r"(?s).*(removed in v5|JsonargparseDeprecationWarning)",  # what LightningCLI calls
+)
+
+
+class RunTrainer(Trainer):
+    """Lightning's Trainer with one verb more."""
+
+    def train(
+        self,
+        model: LightningModule,
+        datamodule: LightningDataModule | None = None,
+        ckpt_path: str | Path | None = None,
+        weights_only: bool | None = None,
+    ) -> None:
+        """Train, then test the checkpoint that was best on validation images.
+
+        Args:
+            model: the detector.
+            datamodule: its data.
+            ckpt_path: checkpoint to go on from.
+            weights_only: whether the checkpoint may hold tensors only.
+        """
+        self.fit(model, datamodule=datamodule, ckpt_path=ckpt_path, weights_only=weights_only)
+        if not getattr(self.checkpoint_callback, "best_model_path", ""):
+            self.validate(model, datamodule=datamodule)  # a run shorter than its validation interval
+        best = getattr(self.checkpoint_callback, "best_model_path", "")
+        self.test(model, datamodule=datamodule, ckpt_path=best or None, weights_only=weights_only, verbose=False)
+
+
+class DetectorCLI(LightningCLI):
+    """Parses one verb's arguments, claims a run folder and runs the verb in it.
+
+    Args:
+        request: the command line.
+        detector: base class of the models that `model.class_path` may name.
+        data: the data module.
+        callbacks: always-on callbacks by the name under which they are configured.
+    """
+
+    def __init__(
+        self,
+        request: Request,
+        detector: type[LightningModule],
+        data: type[LightningDataModule],
+        callbacks: dict[str, type[Callback]],
+    ) -> None:
+        self.request = request
+        self.always_on = {**callbacks, "checkpoint": ModelCheckpoint}
+        self.folder = Path()
+        of_verb = {
+            "default_config_files": [str(experiments_folder() / "base.yaml")],
+            "dump_header": [f"anomaly-diffusion {__version__}"],
+        }
+        super().__init__(
+            model_class=detector,
+            subclass_mode_model=True,
+            datamodule_class=data,
+            save_config_callback=None,
+            trainer_class=RunTrainer,
+            seed_everything_default=0,
+            load_from_checkpoint_support=False,  # config.yaml rebuilds a detector; checkpoints hold weights
+            parser_kwargs={"exit_on_error": False, "allow_abbrev": False, request.verb: of_verb},
+            args=[request.verb, *request.arguments],
+        )
+
+    def subcommands(self) -> dict[str, set[str]]:  # type: ignore[override]
+        """Build the parser of the one verb that was asked for: the others cost seconds."""
+        skip = {"model", "datamodule", "dataloaders", "train_dataloaders", "val_dataloaders"}
+        return {self.request.verb: skip}
+
+    @staticmethod
+    def configure_optimizers(
+        lightning_module: LightningModule, optimizer: Optimizer, lr_scheduler: LRSchedulerTypeUnion | None = None
+    ) -> Any:
+        """Step the schedule of learning rates once per training step; the detector's own, unless one is named."""
+        schedule = lr_scheduler or warmup_then_cosine(
+            optimizer, int(lightning_module.trainer.estimated_stepping_batches)
+        )
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Add the run folder, W&B and the always-on callbacks."""
+        parser.add_argument("--experiment", default=self.request.experiment, help="First folder below `runs_dir`.")
+        parser.add_argument("--run", type=str | None, default=None, help="Second folder; default: the next number.")
+        parser.add_argument("--runs_dir", default="runs", help="Where runs go.")
+        parser.add_class_arguments(loggers.WandbOptions, "wandb")
+        for key, callback in self.always_on.items():
+            parser.add_lightning_class_args(callback, key)
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
+        """Parse the request, not `sys.argv`, and say in one line what is wrong with it."""
+        try:
+            self.config = parser.parse_args(args)
+        except ArgumentError as error:
+            known = [action.dest for action in self._parser(self.request.verb)._actions]
+            raise mistakes.usage(str(error), known) from None
+
+    def _parse_ckpt_path(self) -> None:
+        """Let the user's settings win: a run's config.yaml was read before them, its checkpoint has no say."""
+
+    def instantiate_trainer(self, **kwargs: Any) -> Trainer:
+        """Claim the run folder once everything else has proved sound, and point whatever writes to it."""
+        self.folder = self._claim()
+        options: loggers.WandbOptions = self._get(self.config_init, "wandb")
+        runs = (self.request.source or self.folder).resolve().parents[1]
+        name = self.folder.resolve().relative_to(runs).as_posix()
+        ours = loggers.loggers(self.folder, options, name, self.request.verb)
+        theirs = self._get(self.config_init, "trainer").logger
+        theirs = theirs if isinstance(theirs, Iterable) else [theirs]
+        ours += [logger for logger in theirs if logger not in (None, True, False)]
+        return super().instantiate_trainer(default_root_dir=str(self.folder), logger=ours, **kwargs)
+
+    def _instantiate_trainer(self, config: dict[str, Any], callbacks: list[Callback]) -> Trainer:
+        checkpoint = next(callback for callback in callbacks if isinstance(callback, ModelCheckpoint))
+        if checkpoint.dirpath is None:
+            checkpoint.dirpath = str(((self.request.source or self.folder) / "checkpoints").resolve())
+        if config.get("enable_checkpointing") is False:
+            callbacks = [callback for callback in callbacks if callback is not checkpoint]
+        given = config.get("callbacks") or []
+        if config.get("enable_progress_bar") is not False and not any(isinstance(bar, ProgressBar) for bar in given):
+            callbacks = [*callbacks, StepProgress()]
+        return super()._instantiate_trainer(config, callbacks)
+
+    def after_instantiate_classes(self) -> None:
+        """Write config.yaml, once, and send the same to the loggers."""
+        config = self.saved_config()
+        path = self.folder / run_folder.CONFIG
+        if loggers.is_first_process() and not path.exists():
+            header = f"# anomaly-diffusion {__version__}. The same run again: anomaly-diffusion"
+            path.write_text(f"{header} {self.request.verb} --config {path}\n{yaml.safe_dump(config, sort_keys=False)}")
+        for logger in self.trainer.loggers:
+            loggers.describe(logger, config)
+
+    def saved_config(self) -> dict[str, Any]:
+        """Return the settings that make the same run again, whatever the verb, in a folder of its own."""
+        parser, config = self._parser(self.subcommand), self.config[self.subcommand]
+        values = yaml.safe_load(parser.dump(config, skip_none=False))
+        values["trainer"].pop("default_root_dir", None)
+        return {key: value for key, value in values.items() if key not in _UNSAVED}
+
+    def _claim(self) -> Path:
+        """Return the folder of this run; only the first of several processes makes one."""
+        if not loggers.is_first_process():
+            return self._shared_folder()
+        folder = self._first_claim()
+        os.environ[_FOLDER_VARIABLE] = str(folder.resolve())
+        return folder
+
+    def _first_claim(self) -> Path:
+        source, config = self.request.source, self.config[self.subcommand]
+        if source is None:
+            return run_folder.claim(Path(config.runs_dir) / self._experiment(), config.run)
+        return source if self.request.verb in TRAINING else run_folder.claim_evaluation(source)
+
+    def _experiment(self) -> str:
+        config = self.config[self.subcommand]
+        trial = config.trainer.fast_dev_run and config.experiment == self.request.experiment
+        return "fast_dev_run" if trial else str(config.experiment)
+
+    def _shared_folder(self) -> Path:
+        config = self.config[self.subcommand]
+        if _FOLDER_VARIABLE in os.environ:
+            return Path(os.environ[_FOLDER_VARIABLE])
+        if config.run is None:
+            raise ValueError("`run` must be given when a launcher starts the processes: add --run NAME.")
+        return Path(config.runs_dir) / str(config.experiment) / str(config.run)
+
+    def _prepare_subcommand_parser(self, klass: type, subcommand: str, **kwargs: Any) -> LightningArgumentParser:
+        parser = super()._prepare_subcommand_parser(klass, subcommand, **kwargs)
+        quiet = {"predict": "return_predictions", "test": "verbose", "validate": "verbose"}
+        if subcommand in quiet:  # callbacks write predictions and print figures
+            parser.set_defaults({quiet[subcommand]: False})
+        return parser
+
+    def _run_subcommand(self, subcommand: str) -> None:
+        """Name the folder, run the verb, and leave no W&B run open."""
+        if loggers.is_first_process():
+            print(f"Run folder: {self.folder}", flush=True)
+        try:
+            super()._run_subcommand(subcommand)
+        finally:
+            loggers.finish()
+
+
+def main(request: Request) -> int:
+    """Carry out one Lightning verb."""
+    quieten()
+    import_rooms()
+    if request.help_full:
+        print(help_text.verb(request.verb), end="\n\n")
+        request = Request(request.verb, ["--help"], request.experiment)
+    DetectorCLI(request, *classes())
+    return 0
+
+
+def classes() -> tuple[type[LightningModule], type[LightningDataModule], dict[str, type[Callback]]]:
+    """Return the base class of models, the data module, and the always-on callbacks."""
+    from anomaly_diffusion.callbacks.anomaly_metrics import AnomalyMetrics
+    from anomaly_diffusion.callbacks.ema import EMA
+    from anomaly_diffusion.callbacks.residual_maps import ResidualMaps
+    from anomaly_diffusion.callbacks.run_card import RunCard
+    from anomaly_diffusion.data.datamodule import AnomalyDataModule
+    from anomaly_diffusion.detectors.base import Detector
+
+    # RunCard measures time, so it comes before those that spend it
+    always_on = {"ema": EMA, "card": RunCard, "metrics": AnomalyMetrics, "panels": ResidualMaps}
+    return Detector, AnomalyDataModule, always_on
+
+
+def import_rooms() -> None:
+    """Import every room, so that YAML may name their classes without the module; baselines need the whole path."""
+    for room in _ROOMS:
+        package = importlib.import_module(f"anomaly_diffusion.{room}")
+        for module in pkgutil.iter_modules(package.__path__):
+            importlib.import_module(f"{package.__name__}.{module.name}")
+
+
+def quieten() -> None:
+    """Silence Lightning's tips and the warnings nobody can act on; everything else stays."""
+    for name in ("pytorch_lightning", "lightning_fabric", "lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    for message in _HARMLESS:
+        warnings.filterwarnings("ignore", message=message)

@@ -1,0 +1,94 @@
+"""Run folders `runs/<experiment>/<run>/`: claiming a fresh one, finding an old one."""
+
+import shutil
+from pathlib import Path
+
+_DIGITS = 3
+BEST = Path("checkpoints") / "best.ckpt"
+LAST = Path("checkpoints") / "last.ckpt"
+CONFIG = "config.yaml"
+SPLIT = "split.json"
+
+
+def claim(parent: Path, name: str | None = None) -> Path:
+    """Make a new folder below `parent` and return it; processes that start together get different ones.
+
+    Args:
+        parent: the folder of the experiment; made if missing.
+        name: the folder's name; None takes the next free number.
+
+    Raises:
+        ValueError: if the name holds a path separator.
+        FileExistsError: if the name is taken.
+    """
+    parent.mkdir(parents=True, exist_ok=True)
+    if name is None:
+        return _claim_number(parent)
+    if Path(name).name != name or name == "..":
+        raise ValueError(
+            f"`run` must be a plain name, got {name!r}. Choose the folder with --runs_dir and --experiment."
+        )
+    try:
+        (parent / name).mkdir()
+    except FileExistsError:
+        folder = parent / name
+        hint = f"Choose another --run, or go on with it: --resume {folder}"
+        raise FileExistsError(f"The run folder {folder} exists already. {hint}") from None
+    return parent / name
+
+
+def _claim_number(parent: Path) -> Path:
+    """Count up until `mkdir`, which is atomic, succeeds."""
+    number = max((int(path.name) for path in parent.iterdir() if path.name.isdigit()), default=0)
+    while True:
+        number += 1
+        folder = parent / f"{number:0{_DIGITS}d}"
+        try:
+            folder.mkdir()
+        except FileExistsError:
+            continue
+        return folder
+
+
+def find(name: str, runs: Path) -> Path:
+    """Return the run folder called `name`, or, for "last", the one whose checkpoint is newest.
+
+    Raises:
+        FileNotFoundError: if there is no such run.
+    """
+    if name == "last":
+        checkpoints = sorted(runs.glob(f"*/*/{LAST}"), key=lambda path: path.stat().st_mtime)
+        if not checkpoints:
+            raise FileNotFoundError(
+                f"No run with a checkpoint below {runs}. Expected {runs}/<experiment>/<run>/{LAST}."
+            )
+        return checkpoints[-1].parents[1]
+    for folder in (Path(name), runs / name):
+        if (folder / CONFIG).is_file():
+            return folder
+    raise FileNotFoundError(f"`{name}` is no run folder: it holds no {CONFIG}. Runs found: {_some_runs(runs)}.")
+
+
+def _some_runs(runs: Path) -> str:
+    folders = sorted(runs.glob(f"*/*/{CONFIG}"), key=lambda path: path.stat().st_mtime)
+    return ", ".join(str(path.parent) for path in folders[-5:]) or f"none below {runs}"
+
+
+def checkpoint(folder: Path, *preferred: Path) -> Path:
+    """Return the first checkpoint of `preferred` that the run has.
+
+    Raises:
+        FileNotFoundError: if it has none of them.
+    """
+    for path in preferred:
+        if (folder / path).is_file():
+            return folder / path
+    raise FileNotFoundError(f"{folder} holds no checkpoint yet: {' or '.join(map(str, preferred))} expected.")
+
+
+def claim_evaluation(source: Path) -> Path:
+    """Make a fresh `evaluations/<number>` inside a run folder, with the run's split, and return it."""
+    folder = claim(source / "evaluations")
+    if (source / SPLIT).is_file():
+        shutil.copy(source / SPLIT, folder / SPLIT)
+    return folder

@@ -1,0 +1,81 @@
+"""Makes batches of frames: one gather, one augmentation per photograph, one conversion to float."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset, DistributedSampler
+
+from anomaly_diffusion.data.sample import stable_hash
+from anomaly_diffusion.data.store import Frames, FrameStore
+from anomaly_diffusion.data.transforms import Augmentation
+from anomaly_diffusion.types import ImageBatch
+
+__all__ = ["BatchSource", "EpochSampler", "as_they_are"]
+
+
+class BatchSource(Dataset[ImageBatch]):
+    """Gives whole batches to a DataLoader whose `collate_fn` is `as_they_are`.
+
+    Args:
+        store: the frames.
+        augmentation: for training; None for evaluation.
+        seed: with epoch and photograph, decides what augmentation draws: neither workers nor batches matter.
+    """
+
+    def __init__(self, store: FrameStore, augmentation: Augmentation | None = None, seed: int = 0) -> None:
+        self.store, self.augmentation, self.seed = store, augmentation, seed
+
+    def __len__(self) -> int:
+        return len(self.store)
+
+    def __getitem__(self, place: int | tuple[int, int]) -> ImageBatch:
+        return self.__getitems__([place])
+
+    def __getitems__(self, places: Sequence[int | tuple[int, int]]) -> ImageBatch:
+        """Return the batch of some photographs.
+
+        Args:
+            places: their numbers, for training each with its epoch before it.
+        """
+        pairs = [place if isinstance(place, tuple) else (0, place) for place in places]
+        indices = [index for _, index in pairs]
+        frames = self.store.take(indices)
+        if self.augmentation:
+            frames = self._augmented(frames, [stable_hash(self.seed, epoch, self.store.keys[i]) for epoch, i in pairs])
+        return ImageBatch(
+            to_float(frames.image),
+            torch.from_numpy(frames.mask)[:, None],
+            torch.from_numpy(frames.valid)[:, None],
+            torch.from_numpy(self.store.labels[indices]),
+            torch.from_numpy(self.store.keys[indices]),
+            torch.from_numpy(frames.size),
+            [self.store.names[index] for index in indices],
+        )
+
+    def _augmented(self, frames: Frames, seeds: list[int]) -> Frames:
+        """Transform the frames of good photographs, which have no mask."""
+        augment = self.augmentation or Augmentation()
+        pairs = [augment(*frame) for frame in zip(frames.image, frames.valid, seeds, strict=True)]
+        image, valid = (np.stack(field) for field in zip(*pairs, strict=True))
+        return Frames(image, np.zeros_like(valid), valid, frames.size)
+
+
+class EpochSampler(DistributedSampler):
+    """Shuffles by (seed, epoch), shares out among processes, and tells each photograph its epoch."""
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        return ((self.epoch, index) for index in super().__iter__())
+
+
+def to_float(image: np.ndarray) -> Tensor:
+    """Turn uint8 (B, H, W, C) into [-1, 1] (B, C, H, W)."""
+    planes = torch.from_numpy(image).permute(0, 3, 1, 2)
+    return planes.to(torch.float32, memory_format=torch.contiguous_format).mul_(2 / 255).sub_(1)
+
+
+def as_they_are(batch: Any) -> Any:
+    """Collate nothing: the source has made the batch."""
+    return batch

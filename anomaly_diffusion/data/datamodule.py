@@ -1,0 +1,170 @@
+"""The data module that every experiment shares."""
+
+import logging
+from pathlib import Path
+
+import torch
+from pytorch_lightning import LightningDataModule
+from pytorch_lightning.utilities import rank_zero_only
+from torch.utils.data import DataLoader
+
+from anomaly_diffusion.data.batches import BatchSource, EpochSampler, as_they_are
+from anomaly_diffusion.data.defects import Painter
+from anomaly_diffusion.data.framing import Policy
+from anomaly_diffusion.data.reading import BadImages
+from anomaly_diffusion.data.sample import AnomalyDataset, Sample
+from anomaly_diffusion.data.split import FILE, Split, Validation
+from anomaly_diffusion.data.store import FrameStore, Loading, Photograph, Reader, painting_seed
+from anomaly_diffusion.data.transforms import Augmentation
+from anomaly_diffusion.types import ImageBatch
+
+__all__ = ["AnomalyDataModule"]
+
+_log = logging.getLogger(__name__)
+Batches = DataLoader[ImageBatch]
+_USES = {"fit": ("validation", "train"), "validate": ("validation",), "test": ("test",), "predict": ("test",)}
+
+
+class AnomalyDataModule(LightningDataModule):
+    """Trains on good photographs, validates on others with painted defects, and opens test photographs in `test` only.
+
+    The split is written to split.json in the trainer's root folder and read from there when a run is resumed.
+
+    Args:
+        dataset: lists the photographs.
+        image_size: height and width of the frames, in pixels.
+        batch_size: photographs in a batch.
+        channels: 1 or 3; grey is repeated, colour is weighed into grey.
+        augmentation: what is done to training photographs; None: nothing.
+        validation: how many are held out, and what is painted on half of them.
+        loading: how files become frames: policy, cache, workers.
+    """
+
+    def __init__(
+        self,
+        dataset: AnomalyDataset,
+        image_size: tuple[int, int] = (64, 64),
+        batch_size: int = 16,
+        channels: int = 3,
+        augmentation: Augmentation | None = None,
+        validation: Validation | None = None,
+        loading: Loading | None = None,
+    ) -> None:
+        super().__init__()
+        _check(image_size, batch_size, channels)
+        self.dataset, self.image_size, self.batch_size, self.channels = dataset, image_size, batch_size, channels
+        self.augmentation = augmentation or Augmentation()
+        self.validation, self.loading = validation or Validation(), loading or Loading()
+        self.augmentation.check(image_size)
+        self.seed = 0
+        self.split: Split | None = None
+        self._stores: dict[str, FrameStore] = {}
+
+    @property
+    def policy(self) -> Policy:
+        """Return where photographs go in their frames, which `to_original` needs."""
+        return self.loading.placing()
+
+    def setup(self, stage: str) -> None:
+        """Read and check the photographs that the stage needs, and only those.
+
+        Raises:
+            BadImages: naming every file that cannot be used.
+        """
+        uses = _USES[stage]
+        if "train" in uses:
+            self.seed = torch.initial_seed()
+        wanted = {use: self._photographs(use) for use in uses if use not in self._stores}
+        problems: dict[str, str] = {}
+        for use, photographs in wanted.items():
+            try:
+                self._stores[use] = self._store(photographs)
+            except BadImages as error:
+                problems |= error.problems
+        if problems:
+            raise BadImages(problems)
+        if "train" in uses:
+            self._write(self._split())
+
+    def train_dataloader(self) -> Batches:
+        """Return good photographs, shuffled and augmented anew in every epoch."""
+        source = BatchSource(self._stores["train"], self.augmentation, self.seed)
+        processes = (self.trainer.world_size, self.trainer.global_rank) if self.trainer else (1, 0)
+        sampler = EpochSampler(source, *processes, seed=self.seed % 2**32)
+        return self._loader(source, sampler)
+
+    def val_dataloader(self) -> Batches:
+        """Return held-out good photographs, half of them painted; the same in every epoch."""
+        return self._loader(BatchSource(self._stores["validation"]))
+
+    def test_dataloader(self) -> Batches:
+        """Return the test photographs."""
+        return self._loader(BatchSource(self._stores["test"]))
+
+    def predict_dataloader(self) -> Batches:
+        """Return the same as for testing; for unknown photographs set `dataset` to Images."""
+        return self.test_dataloader()
+
+    def _loader(self, source: BatchSource, sampler: EpochSampler | None = None) -> Batches:
+        workers = self.loading.num_workers
+        return DataLoader(
+            source,
+            self.batch_size,
+            sampler=sampler,
+            num_workers=workers,
+            collate_fn=as_they_are,
+            persistent_workers=workers > 0,
+            generator=torch.Generator().manual_seed(self.seed % 2**32),  # workers must not draw from the global one
+        )
+
+    def _store(self, photographs: list[Photograph]) -> FrameStore:
+        painter = Painter(self.validation.severity)
+        reader = Reader(self.dataset, self.policy, self.image_size, self.channels, painter)
+        room = self.loading.cache_mb * 1_000_000 - sum(store.bytes for store in self._stores.values())
+        store = FrameStore(photographs, reader, room, self.loading.check)
+        if self.loading.cache_mb and not store.bytes:
+            _log.info("`cache_mb` is too small for %d photographs: they are read at each use.", len(photographs))
+        return store
+
+    def _photographs(self, use: str) -> list[Photograph]:
+        if use == "test":
+            return [Photograph(sample) for sample in self._test()]
+        samples = [*self.dataset.train_samples(), *self.dataset.validation_samples()]
+        by_name = {self.dataset.name(sample): sample for sample in samples}
+        split = self._split()
+        if use == "train":
+            return [Photograph(by_name[name]) for name in split.train]
+        painting = {name: painting_seed(self.validation.seed, name) for name in split.validation_painted}
+        names = sorted([*split.validation_normal, *split.validation_painted])
+        return [Photograph(by_name[name], painting.get(name)) for name in names]
+
+    def _test(self) -> list[Sample]:
+        samples = self.dataset.test_samples()
+        if not samples:
+            raise FileNotFoundError(f"No test images in {self.dataset.folder}. Expected test/good and test/<kind>.")
+        return samples
+
+    def _file(self) -> Path | None:
+        return Path(self.trainer.default_root_dir) / FILE if self.trainer else None
+
+    def _split(self) -> Split:
+        if self.split is None:
+            path = self._file()
+            there = path is not None and path.is_file()
+            self.split = Split.load(path, self.dataset) if path and there else Split.of(self.dataset, self.validation)
+        return self.split
+
+    @rank_zero_only
+    def _write(self, split: Split) -> None:
+        path = self._file()
+        if path is not None:
+            split.save(path)
+
+
+def _check(image_size: tuple[int, int], batch_size: int, channels: int) -> None:
+    if min(image_size) < 1:
+        raise ValueError(f"`image_size` must be positive, got {image_size}.")
+    if batch_size < 1:
+        raise ValueError(f"`batch_size` must be at least 1, got {batch_size}.")
+    if channels not in (1, 3):
+        raise ValueError(f"`channels` must be 1 or 3, got {channels}.")

@@ -1,0 +1,158 @@
+"""Decodes image files as users have them: 8 or 16 bit, grey, RGB, with alpha, or with a palette."""
+
+from collections import Counter
+from pathlib import Path
+
+import cv2
+import numpy as np
+from jaxtyping import Bool, UInt8
+from numpy.typing import NDArray
+
+__all__ = [
+    "EXTENSIONS",
+    "BadImages",
+    "Mask",
+    "Pixels",
+    "image_files",
+    "mixed_channels",
+    "read_mask",
+    "read_pixels",
+    "with_channels",
+]
+
+Pixels = UInt8[np.ndarray, "H W C"]
+Mask = Bool[np.ndarray, "H W"]
+
+EXTENSIONS = (".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
+_SHOWN = 10
+# files that stop early decode without complaint: what has to stand near their end
+_ENDINGS = {b"\x89PNG": b"IEND", b"\xff\xd8\xff": b"\xff\xd9"}
+
+
+class BadImages(ValueError):
+    """Every file of a data set that cannot be used, in one message.
+
+    Args:
+        problems: what is wrong with each file and what mends it, by the file's path.
+    """
+
+    def __init__(self, problems: dict[str, str]) -> None:
+        self.problems = problems
+        lines = [f"  {path}: {problem}" for path, problem in list(problems.items())[:_SHOWN]]
+        more = [f"  ... and {len(problems) - _SHOWN} more"] if len(problems) > _SHOWN else []
+        noun = "file is" if len(problems) == 1 else "files are"
+        super().__init__("\n".join([f"{len(problems)} {noun} unusable:", *lines, *more]))
+
+
+def image_files(folder: Path) -> list[Path]:
+    """Return the image files of a folder by name; hidden files are none."""
+    if not folder.is_dir():
+        return []
+    found = (path for path in folder.iterdir() if path.suffix.lower() in EXTENSIONS)
+    return sorted(path for path in found if not path.name.startswith("."))
+
+
+def read_pixels(path: Path, white_level: int = 65535) -> Pixels:
+    """Decode a photograph to 8 bit and one (grey) or three (RGB) channels.
+
+    Alpha is composited on black, as colours below full transparency are arbitrary. A palette is looked up.
+    The orientation tag of a camera is ignored, because masks are drawn on the stored pixels.
+
+    Args:
+        path: the file.
+        white_level: value of a 16-bit file that becomes 255; brighter ones are clipped.
+
+    Raises:
+        BadImages: if the file is missing, empty, broken or of an unknown kind.
+    """
+    pixels = _to_bytes(_decode(path), path, white_level)
+    if pixels.ndim == 2:
+        return pixels[..., None]
+    if pixels.shape[2] == 4:
+        opaque = pixels[..., 3:].astype(np.uint16)
+        pixels = ((pixels[..., :3] * opaque + 127) // 255).astype(np.uint8)
+    if pixels.shape[2] != 3:
+        raise BadImages({str(path): f"has {pixels.shape[2]} channels; store it as grey, RGB or RGBA"})
+    return np.ascontiguousarray(pixels[..., ::-1])
+
+
+def read_mask(path: Path, size: tuple[int, int]) -> Mask:
+    """Read the defect pixels of a photograph: any non-zero value is a defect; an alpha channel is ignored.
+
+    Args:
+        path: the mask file.
+        size: height and width of the photograph.
+
+    Raises:
+        BadImages: if the mask is missing, broken, empty or of another size.
+    """
+    if not path.is_file():
+        raise BadImages({str(path): "mask is missing; add it, or delete the photograph"})
+    mask = _decode(path)
+    marked = np.asarray(mask != 0).reshape(*mask.shape[:2], -1)[..., :3].any(axis=2)
+    if mask.shape[:2] != size:
+        rule = "a mask has the size of its photograph"
+        raise BadImages({str(path): f"mask is {_by(mask.shape[:2])}, its photograph {_by(size)}; {rule}"})
+    if not marked.any():
+        raise BadImages({str(path): "mask is empty; mark the defect, or move the photograph to the good ones"})
+    return np.asarray(marked)
+
+
+def with_channels(pixels: Pixels, channels: int) -> Pixels:
+    """Repeat grey to `channels`, or weigh RGB into grey (Rec. 601)."""
+    if pixels.shape[2] == channels:
+        return pixels
+    if channels == 1:
+        return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY), np.uint8)[..., None]
+    return np.repeat(pixels, channels, axis=2)
+
+
+def mixed_channels(channels: dict[str, int]) -> dict[str, str]:
+    """Return the photographs that are grey among coloured ones, or coloured among grey ones, with what to do."""
+    counts = Counter(channels.values()).most_common()
+    if len(counts) < 2:
+        return {}
+    usual = counts[0][0]
+    kind = {1: "grey", 3: "coloured"}
+    text = f"is {kind[4 - usual]}, {counts[0][1]} others are {kind[usual]}; convert it, or a detector learns the kind"
+    return {path: text for path, number in channels.items() if number != usual}
+
+
+def _by(size: tuple[int, ...]) -> str:
+    return " x ".join(map(str, size))
+
+
+def _decode(path: Path) -> NDArray[np.generic]:
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise BadImages({str(path): f"cannot be read ({error.strerror})"}) from None
+    if not content:
+        raise BadImages({str(path): "is empty (0 bytes); copy it again or delete it"})
+    pixels = None if _stops_early(content) else _silently_decoded(content)
+    if pixels is None:
+        raise BadImages({str(path): "is corrupt or no image; copy it again or delete it"})
+    return pixels
+
+
+def _silently_decoded(content: bytes) -> NDArray[np.generic] | None:
+    try:
+        return cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
+    except cv2.error:
+        return None
+
+
+def _stops_early(content: bytes) -> bool:
+    for start, ending in _ENDINGS.items():
+        if content.startswith(start):
+            return content.rfind(ending) < len(content) // 2  # an ending in the first half is a thumbnail's
+    return False
+
+
+def _to_bytes(pixels: NDArray[np.generic], path: Path, white_level: int) -> NDArray[np.uint8]:
+    if pixels.dtype == np.uint8:
+        return pixels.astype(np.uint8, copy=False)
+    if pixels.dtype == np.uint16:
+        scaled = np.minimum(pixels.astype(np.float32) * (255 / white_level), 255)
+        return np.asarray(scaled + 0.5, np.uint8)
+    raise BadImages({str(path): f"has pixels of type {pixels.dtype}; store 8 or 16 bit unsigned integers"})

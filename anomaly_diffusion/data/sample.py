@@ -1,0 +1,106 @@
+"""One photograph of a data set, and the base class of the layouts in which data sets come."""
+
+import hashlib
+import os
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from anomaly_diffusion.data.reading import Mask, Pixels, read_mask, read_pixels
+
+__all__ = ["DATA_VARIABLE", "GOOD", "AnomalyDataset", "Sample", "stable_hash"]
+
+DATA_VARIABLE = "ANOMALY_DIFFUSION_DATA"
+GOOD = "good"
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One photograph and what is known about it.
+
+    Attributes:
+        path: the file, or a stable name where there is none.
+        label: True for a defective photograph.
+        mask: the file with its defect pixels; None for a good photograph and where nobody drew one.
+        kind: "good", or the kind of defect.
+    """
+
+    path: Path
+    label: bool = False
+    mask: Path | None = None
+    kind: str = GOOD
+
+
+class AnomalyDataset:
+    """Lists the photographs of a data set and reads them; subclasses only list.
+
+    Args:
+        root: the folder; a relative one that is absent here is looked for under ANOMALY_DIFFUSION_DATA.
+        white_level: value of a 16-bit photograph that is shown as white, 1 to 65535.
+    """
+
+    def __init__(self, root: str | Path, white_level: int = 65535) -> None:
+        if not 1 <= white_level <= 65535:
+            raise ValueError(f"`white_level` must lie in [1, 65535], got {white_level}.")
+        self.root = Path(root)
+        self.white_level = white_level
+
+    @cached_property
+    def folder(self) -> Path:
+        """Return the folder that names are relative to."""
+        return find_root(self.root)
+
+    def train_samples(self) -> list[Sample]:
+        """Return the good photographs to learn from."""
+        raise NotImplementedError
+
+    def validation_samples(self) -> list[Sample]:
+        """Return good photographs kept for validation; where there are none, some of the training ones are held out."""
+        return []
+
+    def test_samples(self) -> list[Sample]:
+        """Return the photographs of the final figure, good and defective; an empty list where there are none."""
+        raise NotImplementedError
+
+    def read(self, sample: Sample) -> tuple[Pixels, Mask]:
+        """Read a photograph and its defect pixels.
+
+        Raises:
+            BadImages: if the photograph or its mask cannot be used.
+        """
+        pixels = read_pixels(sample.path, self.white_level)
+        size = pixels.shape[:2]
+        return pixels, np.zeros(size, bool) if sample.mask is None else read_mask(sample.mask, size)
+
+    def name(self, sample: Sample) -> str:
+        """Return the path of a photograph relative to the data set: the same on every machine."""
+        path = sample.path
+        return (path.relative_to(self.folder) if path.is_relative_to(self.folder) else path).as_posix()
+
+    def key(self, sample: Sample) -> int:
+        """Return a 63-bit number that names the photograph for good."""
+        return stable_hash(self.name(sample))
+
+
+def find_root(root: Path) -> Path:
+    """Return `root`, or the folder of that name under the environment variable.
+
+    Raises:
+        FileNotFoundError: if it is in neither place.
+    """
+    base = os.environ.get(DATA_VARIABLE)
+    places = [root] if base is None or root.is_absolute() else [root, Path(base) / root]
+    for place in places:
+        if place.is_dir():
+            return place
+    tried = " nor ".join(str(place.absolute()) for place in places)
+    hint = "Check it." if len(places) > 1 or root.is_absolute() else f"Set {DATA_VARIABLE} to the folder that holds it."
+    raise FileNotFoundError(f"`root` must be a folder, but there is none at {tried}. {hint}")
+
+
+def stable_hash(*parts: object) -> int:
+    """Return a 63-bit hash of the parts that is the same in every process and on every machine."""
+    text = "\0".join(map(str, parts)).encode()
+    return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "big") >> 1

@@ -1,0 +1,140 @@
+"""Who trains and who validates: decided by hashes of names, copies kept together, written down in the run folder."""
+
+import hashlib
+import json
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from anomaly_diffusion.data.sample import AnomalyDataset, stable_hash
+
+__all__ = ["FILE", "Split", "Validation", "held_out"]
+
+FILE = "split.json"
+
+
+@dataclass(frozen=True)
+class Validation:
+    """How many good photographs are held out, and how half of them are painted.
+
+    Attributes:
+        share: part of the training photographs, in (0, 1); not used where a data set brings its own.
+        at_least: lower bound on their number, as far as half of the photographs allow.
+        at_most: upper bound on their number.
+        severity: how visible the painted defects are, in (0, 1].
+        seed: decides who is held out and what is painted, so that runs of all seeds validate on the same images.
+    """
+
+    share: float = 0.1
+    at_least: int = 16
+    at_most: int = 64
+    severity: float = 1.0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not 0 < self.share < 1:
+            raise ValueError(f"`share` must lie in (0, 1), got {self.share}.")
+        if not 2 <= self.at_least <= self.at_most:
+            raise ValueError(f"`at_least` must lie in [2, at_most], got {self.at_least} and {self.at_most}.")
+
+    def count(self, total: int) -> int:
+        """Return how many of `total` photographs are held out.
+
+        Raises:
+            ValueError: if there are fewer than four: two to learn from and two to validate on.
+        """
+        if total < 4:
+            raise ValueError(f"A data set must hold at least 4 good photographs to learn from, got {total}.")
+        return min(max(round(self.share * total), self.at_least), self.at_most, total // 2)
+
+
+@dataclass(frozen=True)
+class Split:
+    """Names of photographs by their use.
+
+    Attributes:
+        train: to learn from.
+        validation_normal: good ones held out.
+        validation_painted: good ones held out that get a painted defect.
+        test: photographs of the final figure; their names only, as nothing here opens them.
+    """
+
+    train: list[str]
+    validation_normal: list[str]
+    validation_painted: list[str]
+    test: list[str] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, dataset: AnomalyDataset, validation: Validation) -> "Split":
+        """Split a data set anew."""
+        train = {dataset.name(sample): sample.path for sample in dataset.train_samples()}
+        own = [dataset.name(sample) for sample in dataset.validation_samples()]
+        kept = own or held_out(train, validation.count(len(train)), validation.seed)
+        ranked = sorted(kept, key=lambda name: stable_hash(validation.seed, "painted", name))
+        painted = set(ranked[: len(ranked) // 2])
+        return cls(
+            [name for name in train if name not in kept],
+            sorted(set(kept) - painted),
+            sorted(painted),
+            [dataset.name(sample) for sample in dataset.test_samples()],
+        )
+
+    @classmethod
+    def load(cls, path: Path, dataset: AnomalyDataset) -> "Split":
+        """Read a split and make sure that it is about the photographs of `dataset`.
+
+        Raises:
+            ValueError: if photographs were added or removed since.
+        """
+        split = cls(**json.loads(path.read_text(encoding="utf-8")))
+        there = {dataset.name(sample) for sample in (*dataset.train_samples(), *dataset.validation_samples())}
+        known = {*split.train, *split.validation_normal, *split.validation_painted}
+        gone, new = sorted(known - there), sorted(there - known)
+        if gone or new:
+            example = f"{gone[0]} is gone" if gone else f"{new[0]} is new"
+            change = f"{len(gone)} photographs gone, {len(new)} new; {example}"
+            raise ValueError(f"{path} does not fit the data: {change}. Restore them, or start a new run.")
+        return split
+
+    def save(self, path: Path) -> None:
+        """Write the split as JSON."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        draft = path.with_suffix(".draft")  # another process may be about to read the file: it must be whole
+        draft.write_text(json.dumps(asdict(self), indent=1) + "\n", encoding="utf-8")
+        draft.replace(path)
+
+
+def held_out(paths: Mapping[str, Path], count: int, seed: int | str) -> list[str]:
+    """Choose about `count` names by the hash of (seed, name); copies of one file are chosen together.
+
+    Args:
+        paths: the file of each name.
+        count: how many; copies may make it more.
+        seed: another seed chooses others.
+    """
+    groups = sorted(_copies(paths), key=lambda names: stable_hash(seed, min(names)))
+    chosen: list[str] = []
+    for names in groups:
+        if len(chosen) >= count:
+            break
+        chosen += names
+    return sorted(chosen)
+
+
+def _copies(paths: Mapping[str, Path]) -> list[list[str]]:
+    """Group names by content; only files of equal length are read."""
+    lengths = {name: path.stat().st_size if path.is_file() else -stable_hash(name) for name, path in paths.items()}
+    shared = defaultdict(list)
+    for name, length in lengths.items():
+        shared[length].append(name)
+    groups = defaultdict(list)
+    for name, path in paths.items():
+        alone = len(shared[lengths[name]]) == 1
+        groups[name if alone else content_hash(path)].append(name)
+    return list(groups.values())
+
+
+def content_hash(path: Path) -> str:
+    """Return a hash of what is in a file."""
+    return hashlib.blake2b(path.read_bytes(), digest_size=16).hexdigest()

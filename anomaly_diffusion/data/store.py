@@ -1,0 +1,181 @@
+"""Photographs as frames of one size in memory: read, checked and framed once, in uint8."""
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Int64, UInt8
+from rich import get_console
+from rich.progress import track
+
+from anomaly_diffusion.data.defects import Painter
+from anomaly_diffusion.data.framing import Policy, Resize
+from anomaly_diffusion.data.reading import BadImages, Mask, Pixels, mixed_channels, with_channels
+from anomaly_diffusion.data.sample import AnomalyDataset, Sample, stable_hash
+
+__all__ = ["Frame", "FrameStore", "Frames", "Loading", "Photograph", "Reader"]
+
+_THREADS = 4
+_SLOW = 200  # photographs; fewer are read before a progress bar would be seen
+
+
+@dataclass(frozen=True)
+class Loading:
+    """How files become frames in memory.
+
+    Attributes:
+        policy: where a photograph goes in its frame; None: Resize.
+        cache_mb: megabytes that frames may take in memory, per data module; what does not fit is read each time.
+            0 turns the cache off.
+        num_workers: processes that make batches; with the cache, 0 is fastest.
+        check: whether files that are not cached are read once before training, so that bad ones are reported together.
+    """
+
+    policy: Policy | None = None
+    cache_mb: int = 2048
+    num_workers: int = 0
+    check: bool = True
+
+    def placing(self) -> Policy:
+        """Return the policy."""
+        return self.policy or Resize()
+
+
+class Photograph(NamedTuple):
+    """A sample and, where a defect is to be painted on it, the number its generator starts from."""
+
+    sample: Sample
+    painting: int | None = None
+
+
+class Frame(NamedTuple):
+    """A photograph in its frame, uint8."""
+
+    image: Pixels
+    mask: Mask
+    valid: Mask
+    size: tuple[int, int]
+    channels: int
+
+
+class Frames(NamedTuple):
+    """Several frames, stacked."""
+
+    image: UInt8[np.ndarray, "B H W C"]
+    mask: Bool[np.ndarray, "B H W"]
+    valid: Bool[np.ndarray, "B H W"]
+    size: Int64[np.ndarray, "B 2"]
+
+
+@dataclass(frozen=True)
+class Reader:
+    """Turns a photograph into its frame.
+
+    A painted defect is painted on the photograph itself, before it is framed: so it shrinks as a real one does, and
+    is the same defect at every `image_size`.
+    """
+
+    dataset: AnomalyDataset
+    policy: Policy
+    image_size: tuple[int, int]
+    channels: int
+    painter: Painter
+
+    def __call__(self, photograph: Photograph) -> Frame:
+        """Read, paint and frame.
+
+        Raises:
+            BadImages: if the photograph or its mask cannot be used.
+        """
+        pixels, mask = self.dataset.read(photograph.sample)
+        if photograph.painting is not None:
+            painted = self.painter(pixels, np.random.default_rng(photograph.painting))
+            pixels, mask = painted.image, painted.mask
+        placement = self.policy.place(mask.shape, self.image_size)
+        image = with_channels(placement.image(pixels), self.channels)
+        return Frame(image, placement.mask(mask), placement.valid(), mask.shape, pixels.shape[2])
+
+
+class FrameStore:
+    """The frames of some photographs, in memory if they fit.
+
+    Args:
+        photographs: what to hold.
+        reader: turns one into its frame.
+        room: bytes that may be used; where more are needed, frames are read at each use.
+        check: whether all are read once even then.
+
+    Raises:
+        BadImages: naming every photograph and mask that cannot be used.
+    """
+
+    def __init__(self, photographs: Sequence[Photograph], reader: Reader, room: int, check: bool = True) -> None:
+        self.photographs, self.reader = photographs, reader
+        self.keys = np.array([reader.dataset.key(item.sample) for item in photographs], np.int64)
+        self.labels = np.array([item.sample.label or item.painting is not None for item in photographs])
+        self.names = [reader.dataset.name(item.sample) for item in photographs]
+        pixels = len(photographs) * reader.image_size[0] * reader.image_size[1]
+        self.bytes = pixels * (reader.channels + 2)
+        self._frames = self._read_all() if self.bytes <= room else None
+        if self._frames is None:
+            self.bytes = 0
+            if check:
+                _read_checked(photographs, reader, lambda index, frame: None)
+
+    def __len__(self) -> int:
+        return len(self.photographs)
+
+    def take(self, indices: Sequence[int]) -> Frames:
+        """Return some frames."""
+        if self._frames is not None:
+            return Frames(*(field[indices] for field in self._frames))
+        frames = [self.reader(self.photographs[index]) for index in indices]
+        image, mask, valid, size, _ = (np.array(field) for field in zip(*frames, strict=True))
+        return Frames(image, mask, valid, size)
+
+    def _read_all(self) -> Frames:
+        shape = len(self.photographs), *self.reader.image_size
+        empty = (np.empty((*shape, self.reader.channels), np.uint8), np.empty(shape, bool), np.empty(shape, bool))
+        frames = Frames(*empty, np.empty((len(self.photographs), 2), np.int64))
+
+        def keep(index: int, frame: Frame) -> None:
+            for target, value in zip(frames, frame, strict=False):
+                target[index] = value
+
+        _read_checked(self.photographs, self.reader, keep)
+        return frames
+
+
+def painting_seed(seed: int, name: str) -> int:
+    """Return the number from which the defect on a photograph is painted."""
+    return stable_hash(seed, "defect", name)
+
+
+def _read_checked(photographs: Sequence[Photograph], reader: Reader, keep: Callable[[int, Frame], None]) -> None:
+    """Read everything in threads; gather what is wrong, and raise it together."""
+    problems: dict[str, str] = {}
+    channels: dict[str, int] = {}
+
+    def attempt(index: int) -> None:
+        try:
+            frame = reader(photographs[index])
+        except BadImages as error:
+            problems.update(error.problems)
+        else:
+            channels[str(photographs[index].sample.path)] = frame.channels
+            keep(index, frame)
+
+    with ThreadPoolExecutor(_THREADS) as pool:
+        for _ in _shown(pool.map(attempt, range(len(photographs))), len(photographs)):
+            pass
+    problems |= mixed_channels(channels)
+    if problems:
+        raise BadImages(dict(sorted(problems.items())))
+
+
+def _shown(results: Iterator[None], total: int) -> Iterator[None]:
+    if total < _SLOW or not get_console().is_terminal:
+        return results
+    return iter(track(results, "Reading photographs", total, transient=True))

@@ -1,0 +1,144 @@
+"""What every diffusion detector does: learn, calibrate on held-out normals, judge. Wiring only."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from torch import Generator, Tensor
+
+from anomaly_diffusion.codecs.codec import Codec
+from anomaly_diffusion.detectors.learning_rate import warmup_then_cosine
+from anomaly_diffusion.diffusion.denoiser import Denoiser
+from anomaly_diffusion.diffusion.noise import NoiseSource, NoiseStream, mix
+from anomaly_diffusion.diffusion.objective import Objective
+from anomaly_diffusion.reconstruction.strategy import Reconstruction
+from anomaly_diffusion.scoring.calibration import Calibration, moments
+from anomaly_diffusion.scoring.scorer import Scoring
+from anomaly_diffusion.types import ImageBatch, Prediction
+
+__all__ = ["Detector"]
+
+
+class Detector(pl.LightningModule):
+    """Image -> x_0 -> healthy x_0 at several depths -> residuals -> calibrated map and score.
+
+    A detector computes no metric and draws no picture; callbacks read the `Prediction` that its steps return.
+
+    Args:
+        codec: where diffusion runs.
+        denoiser: what is trained.
+        noise: what corrupts, in training and in scoring alike.
+        objective: how errors are drawn and weighted.
+        reconstruction: how a healthy image is found.
+        scoring: how image and reconstruction are compared.
+    """
+
+    image_threshold: Tensor
+    pixel_threshold: Tensor
+    noise_seed: Tensor
+
+    def __init__(
+        self,
+        codec: Codec,
+        denoiser: Denoiser,
+        noise: NoiseSource,
+        objective: Objective,
+        reconstruction: Reconstruction,
+        scoring: Scoring,
+    ) -> None:
+        super().__init__()
+        self.codec, self.denoiser, self.scoring = codec, denoiser, scoring
+        self.noise, self.objective, self.reconstruction = noise, objective, reconstruction
+        self.calibration = Calibration(len(reconstruction.depths) * len(scoring.residuals))
+        self.register_buffer("image_threshold", torch.tensor(torch.nan))
+        self.register_buffer("pixel_threshold", torch.tensor(torch.nan))
+        self.register_buffer("noise_seed", torch.tensor(0))
+
+    @property
+    def depths(self) -> tuple[float, ...]:
+        """Depths at which healthy versions are made."""
+        return self.reconstruction.depths
+
+    def on_fit_start(self) -> None:
+        """Remember the seed of the run: scoring draws its noise from it, later and elsewhere too."""
+        self.noise_seed.fill_(torch.initial_seed() % 2**31)
+
+    def configure_optimizers(self) -> Any:
+        """AdamW with the usual schedule, unless the config names an optimiser."""
+        optimizer = torch.optim.AdamW(self.parameters(), lr=1e-3, betas=(0.9, 0.99), weight_decay=1e-2)
+        schedule = warmup_then_cosine(optimizer, int(self.trainer.estimated_stepping_batches))
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def training_step(self, batch: ImageBatch, batch_idx: int) -> Tensor:
+        """Mean loss of a batch; its draws depend on seed, step and process, so that a resumed run repeats them."""
+        seed = mix(int(self.noise_seed), self.global_step, batch_idx, self.global_rank)
+        generator = Generator(self.device).manual_seed(seed)
+        loss = self.objective(self.denoiser, self.noise, self.codec.encode(batch.image), generator).mean()
+        self.log("train/loss", loss, batch_size=len(batch.image))
+        return loss
+
+    def on_validation_epoch_start(self) -> None:
+        """Calibrate on the normal images of the validation split, with the weights about to be validated."""
+        batches: Iterable[ImageBatch] = self.trainer.val_dataloaders  # type: ignore[assignment]
+        with self.trainer.precision_plugin.val_step_context():
+            self.calibrate(batches)
+
+    def validation_step(self, batch: ImageBatch, batch_idx: int) -> Prediction:  # type: ignore[override]
+        """The verdict on a batch."""
+        return self.forward(batch)
+
+    def test_step(self, batch: ImageBatch, batch_idx: int) -> Prediction:  # type: ignore[override]
+        """The verdict on a batch."""
+        return self.forward(batch)
+
+    def predict_step(self, batch: ImageBatch, batch_idx: int) -> Prediction:
+        """The verdict on a batch."""
+        return self.forward(batch)
+
+    @torch.no_grad()
+    def forward(self, batch: ImageBatch) -> Prediction:
+        """The verdict on a batch; that on each image depends on nothing but the image.
+
+        Raises:
+            RuntimeError: the detector has not been calibrated.
+        """
+        if not self.calibration.fitted:
+            raise RuntimeError(
+                "The detector is not calibrated. Validate it once, or load a checkpoint of a finished run."
+            )
+        reconstruction, nfe = self.reconstruct(batch)
+        residuals = self.scoring.compare(batch.image, reconstruction)
+        depth_maps, anomaly_map = self.scoring.judge(residuals, self.calibration)
+        return Prediction(reconstruction, depth_maps, anomaly_map, self.scoring.pooling(anomaly_map, batch.valid), nfe)
+
+    def reconstruct(self, batch: ImageBatch) -> tuple[Tensor, int]:
+        """Healthy versions (B, D, C, H, W) in pixels, and the number of network evaluations per image."""
+        draw = NoiseStream(self.noise, batch.key.tolist(), int(self.noise_seed))
+        healthy = self.reconstruction(self.denoiser, self.codec.encode(batch.image), draw)
+        B, D = healthy.x_0.shape[:2]
+        return self.codec.decode(healthy.x_0.flatten(0, 1)).unflatten(0, (B, D)), healthy.nfe
+
+    @torch.no_grad()
+    def calibrate(self, batches: Iterable[ImageBatch]) -> None:
+        """Fit the calibration to the normal images among `batches`, over all processes.
+
+        Raises:
+            ValueError: there is no normal image.
+        """
+        total = self.calibration.no_moments()
+        for batch in batches:
+            moved = self.transfer_batch_to_device(batch, self.device, 0)
+            reconstruction, _ = self.reconstruct(moved)
+            normal = moved.valid & ~moved.label[:, None, None, None]
+            total += moments(self.scoring.compare(moved.image, reconstruction), normal)
+        total = self._over_processes(total)
+        if total[0, 0] < 2:
+            raise ValueError("No normal image to calibrate on. Hold out some defect-free images for validation.")
+        self.calibration.fit(total)
+
+    def _over_processes(self, total: Tensor) -> Tensor:
+        if self._trainer is None:
+            return total
+        gathered: Tensor = self.all_gather(total)  # type: ignore[assignment]
+        return gathered.reshape(-1, *total.shape).sum(0)

@@ -1,0 +1,25 @@
+"""The learning-rate schedule that every run gets unless its config names another one."""
+
+import math
+from functools import partial
+
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LambdaLR
+
+__all__ = ["warmup_then_cosine"]
+
+
+def warmup_then_cosine(optimizer: Optimizer, steps: int, warmup: int = 30) -> LambdaLR:
+    """A linear rise over the first steps, half the run at full rate, then half a cosine down to 2 %.
+
+    Args:
+        optimizer: whose rates are scaled.
+        steps: optimiser steps of the whole run, >= 1.
+        warmup: steps of the rise.
+    """
+    return LambdaLR(optimizer, partial(_factor, steps=steps, warmup=warmup))
+
+
+def _factor(step: int, steps: int, warmup: int) -> float:
+    fall = min(1.0, max(0.0, 2 * step / steps - 1))
+    return min(1.0, (step + 1) / warmup) * (0.02 + 0.98 * (0.5 + 0.5 * math.cos(math.pi * fall)))

@@ -1,0 +1,1 @@
+"""The mathematics: noise, schedules, predictions and samplers; torch and types only."""

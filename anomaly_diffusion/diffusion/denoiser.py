@@ -1,0 +1,31 @@
+"""A network that has learned what healthy images look like, wrapped so that nobody else asks what it outputs."""
+
+from torch import Tensor, nn
+
+from anomaly_diffusion.diffusion.parametrisation import Parametrisation
+from anomaly_diffusion.diffusion.schedule import Schedule
+from anomaly_diffusion.types import Estimate, Images
+
+__all__ = ["Denoiser"]
+
+
+class Denoiser(nn.Module):
+    """Estimates the clean image and the noise in x_t = alpha_t * x_0 + sigma_t * noise.
+
+    Args:
+        backbone: network (x_t, t) -> output, both shaped (B, C, H, W), with t (B,) in (0, 1).
+        schedule: gives alpha_t and sigma_t.
+        parametrisation: what the output of the backbone means.
+    """
+
+    def __init__(self, backbone: nn.Module, schedule: Schedule, parametrisation: Parametrisation) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.schedule = schedule
+        self.parametrisation = parametrisation
+
+    def forward(self, x_t: Images, t: Tensor) -> Estimate:
+        """Estimate at time `t`, () or (B,), in (0, 1)."""
+        t = t.to(x_t).expand(len(x_t))
+        output = self.backbone(x_t, t)
+        return self.parametrisation.estimate(output, x_t, *self.schedule(t))

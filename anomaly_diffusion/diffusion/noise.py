@@ -1,0 +1,63 @@
+"""What corrupts an image: zero mean, unit variance, each image its own draw."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Generator, Tensor
+
+from anomaly_diffusion.types import Images
+
+__all__ = ["GaussianNoise", "NoiseDraw", "NoiseSource", "NoiseStream", "mix"]
+
+NoiseDraw = Callable[[Images], Images]
+"""Gives a fresh draw of the shape of its argument at every call."""
+
+
+class NoiseSource(ABC):
+    """Random fields of zero mean and unit variance."""
+
+    @abstractmethod
+    def __call__(self, like: Images, generator: Generator | None = None) -> Images:
+        """Fields of the shape, type and device of `like`, independent from image to image."""
+
+
+class GaussianNoise(NoiseSource):
+    """White noise: every pixel and channel is an independent standard normal draw."""
+
+    def __call__(self, like: Images, generator: Generator | None = None) -> Images:
+        """Fields of the shape, type and device of `like`."""
+        return torch.empty_like(like).normal_(generator=generator)
+
+
+class NoiseStream:
+    """Noise that belongs to the image: decided by the seed and the image's key, never by its neighbours or the device.
+
+    Calling it gives each image the next field of its own sequence.
+
+    Args:
+        source: where the fields come from.
+        keys: one number per image, of any size.
+        seed: the seed of the experiment.
+    """
+
+    def __init__(self, source: NoiseSource, keys: Sequence[int], seed: int) -> None:
+        self.source = source
+        self.generators = [Generator().manual_seed(mix(seed, key)) for key in keys]
+
+    def __call__(self, like: Images) -> Images:
+        """Fields of the shape, type and device of `like`, whose batch holds one image per key."""
+        blank = torch.empty_like(like[:1], device="cpu", dtype=torch.float32)
+        fields: list[Tensor] = [self.source(blank, generator) for generator in self.generators]
+        return torch.cat(fields).to(like)
+
+
+def mix(*numbers: int) -> int:
+    """One 63-bit seed from several integers; neighbouring inputs give unrelated seeds (SplitMix64)."""
+    mixed = 0
+    for number in numbers:
+        mixed = (mixed + number + 0x9E3779B97F4A7C15) % 2**64
+        mixed = (mixed ^ (mixed >> 30)) * 0xBF58476D1CE4E5B9 % 2**64
+        mixed = (mixed ^ (mixed >> 27)) * 0x94D049BB133111EB % 2**64
+        mixed ^= mixed >> 31
+    return mixed >> 1

@@ -1,0 +1,1 @@
+"""Streaming detection curves: AUROC, average precision, F1-max, AUPRO."""

@@ -1,0 +1,103 @@
+"""The figures of merit as pure functions of pixel (or image) counts per threshold.
+
+Counts are listed from the highest threshold to the lowest. Every figure is NaN where it has no meaning: without
+anything defective, or without anything normal.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Float, Int64
+
+
+class ThresholdCounts(NamedTuple):
+    """What lies at each threshold, highest first; K thresholds.
+
+    Attributes:
+        threshold: everything counted here or earlier scores at least this much.
+        normal: normal pixels between this threshold and the one before.
+        defective: defective pixels, likewise.
+        overlap: the sum of 1 / (size of its region) over those defective pixels, in any unit.
+        tied: True where the scores counted here are equal, False where several different scores share a bin.
+    """
+
+    threshold: Float[np.ndarray, " K"]
+    normal: Int64[np.ndarray, " K"]
+    defective: Int64[np.ndarray, " K"]
+    overlap: Float[np.ndarray, " K"]
+    tied: Bool[np.ndarray, " K"]
+
+    @property
+    def one_sided(self) -> bool:
+        """True where one of the two classes is missing, so that no figure has a meaning."""
+        return not (self.normal.any() and self.defective.any())
+
+
+def count_scores(score: Float[np.ndarray, " N"], defective: Bool[np.ndarray, " N"]) -> ThresholdCounts:
+    """Count few scores exactly: one threshold per distinct score."""
+    level, place = np.unique(score, return_inverse=True)
+    found = np.bincount(place[defective], minlength=len(level))[::-1]
+    total = np.bincount(place, minlength=len(level))[::-1]
+    exact = np.ones(len(level), dtype=bool)
+    return ThresholdCounts(level[::-1], total - found, found, found.astype(np.float64), exact)
+
+
+def auroc(counts: ThresholdCounts) -> float:
+    """Area under the receiver operating characteristic: P(defective > normal) + P(equal) / 2."""
+    if counts.one_sided:
+        return float("nan")
+    above = np.cumsum(counts.defective) - counts.defective / 2
+    return float(counts.normal @ above) / (float(counts.defective.sum()) * float(counts.normal.sum()))
+
+
+def average_precision(counts: ThresholdCounts) -> float:
+    """Mean over the defective of the precision at their own score.
+
+    Equal scores are all accepted before the precision is taken (as scikit-learn does). Different scores sharing a bin
+    are taken to be mixed evenly: the mean precision there is close to the one half-way, where (p + 1) / 2 of the p
+    defective and half of the normal have been accepted.
+    """
+    if counts.one_sided:
+        return float("nan")
+    last_normal = np.where(counts.tied, 0.0, counts.normal / 2)
+    last_defective = np.where(counts.tied, 0.0, (counts.defective - 1) / 2)
+    tp = np.cumsum(counts.defective) - last_defective
+    fp = np.cumsum(counts.normal) - last_normal
+    hit = counts.defective > 0
+    return float(counts.defective[hit] @ (tp[hit] / (tp[hit] + fp[hit]))) / float(counts.defective.sum())
+
+
+def f1_max(counts: ThresholdCounts) -> tuple[float, float]:
+    """The largest F1 = 2 TP / (2 TP + FP + FN) and the (highest) threshold `score >= threshold` that reaches it."""
+    if counts.one_sided:
+        return float("nan"), float("nan")
+    tp = np.cumsum(counts.defective)
+    f1 = 2 * tp / (counts.defective.sum() + tp + np.cumsum(counts.normal))
+    best = int(f1.argmax())
+    return float(f1[best]), float(counts.threshold[best])
+
+
+def aupro(counts: ThresholdCounts, limit: float) -> float:
+    """Area under per-region overlap against false-positive rate, from 0 to `limit`, divided by `limit`.
+
+    The curve joins its points by straight lines and is cut at exactly `limit`.
+
+    Reference: Bergmann et al., "The MVTec Anomaly Detection Dataset", IJCV 2021, Section 5.
+
+    Args:
+        counts: with the overlap of regions.
+        limit: the largest false-positive rate, in (0, 1].
+
+    Raises:
+        ValueError: if `limit` is no rate.
+    """
+    if not 0 < limit <= 1:
+        raise ValueError(f"`limit` must lie in (0, 1], got {limit}.")
+    if counts.one_sided:
+        return float("nan")
+    fpr = np.append(0.0, np.cumsum(counts.normal) / counts.normal.sum())
+    overlap = np.append(0.0, np.cumsum(counts.overlap) / counts.overlap.sum())
+    stop = int(np.searchsorted(fpr, limit, side="right"))
+    edge = np.interp(limit, fpr[stop - 1 : stop + 1], overlap[stop - 1 : stop + 1])
+    area = np.diff(fpr[:stop]) @ (overlap[1:stop] + overlap[: stop - 1]) / 2
+    return float(area + (limit - fpr[stop - 1]) * (edge + overlap[stop - 1]) / 2) / limit

@@ -1,0 +1,151 @@
+"""A compact U-Net, and the adapter for the one of diffusers."""
+
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from anomaly_diffusion.networks.layers import AttentionBlock, FourierTime, ResidualBlock, group_norm, zeroed
+from anomaly_diffusion.types import Images, Times
+
+__all__ = ["Backbone", "DiffusersUNet", "UNet"]
+
+
+class Backbone(nn.Module):
+    """A network (x_t, t) -> output; input and output are both (B, C, H, W), t is (B,) in (0, 1)."""
+
+    def forward(self, x_t: Images, t: Times) -> Images:
+        """Output at time `t`."""
+        raise NotImplementedError
+
+
+class _Level(nn.ModuleList):
+    """Residual blocks that share a resolution, each followed by attention where the level asks for it."""
+
+    def __init__(
+        self, channels_in: int, channels_out: int, features: int, blocks: int, attention: bool, dropout: float
+    ) -> None:
+        super().__init__()
+        for index in range(blocks):
+            self.append(ResidualBlock(channels_in if index == 0 else channels_out, channels_out, features, dropout))
+            if attention:
+                self.append(AttentionBlock(channels_out))
+
+    def forward(self, x: Images, embedding: Tensor) -> Float[Tensor, "B channels_out H W"]:
+        for block in self:
+            x = block(x, embedding) if isinstance(block, ResidualBlock) else block(x)
+        return x
+
+
+class UNet(Backbone):
+    """A U-Net that works on a pixel-unshuffled image, so that no convolution runs at full resolution.
+
+    Folding patch x patch pixels into channels cuts the cost by about patch^2 and loses nothing: the last convolution
+    predicts every pixel of the patch. Images of any size are accepted; inside, they are padded to a multiple of
+    patch * 2^(levels - 1).
+
+    Args:
+        channels: C of input and output.
+        width: channels of the finest level.
+        multipliers: channels of each level as multiples of `width`, from fine to coarse.
+        blocks: residual blocks per level, on the way down and again on the way up.
+        attention: levels (0 is the finest) with self-attention.
+        dropout: share of activations dropped in training, in [0, 1).
+        patch: side of the patches folded into channels, in pixels.
+    """
+
+    def __init__(
+        self,
+        channels: int = 3,
+        width: int = 32,
+        multipliers: Sequence[int] = (1, 2, 4),
+        blocks: int = 1,
+        attention: Sequence[int] = (),
+        dropout: float = 0.0,
+        patch: int = 2,
+    ) -> None:
+        super().__init__()
+        _check(channels=channels, width=width, blocks=blocks, patch=patch)
+        if not multipliers or min(multipliers) < 1:
+            raise ValueError(f"`multipliers` must name at least one level, each >= 1, got {list(multipliers)}.")
+        if not set(attention) <= set(range(len(multipliers))):
+            raise ValueError(f"`attention` must name levels among 0 to {len(multipliers) - 1}, got {list(attention)}.")
+        widths = [width * multiplier for multiplier in multipliers]
+        features = 4 * width
+
+        def level(channels_in: int, index: int) -> _Level:
+            return _Level(channels_in, widths[index], features, blocks, index in attention, dropout)
+
+        levels = range(len(widths))
+        self.patch, self.multiple = patch, patch * 2 ** (len(widths) - 1)
+        self.time = FourierTime(features)
+        self.stem = nn.Conv2d(channels * patch**2, widths[0], 3, padding=1)
+        self.down = nn.ModuleList(level(widths[max(index - 1, 0)], index) for index in levels)
+        self.up = nn.ModuleList(level(widths[min(index + 1, levels[-1])] + widths[index], index) for index in levels)
+        self.head = nn.Sequential(
+            group_norm(widths[0]), nn.SiLU(), zeroed(nn.Conv2d(widths[0], channels * patch**2, 3, padding=1))
+        )
+
+    def forward(self, x_t: Images, t: Times) -> Images:
+        """Output at time `t`."""
+        height, width = x_t.shape[-2:]
+        padded = F.pad(x_t, (0, -width % self.multiple, 0, -height % self.multiple), mode="replicate")
+        return self._folded(padded, self.time(t))[..., :height, :width]
+
+    def _folded(self, x: Images, embedding: Tensor) -> Images:
+        x = self.stem(F.pixel_unshuffle(x, self.patch))
+        skips: list[Images] = []
+        for level in self.down:
+            x = level(F.avg_pool2d(x, 2) if skips else x, embedding)
+            skips.append(x)
+        for level, skip in zip(reversed(self.up), reversed(skips), strict=True):
+            if x.shape[-1] != skip.shape[-1]:
+                x = F.interpolate(x, scale_factor=2, mode="nearest")
+            x = level(torch.cat([x, skip], dim=1), embedding)
+        return F.pixel_shuffle(self.head(x), self.patch)
+
+
+class DiffusersUNet(Backbone):
+    """The `UNet2DModel` of diffusers behind our signature.
+
+    Args:
+        channels: C of input and output.
+        widths: channels of each level, from fine to coarse.
+        blocks: residual blocks per level.
+        attention: levels (0 is the finest) with self-attention.
+    """
+
+    def __init__(
+        self,
+        channels: int = 3,
+        widths: Sequence[int] = (32, 64, 128),
+        blocks: int = 1,
+        attention: Sequence[int] = (),
+    ) -> None:
+        super().__init__()
+        from diffusers.models.unets.unet_2d import UNet2DModel
+
+        levels = range(len(widths))
+        self.model = UNet2DModel(
+            in_channels=channels,
+            out_channels=channels,
+            block_out_channels=tuple(widths),
+            layers_per_block=blocks,
+            norm_num_groups=8,
+            down_block_types=tuple("AttnDownBlock2D" if level in attention else "DownBlock2D" for level in levels),
+            up_block_types=tuple("AttnUpBlock2D" if level in attention else "UpBlock2D" for level in reversed(levels)),
+            add_attention=bool(attention),
+        )
+
+    def forward(self, x_t: Images, t: Times) -> Images:
+        """Output at time `t`; diffusers counts time in thousandths."""
+        output: Images = self.model(x_t, 1000 * t).sample
+        return output
+
+
+def _check(**counts: int) -> None:
+    for name, count in counts.items():
+        if count < 1:
+            raise ValueError(f"`{name}` must be at least 1, got {count}.")

@@ -1,0 +1,1 @@
+"""Strategies: how a healthy image is found with a denoiser."""

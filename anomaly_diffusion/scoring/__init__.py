@@ -1,0 +1,1 @@
+"""From image and reconstruction to calibrated anomaly maps and scores."""

@@ -1,0 +1,108 @@
+"""What differs between an image and its reconstruction: maps >= 0, zero where the two agree, larger is worse."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from anomaly_diffusion.scoring.smoothing import GaussianSmoothing
+from anomaly_diffusion.types import Images, Maps
+
+__all__ = ["GradientSimilarityResidual", "L1Residual", "L2Residual", "Residual", "SSIMResidual"]
+
+
+class Residual(nn.Module):
+    """Compares an image with a reconstruction, pixel by pixel."""
+
+    def forward(self, image: Images, reconstruction: Images) -> Maps:
+        """Map >= 0; both images have pixels in [-1, 1]."""
+        raise NotImplementedError
+
+
+class L1Residual(Residual):
+    """Absolute difference, averaged over channels."""
+
+    def forward(self, image: Images, reconstruction: Images) -> Maps:
+        """Map in [0, 2]."""
+        return (image - reconstruction).abs().mean(1, keepdim=True)
+
+
+class L2Residual(Residual):
+    """Squared difference, averaged over channels."""
+
+    def forward(self, image: Images, reconstruction: Images) -> Maps:
+        """Map in [0, 4]."""
+        return (image - reconstruction).square().mean(1, keepdim=True)
+
+
+class SSIMResidual(Residual):
+    """One minus structural similarity, halved: blind to small shifts of brightness, sensitive to structure.
+
+    Reference: Wang et al., "Image Quality Assessment: From Error Visibility to Structural Similarity", 2004, Eq. 13.
+
+    Args:
+        sigma: width of the Gaussian window, in pixels, > 0.
+    """
+
+    def __init__(self, sigma: float = 1.5) -> None:
+        super().__init__()
+        if sigma <= 0:
+            raise ValueError(f"`sigma` must be positive, got {sigma}.")
+        self.window = GaussianSmoothing(sigma)
+
+    def forward(self, image: Images, reconstruction: Images) -> Maps:
+        """Map in [0, 1]."""
+        x, y = image.clamp(-1, 1), reconstruction.clamp(-1, 1)
+        smoothed: Tensor = self.window(torch.cat([x, y, x * x, y * y, x * y]))
+        mean_x, mean_y, square_x, square_y, product = smoothed.chunk(5)
+        c1, c2 = (0.01 * 2) ** 2, (0.03 * 2) ** 2  # constants of the paper for a range of 2
+        # not clipped at zero: then the rounding of numerator and denominator is the same where the images agree
+        variances = (square_x - mean_x * mean_x) + (square_y - mean_y * mean_y)
+        covariance = product - mean_x * mean_y
+        light_x, light_y = mean_x + 1, mean_y + 1  # luminance is a ratio: it needs black at zero
+        luminance = (2 * light_x * light_y + c1) / (light_x * light_x + light_y * light_y + c1)
+        structure = (2 * covariance + c2) / (variances + c2)
+        return ((1 - luminance * structure) / 2).clamp(0, 1).mean(1, keepdim=True)
+
+
+class GradientSimilarityResidual(Residual):
+    """One minus the similarity of gradient magnitudes, averaged over scales.
+
+    Reference: Xue et al., "Gradient Magnitude Similarity Deviation", 2014, Eq. 4; scales as in Zavrtanik et al.,
+    "Reconstruction by Inpainting for Visual Anomaly Detection" (RIAD), 2021, section 3.2.
+
+    Args:
+        scales: number of scales, each half the size of the one before, >= 1.
+        stability: constant that keeps flat regions from dividing zero by zero, > 0.
+    """
+
+    def __init__(self, scales: int = 3, stability: float = 0.01) -> None:
+        super().__init__()
+        if scales < 1:
+            raise ValueError(f"`scales` must be at least 1, got {scales}.")
+        if stability <= 0:
+            raise ValueError(f"`stability` must be positive, got {stability}.")
+        self.scales, self.stability = scales, stability
+
+    def forward(self, image: Images, reconstruction: Images) -> Maps:
+        """Map in [0, 1]."""
+        size = image.shape[-2:]
+        x, y = image.mean(1, keepdim=True), reconstruction.mean(1, keepdim=True)
+        total = torch.zeros_like(x)
+        for scale in range(self.scales):
+            total = total + F.interpolate(self._dissimilarity(x, y), size=size, mode="bilinear", align_corners=False)
+            if scale + 1 < self.scales:
+                x, y = (F.avg_pool2d(level, 2, ceil_mode=True) for level in (x, y))
+        return total / self.scales
+
+    def _dissimilarity(self, x: Maps, y: Maps) -> Maps:
+        x_edge, y_edge = _gradient_magnitude(x), _gradient_magnitude(y)
+        shared = (2 * x_edge * y_edge + self.stability) / (x_edge**2 + y_edge**2 + self.stability)
+        return (1 - shared).clamp(min=0)
+
+
+def _gradient_magnitude(x: Maps) -> Tensor:
+    """Prewitt gradient magnitude."""
+    row = x.new_tensor([[1.0, 1.0, 1.0], [0.0, 0.0, 0.0], [-1.0, -1.0, -1.0]]) / 3
+    kernels = torch.stack([row, row.T])[:, None]
+    gradients = F.conv2d(F.pad(x, (1, 1, 1, 1), mode="replicate"), kernels)
+    return gradients.square().sum(1, keepdim=True).add(1e-12).sqrt()

@@ -1,0 +1,62 @@
+"""From an image and its reconstructions to calibrated maps and one score."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from anomaly_diffusion.scoring.calibration import Calibration
+from anomaly_diffusion.scoring.pooling import Pooling, TopKMean
+from anomaly_diffusion.scoring.residual import L1Residual, Residual
+from anomaly_diffusion.scoring.smoothing import GaussianSmoothing
+from anomaly_diffusion.types import Images
+
+__all__ = ["Scoring"]
+
+
+class Scoring(nn.Module):
+    """Residuals of every depth, smoothed, standardised on normal images and fused.
+
+    Args:
+        residuals: what is compared; L1 if not given.
+        weights: weight of each residual after standardisation, >= 0; equal if not given.
+        smoothing: standard deviation of the Gaussian smoothing of residuals, in pixels, >= 0.
+        pooling: how a map becomes a score; the mean of the worst 0.2 % of pixels if not given.
+    """
+
+    def __init__(
+        self,
+        residuals: Sequence[Residual] | None = None,
+        weights: Sequence[float] | None = None,
+        smoothing: float = 1.0,
+        pooling: Pooling | None = None,
+    ) -> None:
+        super().__init__()
+        self.residuals = nn.ModuleList(residuals or [L1Residual()])
+        self.weights = torch.tensor(weights or [1.0] * len(self.residuals))
+        if len(self.weights) != len(self.residuals):
+            raise ValueError(
+                f"`weights` must have one entry per residual ({len(self.residuals)}), got {len(self.weights)}."
+            )
+        if (self.weights < 0).any() or not self.weights.any():
+            raise ValueError(f"`weights` must be >= 0 and not all zero, got {self.weights.tolist()}.")
+        if smoothing < 0:
+            raise ValueError(f"`smoothing` must not be negative, got {smoothing}.")
+        self.smoothing = GaussianSmoothing(smoothing)
+        self.pooling = pooling or TopKMean()
+
+    def compare(self, image: Images, reconstruction: Tensor) -> Tensor:
+        """Smoothed residual maps (B, D*K, H, W) of reconstructions (B, D, C, H, W); depths vary slowest."""
+        with torch.autocast(image.device.type, enabled=False):  # small differences need all digits
+            maps = [residual(image, healthy) for healthy in reconstruction.unbind(1) for residual in self.residuals]
+            smoothed: Tensor = self.smoothing(torch.cat(maps, dim=1))
+        return smoothed
+
+    def judge(self, residuals: Tensor, calibration: Calibration) -> tuple[Tensor, Tensor]:
+        """Calibrated maps of each depth (B, D, H, W), and of all depths fused (B, 1, H, W)."""
+        depths = residuals.shape[1] // len(self.weights)
+        per_depth = torch.block_diag(*[self.weights] * depths)  # (D, D*K)
+        weights = torch.cat([per_depth, self.weights.repeat(1, depths)])
+        with torch.autocast(residuals.device.type, enabled=False):
+            fused = calibration.fuse(calibration.standardise(residuals), weights)
+        return fused[:, :-1], fused[:, -1:]

@@ -1,0 +1,98 @@
+"""The records that travel between the rooms, and the aliases for their shapes.
+
+Letters in shapes: B images, C channels, H W pixels, D depths, K residuals.
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from jaxtyping import Bool, Float, Int64
+from torch import Tensor
+
+__all__ = [
+    "Estimate",
+    "ImageBatch",
+    "Images",
+    "Labels",
+    "Maps",
+    "Masks",
+    "Prediction",
+    "Reconstructed",
+    "Scores",
+    "Times",
+    "like",
+]
+
+Images = Float[Tensor, "B C H W"]
+Maps = Float[Tensor, "B 1 H W"]
+Masks = Bool[Tensor, "B 1 H W"]
+Labels = Bool[Tensor, " B"]
+Scores = Float[Tensor, " B"]
+Times = Float[Tensor, " B"]
+
+
+class ImageBatch(NamedTuple):
+    """Photographs with what is known about them; a NamedTuple, so that collation and device transfer understand it.
+
+    Attributes:
+        image: pixels in [-1, 1].
+        mask: defect pixels; all False for a defect-free image, and for a defective one whose mask is unknown.
+        valid: pixels that belong to the photograph; False in the padding of a letterbox.
+        label: True for a defective image.
+        key: a number that names the image for good; its noise is drawn from it, never from its place in the batch.
+        size: height and width of the file, in pixels.
+        path: the file, relative to the root of the data set.
+    """
+
+    image: Images
+    mask: Masks
+    valid: Masks
+    label: Labels
+    key: Int64[Tensor, " B"]
+    size: Int64[Tensor, "B 2"]
+    path: list[str]
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a denoiser believes: x_t = alpha_t * x_0 + sigma_t * noise."""
+
+    x_0: Images
+    noise: Images
+
+
+@dataclass(frozen=True)
+class Reconstructed:
+    """Healthy versions of a batch, one per depth.
+
+    Attributes:
+        x_0: reconstructions in model space, shallowest first.
+        nfe: number of network evaluations spent on each image.
+    """
+
+    x_0: Float[Tensor, "B D C H W"]
+    nfe: int
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The verdict on a batch.
+
+    Attributes:
+        reconstruction: healthy versions in pixels, one per depth.
+        depth_maps: calibrated anomaly map of each depth, in standard deviations of normal images.
+        anomaly_map: the depths fused.
+        score: image anomaly score, larger is worse.
+        nfe: number of network evaluations spent on each image.
+    """
+
+    reconstruction: Float[Tensor, "B D C H W"]
+    depth_maps: Float[Tensor, "B D H W"]
+    anomaly_map: Maps
+    score: Scores
+    nfe: int
+
+
+def like(scale: Tensor, x: Tensor) -> Tensor:
+    """Shape a per-image `scale` () or (B,) so that it multiplies x (B, ...)."""
+    return scale.reshape(scale.shape + (1,) * (x.ndim - scale.ndim)) if scale.ndim else scale

@@ -1,0 +1,107 @@
+import json
+
+import cv2
+import numpy as np
+import pytest
+from toy_detector import ToyDetector, ToyImages, trainer
+
+from anomaly_diffusion.analysis.figures import TRUTH
+from anomaly_diffusion.callbacks.residual_maps import ResidualMaps
+
+VALIDATION, TEST = ToyImages(12, seed=1), ToyImages(24, seed=2)
+
+
+def drawn(folder, images=TEST, **options):
+    run, detector = trainer(folder, ResidualMaps(**options)), ToyDetector()
+    run.test(detector, images.loader(), verbose=False)
+    return run, detector
+
+
+def picture(path):
+    return cv2.imread(str(path), cv2.IMREAD_COLOR)[..., ::-1] / 255
+
+
+def contour(image):
+    return (np.abs(image - np.array(TRUTH)).max(-1) < 0.03).sum()
+
+
+def test_test_draws_a_sheet_and_single_panels_with_outlined_defects(tmp_path):
+    drawn(tmp_path, count=4)
+    names = sorted(path.name for path in (tmp_path / "panels").iterdir())
+    assert names == ["test-001.png", "test-002.png", "test-003.png", "test-004.png", "test.png"]
+    outlined = [contour(picture(tmp_path / "panels" / name)) > 0 for name in names]
+    assert outlined == [True, True, True, False, True]  # three defects, then a good image, then the sheet
+
+
+def test_validation_draws_its_own_sheet_and_no_single_panels(tmp_path):
+    trainer(tmp_path, ResidualMaps(count=4)).validate(ToyDetector(), VALIDATION.loader(), verbose=False)
+    assert [path.name for path in (tmp_path / "panels").iterdir()] == ["val.png"]
+    assert contour(picture(tmp_path / "panels" / "val.png")) > 0
+
+
+def test_the_sheet_does_not_depend_on_the_batch_size(tmp_path):
+    for batch_size in (1, 24):
+        run = trainer(tmp_path / str(batch_size), ResidualMaps(count=4))
+        run.test(ToyDetector(), TEST.loader(batch_size), verbose=False)
+    sheets = [picture(tmp_path / str(batch_size) / "panels" / "test.png") for batch_size in (1, 24)]
+    np.testing.assert_allclose(*sheets, atol=1.01 / 255)
+
+
+def test_each_depth_has_its_row_on_request(tmp_path):
+    heights = {}
+    for per_depth in (False, True):
+        drawn(tmp_path / str(per_depth), count=1, per_depth=per_depth)
+        heights[per_depth] = len(picture(tmp_path / str(per_depth) / "panels" / "test-001.png"))
+    assert heights[True] - heights[False] == 2 * (256 + 4)
+
+
+def test_raw_maps_are_the_maps_of_every_image(tmp_path):
+    _, detector = drawn(tmp_path, count=1, raw="npy")
+    expected = detector.judge(TEST.batch(list(range(24)))).anomaly_map[:, 0].numpy()
+    for index, values in enumerate(expected):
+        name = TEST.path(index).removesuffix(".png").replace("/", "-").replace(" ", "_")
+        np.testing.assert_allclose(np.load(tmp_path / "maps" / f"{name}.npy"), values, rtol=1e-6)
+
+
+def test_sixteen_bit_maps_say_their_scale(tmp_path):
+    _, detector = drawn(tmp_path, count=1, raw="tiff")
+    note = json.loads((tmp_path / "maps" / "scale.json").read_text())
+    stored = cv2.imread(str(tmp_path / "maps" / "test-good-000.tiff"), cv2.IMREAD_UNCHANGED)
+    expected = detector.judge(TEST.batch([0])).anomaly_map[0, 0].numpy()
+    np.testing.assert_allclose(stored * note["scale"] + note["offset"], expected, atol=note["scale"])
+
+
+def test_raw_maps_come_at_the_size_of_the_file_on_request(tmp_path):
+    _, detector = drawn(tmp_path, count=1, raw="npy", original_size=True)
+    values = np.load(tmp_path / "maps" / "test-good-000.npy")
+    assert values.shape == (20, 40)
+    expected = detector.judge(TEST.batch([0])).anomaly_map.mean().item()
+    assert values.mean() == pytest.approx(expected, rel=0.02)
+
+
+def test_hostile_file_names_stay_inside_the_run_folder(tmp_path):
+    images = ToyImages(4)
+    images.path = lambda index: f"../../{index}/..\\:*?.png"
+    drawn(tmp_path / "run", images, count=1, raw="npy")
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
+    assert len(list((tmp_path / "run" / "maps").iterdir())) == 4
+
+
+def test_predict_draws_and_writes_as_test_does(tmp_path):
+    run = trainer(tmp_path, ResidualMaps(count=2, raw="npy"))
+    run.predict(ToyDetector(), TEST.loader(), return_predictions=False)
+    assert sorted(path.name for path in (tmp_path / "panels").iterdir()) == [
+        "predict-001.png",
+        "predict-002.png",
+        "predict.png",
+    ]
+    assert len(list((tmp_path / "maps").iterdir())) == 24
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [({"raw": "jpg"}, "`raw` must be"), ({"limit": 0.0}, "`limit` must"), ({"count": 0}, "`count`")],
+)
+def test_wrong_arguments_are_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        ResidualMaps(**options)

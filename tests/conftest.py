@@ -1,0 +1,14 @@
+"""Shared by all tests."""
+
+from collections.abc import Iterator
+
+import pytest
+import torch
+
+
+@pytest.fixture(autouse=True)
+def fresh_global_state() -> Iterator[None]:
+    """Every test starts from the same random state, so that none depends on the order in which they run."""
+    torch.manual_seed(0)
+    yield
+    torch.use_deterministic_algorithms(False)

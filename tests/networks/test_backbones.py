@@ -1,0 +1,145 @@
+import pytest
+import torch
+from analytic import awakened, seeded
+from torch import nn
+from torch.nn import functional as F
+
+from anomaly_diffusion.networks.layers import AttentionBlock, FourierTime, group_norm
+from anomaly_diffusion.networks.unet import Backbone, DiffusersUNet, UNet
+
+BACKBONES = {
+    "default": lambda: UNet(),
+    "two levels": lambda: UNet(width=8, multipliers=(1, 2), blocks=2),
+    "attention": lambda: UNet(width=16, multipliers=(1, 2), attention=(1,)),
+    "patch 4": lambda: UNet(width=8, multipliers=(1, 2), patch=4),
+    "patch 1": lambda: UNet(channels=3, width=8, multipliers=(1,), patch=1),
+    "diffusers": lambda: DiffusersUNet(widths=(8, 16)),
+    "diffusers with attention": lambda: DiffusersUNet(widths=(8, 16), attention=(1,)),
+}
+backbones = pytest.mark.parametrize("make", BACKBONES.values(), ids=BACKBONES.keys())
+OURS = {name: make for name, make in BACKBONES.items() if "diffusers" not in name}
+unets = pytest.mark.parametrize("make", OURS.values(), ids=OURS.keys())
+T = torch.tensor([0.1, 0.4, 0.9])
+
+
+def _trained(make) -> Backbone:
+    torch.manual_seed(1)
+    return awakened(make()).eval()
+
+
+def _images(height: int, width: int) -> torch.Tensor:
+    return torch.randn(3, 3, height, width, generator=seeded())
+
+
+@backbones
+def test_an_image_is_seen_alone_whatever_batch_it_is_in(make) -> None:
+    network, x_t = _trained(make), _images(32, 32)
+    with torch.no_grad():
+        alone = torch.cat([network(x_t[index : index + 1], T[index : index + 1]) for index in range(3)])
+        torch.testing.assert_close(network(x_t, T), alone, rtol=1e-5, atol=1e-5)
+
+
+@backbones
+def test_the_output_depends_on_time(make) -> None:
+    network, x_t = _trained(make), _images(32, 32)
+    with torch.no_grad():
+        assert (network(x_t, T) - network(x_t, T.flip(0)))[[0, 2]].abs().amax((1, 2, 3)).min() > 1e-3
+
+
+@backbones
+def test_every_parameter_learns(make) -> None:
+    network = _trained(make)
+    network(_images(32, 32), T).square().mean().backward()
+    idle = [
+        name for name, parameter in network.named_parameters() if parameter.grad is None or not parameter.grad.any()
+    ]
+    assert not idle
+
+
+@unets
+def test_an_untrained_network_says_zero(make) -> None:
+    assert not make()(_images(32, 32), T).any()
+
+
+@unets
+@pytest.mark.parametrize(("height", "width"), [(33, 47), (16, 61), (1, 5), (50, 32)])
+def test_an_image_of_any_size_is_treated_as_if_its_border_went_on(make, height: int, width: int) -> None:
+    network, x_t = _trained(make), _images(height, width)
+    padded = F.pad(x_t, (0, -width % network.multiple, 0, -height % network.multiple), mode="replicate")
+    with torch.no_grad():
+        assert torch.equal(network(x_t, T), network(padded, T)[..., :height, :width])
+
+
+@unets
+def test_moving_the_image_by_whole_patches_moves_the_output(make) -> None:
+    """Exact on a torus, where there is no border; so all convolutions wrap around here."""
+    network = _trained(make).double()
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d):
+            module.padding_mode = "circular"
+    network.time.turns = network.time.turns.double()
+    stride, t = network.multiple, T.double()
+    x_t = _images(4 * stride, 6 * stride).double()
+    with torch.no_grad():
+        moved = network(x_t.roll((stride, -2 * stride), (2, 3)), t)
+        torch.testing.assert_close(moved, network(x_t, t).roll((stride, -2 * stride), (2, 3)), rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize("patch", [1, 2, 4])
+def test_a_network_can_say_something_different_about_every_pixel(patch: int) -> None:
+    """Folding pixels into channels loses none of them: each output pixel can follow its own input pixel."""
+    network = _trained(lambda: UNet(channels=1, width=16, multipliers=(1,), patch=patch))
+    x_t = torch.randn(1, 1, 8, 8, generator=seeded()).requires_grad_()
+    own = [
+        torch.autograd.grad(network(x_t, T[:1])[0, 0, row, column], x_t)[0][0, 0, row, column].abs()
+        for row in range(4)
+        for column in range(4)
+    ]
+    assert min(own) > 1e-6
+
+
+def test_dropout_acts_in_training_only() -> None:
+    torch.manual_seed(0)
+    network, x_t = awakened(UNet(width=8, multipliers=(1, 2), dropout=0.5)), _images(16, 16)
+    with torch.no_grad():
+        assert not torch.equal(network.train()(x_t, T), network(x_t, T))
+        assert torch.equal(network.eval()(x_t, T), network(x_t, T))
+
+
+def test_attention_sees_the_whole_image() -> None:
+    torch.manual_seed(0)
+    block, x = awakened(AttentionBlock(32, head_channels=16)), torch.randn(1, 32, 6, 7, generator=seeded())
+    changed = x.clone()
+    changed[..., -1, -1] += 1
+    with torch.no_grad():
+        assert ((block(changed) - block(x))[..., 0, 0]).abs().max() > 1e-6
+
+
+def test_attention_is_that_of_its_formula() -> None:
+    torch.manual_seed(0)
+    block, x = awakened(AttentionBlock(8, head_channels=4)).double(), torch.randn(2, 8, 3, 5, dtype=torch.float64)
+    query, key, value = block.query_key_value(block.norm(x)).flatten(2).reshape(2, 3, 2, 4, 15).unbind(1)
+    weights = (torch.einsum("bhci,bhcj->bhij", query, key) / 4**0.5).softmax(-1)
+    mixed = torch.einsum("bhij,bhcj->bhci", weights, value).reshape(2, 8, 3, 5)
+    torch.testing.assert_close(block(x), x + block.out(mixed), rtol=0, atol=1e-12)
+
+
+def test_times_that_differ_by_a_thousandth_are_told_apart() -> None:
+    torch.manual_seed(0)
+    t = torch.linspace(0.001, 0.999, 999)
+    angle = t[:, None] * FourierTime(16).turns
+    embedding = torch.cat([angle.sin(), angle.cos()], 1)
+    assert embedding.diff(dim=0).norm(dim=1).min() > 0.1
+
+
+@pytest.mark.parametrize("channels", [1, 3, 8, 12, 20, 32, 48, 96, 128])
+def test_groups_divide_the_channels(channels: int) -> None:
+    assert channels % group_norm(channels).num_groups == 0
+
+
+def test_diffusers_counts_time_in_thousandths(monkeypatch: pytest.MonkeyPatch) -> None:
+    network, asked = DiffusersUNet(widths=(8, 16)), []
+    original = network.model.forward
+    monkeypatch.setattr(network.model, "forward", lambda x, t: asked.append(t) or original(x, t))
+    network(_images(16, 16), T)
+    torch.testing.assert_close(asked[0], torch.tensor([100.0, 400.0, 900.0]))

@@ -1,0 +1,123 @@
+import pytest
+import torch
+from analytic import seeded
+from torch import Tensor
+
+from anomaly_diffusion.scoring.calibration import Calibration, moments
+from anomaly_diffusion.scoring.residual import GradientSimilarityResidual, L1Residual, L2Residual, SSIMResidual
+from anomaly_diffusion.scoring.scorer import Scoring
+
+VALID = torch.rand(6, 1, 12, 15, generator=seeded(7)) > 0.2
+
+
+def _correlated_maps() -> Tensor:
+    """Four residual maps of six images, of very different scale, skewed and correlated, as real ones are."""
+    base = torch.randn(6, 4, 12, 15, generator=seeded()).exp()
+    mixing = torch.tensor([[1.0, 0.5, 0.0, 0.1], [0.0, 1.0, 0.9, 0.0], [0.0, 0.0, 1e-4, 0.0], [20.0, 0.0, 0.0, 3.0]])
+    return torch.einsum("mn,bnhw->bmhw", mixing, base)
+
+
+def _fitted(maps: Tensor) -> Calibration:
+    calibration = Calibration(maps.shape[1])
+    calibration.fit(moments(maps, VALID))
+    return calibration
+
+
+def _assert_standard(maps: Tensor) -> None:
+    pixels = maps.transpose(0, 1).flatten(1)[:, VALID.flatten()].double()
+    torch.testing.assert_close(pixels.mean(1), torch.zeros(len(pixels), dtype=torch.float64), rtol=0, atol=1e-5)
+    torch.testing.assert_close(
+        pixels.var(1, correction=0), torch.ones(len(pixels), dtype=torch.float64), rtol=0, atol=1e-5
+    )
+
+
+def test_every_standardised_map_has_mean_zero_and_spread_one_on_normals() -> None:
+    maps = _correlated_maps()
+    _assert_standard(_fitted(maps).standardise(maps))
+
+
+@pytest.mark.parametrize("weights", [[1.0, 1.0], [3.0, 0.5], [0.0, 1.0]])
+def test_every_depth_and_their_fusion_have_mean_zero_and_spread_one_on_normals(weights: list[float]) -> None:
+    maps, scoring = _correlated_maps(), Scoring([L1Residual(), SSIMResidual()], weights=weights)
+    depth_maps, anomaly_map = scoring.judge(maps, _fitted(maps))
+    _assert_standard(depth_maps)
+    _assert_standard(anomaly_map)
+
+
+def test_the_unit_of_a_residual_does_not_matter() -> None:
+    maps, scoring = _correlated_maps().double(), Scoring([L1Residual(), L2Residual()])
+    scaled = maps * torch.tensor([1.0, 100.0, 5.0, 0.07])[:, None, None] + 3
+    for ours, theirs in zip(scoring.judge(maps, _fitted(maps)), scoring.judge(scaled, _fitted(scaled)), strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-6, atol=1e-6)
+
+
+def test_one_map_alone_is_fused_into_itself() -> None:
+    maps = _correlated_maps()[:, :1]
+    calibration = _fitted(maps)
+    depth_maps, anomaly_map = Scoring([L1Residual()]).judge(maps, calibration)
+    torch.testing.assert_close(depth_maps, calibration.standardise(maps))
+    torch.testing.assert_close(anomaly_map, calibration.standardise(maps))
+
+
+def test_a_residual_of_weight_zero_has_no_say() -> None:
+    maps, scoring = _correlated_maps(), Scoring([L1Residual(), L2Residual()], weights=[1.0, 0.0])
+    other = maps.clone()
+    other[:, 1::2] = torch.rand(6, 2, 12, 15, generator=seeded(3))
+    for ours, theirs in zip(scoring.judge(maps, _fitted(maps)), scoring.judge(other, _fitted(other)), strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-5)
+
+
+def test_moments_add_up_over_any_split() -> None:
+    maps = _correlated_maps()
+    whole = moments(maps, VALID)
+    parts = sum(moments(maps[a:b], VALID[a:b]) for a, b in ((0, 1), (1, 4), (4, 6)))
+    torch.testing.assert_close(parts, whole, rtol=1e-12, atol=0)
+
+
+def test_statistics_are_those_of_torch() -> None:
+    maps = _correlated_maps()
+    calibration, pixels = _fitted(maps), maps.transpose(0, 1).flatten(1)[:, VALID.flatten()].double()
+    torch.testing.assert_close(calibration.mean, pixels.mean(1))
+    torch.testing.assert_close(calibration.covariance, torch.cov(pixels, correction=0), rtol=1e-7, atol=1e-12)
+    assert calibration.count == VALID.sum()
+
+
+def test_invalid_pixels_leave_no_trace() -> None:
+    maps = _correlated_maps()
+    assert torch.equal(moments(maps.masked_fill(~VALID, 1e9), VALID), moments(maps, VALID))
+
+
+def test_a_calibration_survives_its_state_dict() -> None:
+    maps = _correlated_maps()
+    restored = Calibration(4)
+    assert not restored.fitted
+    restored.load_state_dict(_fitted(maps).state_dict())
+    assert restored.fitted
+    assert torch.equal(restored.standardise(maps), _fitted(maps).standardise(maps))
+
+
+def test_a_residual_that_never_varies_gives_finite_maps() -> None:
+    maps = torch.zeros(6, 1, 12, 15)
+    depth_maps, anomaly_map = Scoring([L1Residual()]).judge(maps, _fitted(maps))
+    assert not depth_maps.any()
+    assert not anomaly_map.any()
+
+
+def test_maps_are_ordered_by_depth_and_then_by_residual() -> None:
+    image = torch.rand(2, 3, 20, 20, generator=seeded())
+    healthy = torch.rand(2, 2, 3, 20, 20, generator=seeded(1))
+    parts = [L1Residual(), GradientSimilarityResidual()]
+    maps = Scoring(parts, smoothing=0.0).compare(image, healthy)
+    expected = [part(image, healthy[:, depth]) for depth in range(2) for part in parts]
+    assert torch.equal(maps, torch.cat(expected, dim=1))
+
+
+def test_mixed_precision_leaves_scores_alone() -> None:
+    image, healthy = torch.rand(1, 3, 20, 20, generator=seeded()), torch.rand(1, 2, 3, 20, 20, generator=seeded(1))
+    scoring = Scoring([SSIMResidual(), GradientSimilarityResidual()])
+    maps, calibration = scoring.compare(image, healthy), Calibration(4)
+    calibration.fit(moments(maps, torch.ones(1, 1, 20, 20, dtype=torch.bool)))
+    _, expected = scoring.judge(maps, calibration)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(scoring.compare(image, healthy), maps)
+        assert torch.equal(scoring.judge(maps, calibration)[1], expected)

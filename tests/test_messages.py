@@ -1,0 +1,63 @@
+"""Every refusal says which argument is wrong, what it must be, and what it was."""
+
+from collections.abc import Callable
+
+import pytest
+
+from anomaly_diffusion.diffusion.objective import MinSNR, Objective
+from anomaly_diffusion.diffusion.sampler import DDIM
+from anomaly_diffusion.diffusion.schedule import LinearBetaSchedule, ScaledLinearSchedule
+from anomaly_diffusion.networks.layers import AttentionBlock
+from anomaly_diffusion.networks.unet import UNet
+from anomaly_diffusion.reconstruction.one_shot import OneShot
+from anomaly_diffusion.reconstruction.partial_diffusion import PartialDiffusion
+from anomaly_diffusion.scoring.pooling import TopKMean
+from anomaly_diffusion.scoring.residual import GradientSimilarityResidual, L1Residual, SSIMResidual
+from anomaly_diffusion.scoring.scorer import Scoring
+from anomaly_diffusion.scoring.smoothing import GaussianSmoothing
+
+REFUSALS: list[tuple[Callable[[], object], str, str]] = [
+    (lambda: MinSNR(0.0), "`gamma`", "0.0"),
+    (lambda: Objective(shallowest=0.0), "`shallowest`", "0.0"),
+    (lambda: Objective(shallowest=2.0, deepest=1.0), "`deepest`", "1.0"),
+    (lambda: DDIM(eta=1.5), "`eta`", "1.5"),
+    (lambda: DDIM(eta=-0.5), "`eta`", "-0.5"),
+    (lambda: LinearBetaSchedule(first=0.0), "`first`", "0.0"),
+    (lambda: LinearBetaSchedule(first=0.5, last=0.1), "`last`", "0.1"),
+    (lambda: LinearBetaSchedule(steps=1), "`steps`", "1"),
+    (lambda: ScaledLinearSchedule(last=1.0), "`last`", "1.0"),
+    (lambda: OneShot(depths=()), "`depths`", "none"),
+    (lambda: OneShot(depths=(0.5, -1.0)), "`depths`", "-1.0"),
+    (lambda: OneShot(draws=3), "`draws`", "3"),
+    (lambda: OneShot(draws=-2), "`draws`", "-2"),
+    (lambda: PartialDiffusion(depths=(0.0,)), "`depths`", "0.0"),
+    (lambda: PartialDiffusion(steps=0), "`steps`", "0"),
+    (lambda: UNet(channels=0), "`channels`", "0"),
+    (lambda: UNet(width=-8), "`width`", "-8"),
+    (lambda: UNet(blocks=0), "`blocks`", "0"),
+    (lambda: UNet(patch=0), "`patch`", "0"),
+    (lambda: UNet(multipliers=()), "`multipliers`", "[]"),
+    (lambda: UNet(multipliers=(1, 0)), "`multipliers`", "0"),
+    (lambda: UNet(attention=(3,)), "`attention`", "3"),
+    (lambda: UNet(attention=(-1,)), "`attention`", "-1"),
+    (lambda: AttentionBlock(48, head_channels=32), "`head_channels`", "32"),
+    (lambda: GaussianSmoothing(-1.0), "`sigma`", "-1.0"),
+    (lambda: SSIMResidual(0.0), "`sigma`", "0.0"),
+    (lambda: GradientSimilarityResidual(scales=0), "`scales`", "0"),
+    (lambda: GradientSimilarityResidual(stability=0.0), "`stability`", "0.0"),
+    (lambda: TopKMean(0.0), "`share`", "0.0"),
+    (lambda: TopKMean(1.5), "`share`", "1.5"),
+    (lambda: Scoring([L1Residual()], weights=[1.0, 2.0]), "`weights`", "2"),
+    (lambda: Scoring([L1Residual()], weights=[-1.0]), "`weights`", "-1.0"),
+    (lambda: Scoring([L1Residual()], weights=[0.0]), "`weights`", "0.0"),
+    (lambda: Scoring(smoothing=-1.0), "`smoothing`", "-1.0"),
+]
+
+
+@pytest.mark.parametrize(("make", "argument", "value"), REFUSALS)
+def test_a_refusal_names_argument_and_value(make: Callable[[], object], argument: str, value: str) -> None:
+    with pytest.raises(ValueError, match=r"`\w+`.* must .*") as refusal:
+        make()
+    before, _, got = str(refusal.value).rpartition("got ")
+    assert argument in before
+    assert value in got
