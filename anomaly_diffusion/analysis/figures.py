@@ -108,7 +108,7 @@ def progress(losses: Sequence[tuple[int, float]], figures: Sequence[tuple[int, d
         right.plot(*zip(*points, strict=True), marker="o", markersize=3, label=name.replace("_", " "))
     right.set(title="validation", xlabel="step", ylim=(0, 1.02))
     if figures:
-        right.legend(loc="lower right", fontsize=8, frameon=False)
+        right.legend(loc="best", fontsize=8, framealpha=0.7, edgecolor="none")
     for axes in (left, right):
         axes.grid(alpha=0.25)
         axes.spines[["top", "right"]].set_visible(False)

@@ -33,7 +33,7 @@ def main(arguments: list[str]) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="anomaly-diffusion demo",
-        description="Train a pixel diffusion model on a built-in texture and find painted defects in unseen parts of it.",
+        description="Train on a built-in photograph and find painted defects in unseen parts of it.",
     )
     parser.add_argument("--texture", choices=TEXTURES, default="brick", help="which photograph (default: %(default)s)")
     parser.add_argument("--steps", type=int, help="training steps (default: as in experiments/demo.yaml)")

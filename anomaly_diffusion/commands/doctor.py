@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
 __all__ = ["main"]
 
+_WIDTH = 100  # a narrower table would cut the names of defects
+
 
 def main(arguments: list[str]) -> int:
     """Examine a data set and print what was found; 1 if a file is bad."""
@@ -21,6 +23,7 @@ def main(arguments: list[str]) -> int:
     from anomaly_diffusion.data.doctor import examine
 
     console = Console(highlight=False, soft_wrap=True)
+    console.width = max(console.width, _WIDTH)
     dataset = _dataset(options)
     with console.status("Reading photographs"):
         health = examine(dataset)
@@ -60,9 +63,7 @@ def _print_fingerprint(console: "Console", health: "Health", dataset: "AnomalyDa
     from rich.table import Table
 
     console.print(f"[bold]{dataset.folder}[/], read as {type(dataset).__name__}\n")
-    table = Table(
-        "use", "kind", "images", "size h x w", "channels", "mask: share of image", box=None, padding=(0, 3, 0, 0)
-    )
+    table = Table("use", "kind", "images", "size h x w", "channels", "mask share", box=None, padding=(0, 2, 0, 0))
     table.add_row("train", "good", *_row(health.train))
     for kind, records in health.kinds().items():
         table.add_row("test", kind, *_row(records))
@@ -92,7 +93,7 @@ def _row(records: "list[Record]") -> tuple[str, str, str, str]:
 def _mask_text(records: "list[Record]") -> str:
     shares = sorted(record.masked for record in records if record.sample.mask is not None)
     if shares:
-        return f"median {shares[len(shares) // 2]:.2%}, {shares[0]:.2%} to {shares[-1]:.2%}"
+        return f"{shares[0]:.3%} to {shares[-1]:.3%}, median {shares[len(shares) // 2]:.3%}"
     return "none: image figures only" if any(record.sample.label for record in records) else ""
 
 
@@ -100,6 +101,6 @@ def _print_problems(console: "Console", health: "Health") -> None:
     if not health.problems:
         console.print("\n[green]No bad file.[/]")
         return
-    console.print(f"\n[red]{len(health.problems)} bad files:[/]")
+    console.print(f"\n[red]{len(health.problems)} bad file{'s' * (len(health.problems) > 1)}:[/]")
     for path, problem in health.problems.items():
         console.print(f"  {path}: {problem}", markup=False)

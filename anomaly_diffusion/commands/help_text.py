@@ -17,6 +17,7 @@ experiments
   validate  measure a run on its validation images
   test      measure a run on its test images
   predict   reconstruct and score images of a run's data or of a folder
+  compare   finished runs side by side, mean and spread over seeds
 
 anomaly-diffusion COMMAND --help explains one; --version tells the version; --debug shows tracebacks.
 Example: anomaly-diffusion train --config experiments/model/pixel.yaml --config experiments/data/tile.yaml"""

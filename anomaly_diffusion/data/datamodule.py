@@ -6,11 +6,12 @@ from pathlib import Path
 import torch
 from pytorch_lightning import LightningDataModule
 from pytorch_lightning.utilities import rank_zero_only
+from torch import Tensor
 from torch.utils.data import DataLoader
 
 from anomaly_diffusion.data.batches import BatchSource, EpochSampler, as_they_are
 from anomaly_diffusion.data.defects import Painter
-from anomaly_diffusion.data.framing import Policy
+from anomaly_diffusion.data.framing import Policy, to_original
 from anomaly_diffusion.data.reading import BadImages
 from anomaly_diffusion.data.sample import AnomalyDataset, Sample
 from anomaly_diffusion.data.split import FILE, Split, Validation
@@ -65,6 +66,10 @@ class AnomalyDataModule(LightningDataModule):
         """Return where photographs go in their frames, which `to_original` needs."""
         return self.loading.placing()
 
+    def to_original(self, anomaly_map: Tensor, size: tuple[int, int]) -> Tensor:
+        """Return a map (1, H, W) at the size (height, width) of its file."""
+        return to_original(anomaly_map, size, self.policy)
+
     def setup(self, stage: str) -> None:
         """Read and check the photographs that the stage needs, and only those.
 
@@ -109,7 +114,7 @@ class AnomalyDataModule(LightningDataModule):
         workers = self.loading.num_workers
         return DataLoader(
             source,
-            self.batch_size,
+            batch_size=self.batch_size,
             sampler=sampler,
             num_workers=workers,
             collate_fn=as_they_are,

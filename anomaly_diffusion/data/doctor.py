@@ -24,6 +24,7 @@ __all__ = ["STATISTICS", "Health", "Record", "Shortcut", "examine", "layout_of",
 STATISTICS = ("brightness", "contrast", "sharpness")
 _SEPARATES = 0.75  # AUROC from which, or below 1 minus which, a statistic alone tells test classes apart
 _DIFFERS = 0.8  # Cohen's d that is commonly called large
+_BEYOND = 2.5  # standard errors that chance does not explain, where photographs are few
 
 
 @dataclass(frozen=True)
@@ -47,24 +48,27 @@ class Shortcut:
         raw: AUROC of the number itself.
         distance: AUROC of its distance from the training normals.
         drift: by how many standard deviations training and test normals differ (Cohen's d).
+        auroc_error: standard error of an AUROC where the number means nothing.
+        drift_error: standard error of the drift where there is none.
     """
 
     name: str
     raw: float
     distance: float
     drift: float
+    auroc_error: float
+    drift_error: float
 
     @property
     def warnings(self) -> list[str]:
         """Return what a reader of figures has to know."""
         found = []
-        for value, what in ((self.raw, f"{self.name} alone"), (self.distance, f"unusual {self.name} alone")):
-            if max(value, 1 - value) > _SEPARATES:
-                found.append(
-                    f"{what} separates the test classes with an AUROC of {value:.3f}: "
-                    "an image figure may mean no more than that; trust pixel figures."
-                )
-        if abs(self.drift) > _DIFFERS:
+        if max(abs(self.raw - 0.5), abs(self.distance - 0.5)) > max(_SEPARATES - 0.5, _BEYOND * self.auroc_error):
+            found.append(
+                f"{self.name} alone separates the test classes (AUROC {self.raw:.3f}, as a distance from the training "
+                f"normals {self.distance:.3f}): an image figure may mean no more than that; trust pixel figures."
+            )
+        if abs(self.drift) > max(_DIFFERS, _BEYOND * self.drift_error):
             found.append(
                 f"good photographs for testing differ from those for training in {self.name}, by {self.drift:+.1f} "
                 "standard deviations: a detector may call them defective."
@@ -108,8 +112,10 @@ class Health:
         z = np.abs(test - train.mean(0)) / (train.std(0) + 1e-12)
         normal = test[~labels]
         drift = (normal.mean(0) - train.mean(0)) / (np.sqrt((normal.var(0) + train.var(0)) / 2) + 1e-12)
+        good, bad = len(normal), int(labels.sum())
+        errors = float(np.sqrt((good + bad + 1) / (12 * good * bad))), float(np.sqrt(1 / good + 1 / len(train)))
         return [
-            Shortcut(name, _auroc(test[:, i], labels), _auroc(z[:, i], labels), float(drift[i]))
+            Shortcut(name, _auroc(test[:, i], labels), _auroc(z[:, i], labels), float(drift[i]), *errors)
             for i, name in enumerate(STATISTICS)
         ]
 

@@ -85,6 +85,7 @@ class Folder(AnomalyDataset):
         return f"`normal`, `defects` and `test_normal` name folders in {self.folder}: {below or 'it has none'}."
 
     def _defective(self, path: Path, kind: str) -> Sample:
+        kind = Path(kind).name
         return Sample(path, True, None if self.masks is None else self._mask(path, kind), kind)
 
     def _mask(self, path: Path, kind: str) -> Path:

@@ -48,5 +48,5 @@ class MVTecAD(AnomalyDataset):
     def _hint(self) -> str:
         below = [path.parent.parent.name for path in sorted(find_root(self.root).glob("*/train/good"))]
         if below:
-            return f"`category` must be one of: {', '.join(below)}."
+            return f"`category` (or the last folder of the path) must be one of: {', '.join(below)}."
         return "Expected train/good/*.png; for another layout use Folder."

@@ -102,6 +102,7 @@ class PixelMetrics(Metric):
             ValueError: if a score is NaN, or shapes or types do not fit.
         """
         _check(anomaly_map, mask, mask if valid is None else valid)
+        _refuse_nan(anomaly_map if valid is None else anomaly_map[valid])  # before anything is counted
         defective = (mask if valid is None else mask & valid).cpu().numpy()
         histogram = ScoreHistogram(int(self.level), self.pages, self.counts)
         for index, scores in enumerate(anomaly_map.detach()):
@@ -158,10 +159,7 @@ class ImageMetrics(Metric):
             ValueError: if a score is NaN, or shapes or types do not fit.
         """
         _check(score, label, label)
-        if score.isnan().any():
-            raise ValueError(
-                "`score` must be numbers, got NaN. Check the anomaly maps for a division by zero or an overflow."
-            )
+        _refuse_nan(score)
         self.score.append(score.detach().float())
         self.label.append(label.float())  # float as the score: a rank without images gathers empty floats
 
@@ -183,3 +181,8 @@ def _check(score: Tensor, defective: Tensor, valid: Tensor) -> None:
         raise ValueError(f"Scores must be floating-point, got {score.dtype}.")
     if defective.dtype != torch.bool or valid.dtype != torch.bool:
         raise ValueError(f"Masks and labels must be bool, got {defective.dtype} and {valid.dtype}.")
+
+
+def _refuse_nan(score: Tensor) -> None:
+    if score.isnan().any():
+        raise ValueError("Scores must be numbers, got NaN. Look for a division by zero or an overflow in the maps.")

@@ -5,6 +5,11 @@ from pytorch_lightning import LightningDataModule, LightningModule
 from torch import Tensor
 from torch.utils.data import DataLoader, TensorDataset
 
+from anomaly_diffusion.data.sample import AnomalyDataset
+from anomaly_diffusion.data.textures import Textures
+
+__all__ = ["Textures", "ToyData", "ToyDetector"]  # base.yaml names Textures
+
 
 class ToyDetector(LightningModule):
     def __init__(self, width: int = 2) -> None:
@@ -29,7 +34,7 @@ class ToyDetector(LightningModule):
 
 
 class ToyData(LightningDataModule):
-    def __init__(self, count: int = 16, width: int = 2) -> None:
+    def __init__(self, count: int = 16, width: int = 2, dataset: AnomalyDataset | None = None) -> None:
         super().__init__()
         self.count, self.width = count, width
 

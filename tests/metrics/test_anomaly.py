@@ -3,6 +3,7 @@
 import itertools
 import math
 
+import jaxtyping
 import numpy as np
 import pytest
 import torch
@@ -168,6 +169,26 @@ def test_nan_is_refused_by_name():
         PixelMetrics().update(maps, masks)
     with pytest.raises(ValueError, match="NaN"):
         ImageMetrics().update(maps.amax((1, 2, 3)), masks.any((1, 2, 3)))
+
+
+def test_a_refused_batch_leaves_no_trace():
+    maps, masks = make_batch(4)
+    broken, metric = 1e20 * maps, PixelMetrics()
+    broken[3, 0, 0, 0] = torch.nan
+    metric.update(maps[:2], masks[:2])
+    with pytest.raises(ValueError, match="NaN"):
+        metric.update(broken, masks)
+    metric.update(maps[2:], masks[2:])
+    assert metric.compute() == evaluate(maps, masks)
+
+
+@pytest.mark.parametrize(("wrong", "message"), [("shape", "one shape"), ("mask", "bool"), ("map", "floating-point")])
+def test_what_does_not_fit_is_refused(wrong, message, monkeypatch):
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)  # users run without its checks
+    maps, masks = make_batch(2)
+    given = {"shape": (maps[:1], masks), "mask": (maps, masks.float()), "map": (maps.int(), masks)}
+    with pytest.raises(ValueError, match=message):
+        PixelMetrics().update(*given[wrong])
 
 
 def test_padding_counts_for_nothing():

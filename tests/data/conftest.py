@@ -1,0 +1,50 @@
+"""Small data sets on disk, and a way to see which files are opened."""
+
+import os
+from pathlib import Path
+
+import pytest
+from trees import write, write_mask
+
+from anomaly_diffusion.data import reading
+
+
+@pytest.fixture
+def mvtec(tmp_path: Path) -> Path:
+    """A category of 40 training, 4 good and 6 defective test images."""
+    root = tmp_path / "widget"
+    for number in range(40):
+        write(root / f"train/good/{number:03}.png", number)
+    for number in range(4):
+        write(root / f"test/good/{number:03}.png", 100 + number)
+    for number in range(6):
+        write(root / f"test/hole/{number:03}.png", 200 + number)
+        write_mask(root / f"ground_truth/hole/{number:03}_mask.png")
+    return root
+
+
+@pytest.fixture
+def opened(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """Every file that is decoded or read while the test runs."""
+    paths: list[Path] = []
+    decode, read_bytes = reading._decode, Path.read_bytes
+
+    def spy(path):
+        paths.append(path)
+        return decode(path)
+
+    def spy_bytes(path):
+        paths.append(path)
+        return read_bytes(path)
+
+    monkeypatch.setattr(reading, "_decode", spy)
+    monkeypatch.setattr(Path, "read_bytes", spy_bytes)
+    return paths
+
+
+@pytest.fixture
+def real_data() -> Path:
+    root = os.environ.get("ANOMALY_DIFFUSION_DATA")
+    if root is None:
+        pytest.skip("ANOMALY_DIFFUSION_DATA does not name the folder of the real sets")
+    return Path(root)

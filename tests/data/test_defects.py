@@ -1,0 +1,91 @@
+import numpy as np
+import pytest
+
+from anomaly_diffusion.data.defects import DEFECTS, VISIBLE, Painter
+from anomaly_diffusion.data.textures import Textures
+
+SIZES = [(64, 64, 1), (48, 130, 3), (300, 200, 3), (26, 90, 1)]
+every = pytest.mark.parametrize("defect", DEFECTS, ids=lambda defect: defect.kind)
+
+
+def texture(size, seed=0):
+    """Smooth noise with some grain: like a photograph, it has structure at more than one scale."""
+    generator = np.random.default_rng(seed)
+    coarse = generator.uniform(60, 190, (size[0] // 8 + 1, size[1] // 8 + 1, size[2]))
+    image = coarse.repeat(8, 0).repeat(8, 1)[: size[0], : size[1]]
+    return (image + generator.normal(0, 6, size)).clip(0, 255).astype(np.uint8)
+
+
+@every
+@pytest.mark.parametrize("size", SIZES, ids=str)
+def test_outside_the_mask_nothing_changes_and_inside_most_pixels_do(defect, size):
+    for seed in range(5):
+        image = texture(size, seed)
+        painted = Painter(defects=[defect])(image, np.random.default_rng(seed))
+        change = np.abs(painted.image.astype(int) - image).max(axis=2)
+        assert (change[~painted.mask] == 0).all()
+        assert (change[painted.mask] >= VISIBLE).mean() > 0.5
+        assert painted.kind == defect.kind
+
+
+@every
+def test_the_same_generator_paints_the_same(defect):
+    image = texture((64, 64, 3))
+    first, again, other = (Painter(defects=[defect])(image, np.random.default_rng(seed)) for seed in (1, 1, 2))
+    assert np.array_equal(first.image, again.image)
+    assert np.array_equal(first.mask, again.mask)
+    assert not np.array_equal(first.image, other.image)
+
+
+@every
+def test_the_photograph_itself_is_left_alone(defect):
+    image = texture((64, 64, 3))
+    before = image.copy()
+    Painter(defects=[defect])(image, np.random.default_rng(0))
+    assert np.array_equal(image, before)
+
+
+def test_a_lower_severity_changes_less():
+    image = texture((128, 128, 3))
+    strong, weak = (Painter(severity)(image, np.random.default_rng(3)) for severity in (1.0, 0.4))
+    mean = [np.abs(p.image.astype(int) - image)[p.mask].mean() for p in (weak, strong)]
+    assert mean[0] < mean[1]
+
+
+@pytest.mark.parametrize("level", [0, 128, 255])
+def test_something_is_visible_even_on_a_blank_photograph(level):
+    painted = Painter()(np.full((64, 64, 3), level, np.uint8), np.random.default_rng(0))
+    assert painted.mask.any()
+
+
+def test_a_defect_too_weak_to_see_is_refused():
+    with pytest.raises(ValueError, match="raise `severity`"):
+        Painter(0.01)(texture((64, 64, 1)), np.random.default_rng(0))
+    with pytest.raises(ValueError, match=r"`severity` must lie in \(0, 1\], got 1.5"):
+        Painter(1.5)
+
+
+@pytest.mark.parametrize("name", ["brick", "grass", "gravel"])
+def test_parts_of_the_photograph_are_disjoint(name):
+    dataset = Textures(name, crop=64)
+    dataset._photograph = np.arange(512 * 512).reshape(512, 512, 1)  # every pixel is its own address
+    uses = (dataset.train_samples(), dataset.validation_samples(), [s for s in dataset.test_samples() if not s.label])
+    seen = [set(np.concatenate([dataset.read(sample)[0].ravel() for sample in use]).tolist()) for use in uses]
+    assert all(seen)
+    assert not seen[0] & seen[1]
+    assert not seen[0] & seen[2]
+    assert not seen[1] & seen[2]
+
+
+def test_textures_are_the_same_in_every_order_and_instance():
+    first, second = Textures("gravel"), Textures("gravel")
+    samples = first.test_samples()
+    backwards = [second.read(sample) for sample in reversed(samples)][::-1]
+    for sample, (image, mask) in zip(samples, backwards, strict=True):
+        assert np.array_equal(first.read(sample)[0], image)
+        assert mask.any() == sample.label
+
+
+def test_texture_defects_come_in_equal_numbers():
+    kinds = [sample.kind for sample in Textures("brick", test=80).test_samples()]
+    assert {kind: kinds.count(kind) for kind in kinds} == {"good": 40, **{defect.kind: 8 for defect in DEFECTS}}

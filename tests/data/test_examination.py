@@ -1,0 +1,58 @@
+import shutil
+
+import cv2
+import numpy as np
+import pytest
+from trees import write
+
+from anomaly_diffusion.data.doctor import examine, layout_of
+from anomaly_diffusion.data.folder import Folder
+from anomaly_diffusion.data.mvtec import MVTecAD
+
+
+def test_copies_across_uses_are_found(mvtec):
+    shutil.copy(mvtec / "train/good/000.png", mvtec / "test/good/same.png")
+    shutil.copy(mvtec / "train/good/001.png", mvtec / "train/good/twin.png")
+    health = examine(MVTecAD(mvtec))
+    assert [(test.name, train.name) for test, train in health.shared] == [("same.png", "000.png")]
+    assert health.copies() == 1
+    assert "1 test photographs are copies" in health.warnings()[0]
+
+
+def test_every_bad_file_is_found_in_one_go(mvtec):
+    (mvtec / "train/good/000.png").write_bytes(b"")
+    (mvtec / "ground_truth/hole/001_mask.png").unlink()
+    write(mvtec / "test/good/grey.png", 0, (40, 48))
+    problems = examine(MVTecAD(mvtec)).problems
+    assert sorted(path.rpartition("/")[2] for path in problems) == ["000.png", "001_mask.png", "grey.png"]
+
+
+def test_a_statistic_that_gives_the_answer_away_is_warned_of(mvtec):
+    assert not [warning for warning in examine(MVTecAD(mvtec)).warnings() if "brightness" in warning]
+    for path in (mvtec / "test/hole").iterdir():
+        cv2.imwrite(str(path), cv2.imread(str(path)) // 2)
+    health = examine(MVTecAD(mvtec))
+    brightness = health.shortcuts()[0]
+    assert (brightness.name, brightness.raw, brightness.distance) == ("brightness", 0.0, 1.0)
+    assert any("brightness alone separates the test classes" in warning for warning in health.warnings())
+
+
+def test_normals_of_another_kind_are_warned_of(mvtec):
+    for path in (mvtec / "test/good").iterdir():
+        cv2.imwrite(str(path), cv2.imread(str(path)) // 2 + 100)
+    assert any("differ from those for training in brightness" in w for w in examine(MVTecAD(mvtec)).warnings())
+
+
+def test_the_layout_is_recognised(mvtec, tmp_path):
+    write(tmp_path / "mine/good/0.png", 0)
+    assert isinstance(layout_of(mvtec), MVTecAD)
+    assert isinstance(layout_of(tmp_path / "mine"), Folder)
+
+
+@pytest.mark.parametrize(
+    ("place", "brightness"),
+    [("mvtec_ad/screw", (1.000, 0.001)), ("magnetic_tile/tile", (0.488, 0.509)), ("bsdata/ball_screw", (0.132, 0.832))],
+)
+def test_the_known_shortcuts_of_the_real_sets_are_found(real_data, place, brightness):
+    found = examine(MVTecAD(real_data / place)).shortcuts()[0]
+    assert np.allclose((found.raw, found.distance), brightness, atol=0.001)
