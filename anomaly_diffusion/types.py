@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 __all__ = [
+    "Categories",
     "Estimate",
     "ImageBatch",
     "Images",
@@ -27,6 +28,7 @@ Images = Float[Tensor, "B C H W"]
 Maps = Float[Tensor, "B 1 H W"]
 Masks = Bool[Tensor, "B 1 H W"]
 Labels = Bool[Tensor, " B"]
+Categories = Int64[Tensor, " B"]
 Scores = Float[Tensor, " B"]
 Times = Float[Tensor, " B"]
 
@@ -39,6 +41,7 @@ class ImageBatch(NamedTuple):
         mask: defect pixels; all False for a defect-free image, and for a defective one whose mask is unknown.
         valid: pixels that belong to the photograph; False in the padding of a letterbox.
         label: True for a defective image.
+        category: which of the data set's categories of objects the image shows; 0 where there is but one.
         key: a number that names the image for good; its noise is drawn from it, never from its place in the batch.
         size: height and width of the file, in pixels.
         path: the file, relative to the root of the data set.
@@ -48,6 +51,7 @@ class ImageBatch(NamedTuple):
     mask: Masks
     valid: Masks
     label: Labels
+    category: Categories
     key: Int64[Tensor, " B"]
     size: Int64[Tensor, "B 2"]
     path: list[str]

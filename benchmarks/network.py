@@ -5,13 +5,15 @@
 
 Both networks take turns within one run (A B A B ...), and the median of the turns is printed. On a CPU, time is the CPU
 time of this process, which other programs on the machine do not distort; the wall clock is printed beside it. In the
-race both train for equal time on crops of a photograph of a brick wall and are validated on its unseen right part.
+race both, and both with a `LinearShortcut`, train for equal time on crops of a photograph of a brick wall and are
+validated on its unseen right part.
 """
 
 import argparse
 import statistics
 import time
 from collections.abc import Callable, Iterator
+from copy import deepcopy
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -24,6 +26,7 @@ from anomaly_diffusion.diffusion.noise import GaussianNoise
 from anomaly_diffusion.diffusion.objective import Objective
 from anomaly_diffusion.diffusion.parametrisation import VelocityPrediction
 from anomaly_diffusion.diffusion.schedule import CosineSchedule
+from anomaly_diffusion.networks.shortcut import LinearShortcut
 from anomaly_diffusion.networks.unet import Backbone, DiffusersUNet, UNet
 from anomaly_diffusion.reconstruction.one_shot import OneShot
 
@@ -37,6 +40,7 @@ class Rival:
     """A network on its way through the benchmark."""
 
     name: str
+    backbone: Backbone
     denoiser: Denoiser
     optimizer: torch.optim.Optimizer
     options: argparse.Namespace
@@ -100,7 +104,7 @@ def _rival(name: str, network: Backbone, options: argparse.Namespace) -> Rival:
     denoiser = Denoiser(network, CosineSchedule(), VelocityPrediction()).to(options.device)
     optimizer = torch.optim.AdamW(denoiser.parameters(), lr=options.rate, betas=(0.9, 0.99), weight_decay=0.01)
     generator = Generator(options.device).manual_seed(0)
-    return Rival(name, denoiser, optimizer, options, generator=generator)
+    return Rival(name, network, denoiser, optimizer, options, generator=generator)
 
 
 def _precision(options: argparse.Namespace) -> torch.autocast:
@@ -160,23 +164,31 @@ def crops(columns: slice, size: int, count: int, generator: Generator) -> Tensor
 
 
 def race(options: argparse.Namespace) -> None:
-    """Train both for equal time, turn by turn, and print the validation loss on the way."""
+    """Train all for equal time, turn by turn, and print the validation loss on the way."""
     size = min(options.sizes[0], 80)  # the unseen part is 80 pixels wide
     unseen = crops(slice(176, 256), size, 64, Generator().manual_seed(2)).to(options.device)
     contestants = rivals(options)
+    contestants += [
+        _rival(f"{rival.name} + shortcut", LinearShortcut(deepcopy(rival.backbone)), options) for rival in contestants
+    ]
     draw = Generator().manual_seed(3)
     pool = crops(slice(0, 168), size, 4096, draw).to(options.device)
-    steps = [0, 0]
-    print(f"{'seconds':>7}  {'ours: loss':>10} {'steps':>6}  {'diffusers: loss':>15} {'steps':>6}")
+    steps = dict.fromkeys((rival.name for rival in contestants), 0)
+    print(
+        "validation loss (steps) after seconds of training\n" + _row("seconds", [rival.name for rival in contestants])
+    )
     for milestone in range(1, MILESTONES + 1):
-        for index, rival in enumerate(contestants):
+        for rival in contestants:
             start = clock(options)
             while clock(options) - start < options.race / MILESTONES:
                 rival.train(pool[torch.randint(len(pool), (options.batch,), generator=draw)])
-                steps[index] += 1
-        ours, theirs = (rival.validate(unseen) for rival in contestants)
-        spent = options.race * milestone / MILESTONES
-        print(f"{spent:>7.0f}  {ours:>10.4f} {steps[0]:>6}  {theirs:>15.4f} {steps[1]:>6}", flush=True)
+                steps[rival.name] += 1
+        cells = [f"{rival.validate(unseen):.4f} ({steps[rival.name]})" for rival in contestants]
+        print(_row(f"{options.race * milestone / MILESTONES:.0f}", cells), flush=True)
+
+
+def _row(head: str, cells: list[str]) -> str:
+    return f"{head:>7}" + "".join(f"{cell:>22}" for cell in cells)
 
 
 def main() -> None:

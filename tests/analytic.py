@@ -115,6 +115,7 @@ def image_batch(count: int, height: int = 16, width: int = 16, seed: int = 0) ->
         mask=label[:, None, None, None] & valid,
         valid=valid,
         label=label,
+        category=torch.zeros(count, dtype=torch.int64),
         key=torch.arange(count) * 7919 + 11,
         size=torch.tensor([[height, width]]).repeat(count, 1),
         path=[f"{index}.png" for index in range(count)],

@@ -50,6 +50,7 @@ class BatchSource(Dataset[ImageBatch]):
             torch.from_numpy(frames.mask)[:, None],
             torch.from_numpy(frames.valid)[:, None],
             torch.from_numpy(self.store.labels[indices]),
+            torch.from_numpy(self.store.categories[indices]),
             torch.from_numpy(self.store.keys[indices]),
             torch.from_numpy(frames.size),
             [self.store.names[index] for index in indices],

@@ -15,12 +15,15 @@ class MVTecAD(AnomalyDataset):
 
     Args:
         root: the folder that holds the categories, or, without a category, the one that holds train and test.
-        category: folder below `root`.
+        category: folder below `root`; several make one data set, for a backbone with as many classes.
         white_level: value of a 16-bit photograph that is shown as white.
     """
 
-    def __init__(self, root: str | Path = "mvtec_ad", category: str | None = None, white_level: int = 65535) -> None:
-        super().__init__(Path(root, category) if category else root, white_level)
+    def __init__(
+        self, root: str | Path = "mvtec_ad", category: str | list[str] | None = None, white_level: int = 65535
+    ) -> None:
+        super().__init__(Path(root, category) if isinstance(category, str) else root, white_level)
+        self.categories = category if isinstance(category, list) else ["."]
 
     def train_samples(self) -> list[Sample]:
         """Return train/good.
@@ -28,22 +31,29 @@ class MVTecAD(AnomalyDataset):
         Raises:
             FileNotFoundError: if there are no images.
         """
-        good = self.folder / "train" / GOOD
-        samples = [Sample(path) for path in image_files(good)]
+        return [sample for number, name in enumerate(self.categories) for sample in self._good(number, name)]
+
+    def test_samples(self) -> list[Sample]:
+        """Return test/good and test/<kind>, kinds by name."""
+        return [
+            self._sample(path, test.parent, number)
+            for number, test in enumerate(self.folder / name / "test" for name in self.categories)
+            for kind in sorted(path for path in test.glob("*") if path.is_dir())
+            for path in image_files(kind)
+        ]
+
+    def _good(self, number: int, name: str) -> list[Sample]:
+        good = self.folder / name / "train" / GOOD
+        samples = [Sample(path, category=number) for path in image_files(good)]
         if not samples:
             raise FileNotFoundError(f"No images in {good}. {self._hint()}")
         return samples
 
-    def test_samples(self) -> list[Sample]:
-        """Return test/good and test/<kind>, kinds by name."""
-        test = self.folder / "test"
-        kinds = sorted(path.name for path in test.iterdir() if path.is_dir()) if test.is_dir() else []
-        return [self._sample(path, kind) for kind in kinds for path in image_files(test / kind)]
-
-    def _sample(self, path: Path, kind: str) -> Sample:
+    def _sample(self, path: Path, category: Path, number: int) -> Sample:
+        kind = path.parent.name
         if kind == GOOD:
-            return Sample(path)
-        return Sample(path, True, self.folder / "ground_truth" / kind / f"{path.stem}_mask.png", kind)
+            return Sample(path, category=number)
+        return Sample(path, True, category / "ground_truth" / kind / f"{path.stem}_mask.png", kind, number)
 
     def _hint(self) -> str:
         below = [path.parent.parent.name for path in sorted(find_root(self.root).glob("*/train/good"))]

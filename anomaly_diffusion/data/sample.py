@@ -25,12 +25,14 @@ class Sample:
         label: True for a defective photograph.
         mask: the file with its defect pixels; None for a good photograph and where nobody drew one.
         kind: "good", or the kind of defect.
+        category: which of the data set's categories of objects it shows; 0 where there is but one.
     """
 
     path: Path
     label: bool = False
     mask: Path | None = None
     kind: str = GOOD
+    category: int = 0
 
 
 class AnomalyDataset:

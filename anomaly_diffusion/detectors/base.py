@@ -74,7 +74,8 @@ class Detector(pl.LightningModule):
         """Mean loss of a batch; its draws depend on seed, step and process, so that a resumed run repeats them."""
         seed = mix(int(self.noise_seed), self.global_step, batch_idx, self.global_rank)
         generator = Generator(self.device).manual_seed(seed)
-        loss = self.objective(self.denoiser, self.noise, self.codec.encode(batch.image), generator).mean()
+        denoiser = self.denoiser.given(batch.category)
+        loss = self.objective(denoiser, self.noise, self.codec.encode(batch.image), generator).mean()
         self.log("train/loss", loss, batch_size=len(batch.image))
         return loss
 
@@ -115,7 +116,7 @@ class Detector(pl.LightningModule):
     def reconstruct(self, batch: ImageBatch) -> tuple[Tensor, int]:
         """Healthy versions (B, D, C, H, W) in pixels, and the number of network evaluations per image."""
         draw = NoiseStream(self.noise, batch.key.tolist(), int(self.noise_seed))
-        healthy = self.reconstruction(self.denoiser, self.codec.encode(batch.image), draw)
+        healthy = self.reconstruction(self.denoiser.given(batch.category), self.codec.encode(batch.image), draw)
         B, D = healthy.x_0.shape[:2]
         return self.codec.decode(healthy.x_0.flatten(0, 1)).unflatten(0, (B, D)), healthy.nfe
 

@@ -24,8 +24,26 @@ class Denoiser(nn.Module):
         self.schedule = schedule
         self.parametrisation = parametrisation
 
+    def given(self, category: Tensor) -> "Denoiser":
+        """The same denoiser, told the category (B,) of each image if its backbone wants to know."""
+        if not getattr(self.backbone, "classes", 0):
+            return self
+        return Denoiser(_Given(self.backbone, category), self.schedule, self.parametrisation)
+
     def forward(self, x_t: Images, t: Tensor) -> Estimate:
         """Estimate at time `t`, () or (B,), in (0, 1)."""
         t = t.to(x_t).expand(len(x_t))
         output = self.backbone(x_t, t)
         return self.parametrisation.estimate(output, x_t, *self.schedule(t))
+
+
+class _Given(nn.Module):
+    """A class-conditional backbone with the category filled in."""
+
+    def __init__(self, backbone: nn.Module, category: Tensor) -> None:
+        super().__init__()
+        self.backbone, self.category = backbone, category
+
+    def forward(self, x_t: Images, t: Tensor) -> Images:
+        output: Images = self.backbone(x_t, t, self.category)
+        return output

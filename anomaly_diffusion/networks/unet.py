@@ -8,15 +8,20 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from anomaly_diffusion.networks.layers import AttentionBlock, FourierTime, ResidualBlock, group_norm, zeroed
-from anomaly_diffusion.types import Images, Times
+from anomaly_diffusion.types import Categories, Images, Times
 
 __all__ = ["Backbone", "DiffusersUNet", "UNet"]
 
 
 class Backbone(nn.Module):
-    """A network (x_t, t) -> output; input and output are both (B, C, H, W), t is (B,) in (0, 1)."""
+    """A network (x_t, t) -> output; input and output are both (B, C, H, W), t is (B,) in (0, 1).
 
-    def forward(self, x_t: Images, t: Times) -> Images:
+    One with `classes` > 0 also wants the category of each image, (B,) in [0, classes).
+    """
+
+    classes: int = 0
+
+    def forward(self, x_t: Images, t: Times, category: Categories | None = None) -> Images:
         """Output at time `t`."""
         raise NotImplementedError
 
@@ -54,6 +59,7 @@ class UNet(Backbone):
         attention: levels (0 is the finest) with self-attention.
         dropout: share of activations dropped in training, in [0, 1).
         patch: side of the patches folded into channels, in pixels.
+        classes: number of categories of objects it can be told, 0 for none.
     """
 
     def __init__(
@@ -65,6 +71,7 @@ class UNet(Backbone):
         attention: Sequence[int] = (),
         dropout: float = 0.0,
         patch: int = 2,
+        classes: int = 0,
     ) -> None:
         super().__init__()
         _check(channels=channels, width=width, blocks=blocks, patch=patch)
@@ -80,7 +87,9 @@ class UNet(Backbone):
 
         levels = range(len(widths))
         self.patch, self.multiple = patch, patch * 2 ** (len(widths) - 1)
+        self.classes = classes
         self.time = FourierTime(features)
+        self.category = nn.Embedding(classes, features) if classes else None
         self.stem = nn.Conv2d(channels * patch**2, widths[0], 3, padding=1)
         self.down = nn.ModuleList(level(widths[max(index - 1, 0)], index) for index in levels)
         self.up = nn.ModuleList(level(widths[min(index + 1, levels[-1])] + widths[index], index) for index in levels)
@@ -88,11 +97,21 @@ class UNet(Backbone):
             group_norm(widths[0]), nn.SiLU(), zeroed(nn.Conv2d(widths[0], channels * patch**2, 3, padding=1))
         )
 
-    def forward(self, x_t: Images, t: Times) -> Images:
+    def forward(self, x_t: Images, t: Times, category: Categories | None = None) -> Images:
         """Output at time `t`."""
         height, width = x_t.shape[-2:]
         padded = F.pad(x_t, (0, -width % self.multiple, 0, -height % self.multiple), mode="replicate")
-        return self._folded(padded, self.time(t))[..., :height, :width]
+        embedding = self._embedding(t, category)
+        return self._folded(padded, embedding)[..., :height, :width]
+
+    def _embedding(self, t: Times, category: Tensor | None) -> Tensor:
+        embedding: Tensor = self.time(t)
+        if self.category is None:
+            return embedding
+        if category is None:
+            raise ValueError(f"`category` must be given to a backbone with {self.classes} classes, got none.")
+        known: Tensor = self.category(category)
+        return embedding + known
 
     def _folded(self, x: Images, embedding: Tensor) -> Images:
         x = self.stem(F.pixel_unshuffle(x, self.patch))
@@ -139,7 +158,7 @@ class DiffusersUNet(Backbone):
             add_attention=bool(attention),
         )
 
-    def forward(self, x_t: Images, t: Times) -> Images:
+    def forward(self, x_t: Images, t: Times, category: Categories | None = None) -> Images:
         """Output at time `t`; diffusers counts time in thousandths."""
         output: Images = self.model(x_t, 1000 * t).sample
         return output

@@ -12,7 +12,9 @@ def batch(image, label=None, valid=None):
     valid = torch.ones(count, 1, height, width, dtype=torch.bool) if valid is None else valid
     label = torch.zeros(count, dtype=torch.bool) if label is None else label
     size = torch.tensor([[height, width]] * count)
-    return ImageBatch(image, torch.zeros_like(valid), valid, label, torch.arange(count), size, ["x.png"] * count)
+    number = torch.arange(count)
+    path = ["x.png"] * count
+    return ImageBatch(image, torch.zeros_like(valid), valid, label, torch.zeros_like(number), number, size, path)
 
 
 def images(count, seed=0, side=32):

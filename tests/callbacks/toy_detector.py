@@ -39,6 +39,7 @@ class ToyImages(Dataset):
             mask=self.mask[index],
             valid=torch.ones_like(self.mask[index]),
             label=self.label[index],
+            category=torch.zeros_like(index),
             key=index,
             size=torch.tensor([[20, 40]]).expand(len(indices), 2),
             path=[self.path(i) for i in indices],

@@ -151,3 +151,18 @@ def test_the_real_sets_are_read_whole(real_data):
         batches = list(data.test_dataloader())
         assert sum(len(batch.path) for batch in batches) == test
         assert all(torch.equal(batch.mask.flatten(1).any(1), batch.label) for batch in batches)
+
+
+def test_several_categories_make_one_data_set_that_tells_them_apart(mvtec):
+    shutil.copytree(mvtec, mvtec.parent / "gadget")
+    for number, path in enumerate(sorted((mvtec.parent / "gadget").rglob("*.png"))):
+        if "mask" not in path.name:
+            write(path, 500 + number)
+    data = ready(AnomalyDataModule(MVTecAD(mvtec.parent, ["gadget", "widget"]), (16, 16)), "fit", "test")
+    for loader in (data.train_dataloader(), data.val_dataloader(), data.test_dataloader()):
+        pairs = {
+            (path.split("/")[0], int(number))
+            for batch in loader
+            for path, number in zip(batch.path, batch.category, strict=True)
+        }
+        assert pairs == {("gadget", 0), ("widget", 1)}

@@ -4,7 +4,11 @@ from analytic import awakened, seeded
 from torch import nn
 from torch.nn import functional as F
 
+from anomaly_diffusion.diffusion.denoiser import Denoiser
+from anomaly_diffusion.diffusion.parametrisation import VelocityPrediction
+from anomaly_diffusion.diffusion.schedule import CosineSchedule
 from anomaly_diffusion.networks.layers import AttentionBlock, FourierTime, group_norm
+from anomaly_diffusion.networks.shortcut import LinearShortcut
 from anomaly_diffusion.networks.unet import Backbone, DiffusersUNet, UNet
 
 BACKBONES = {
@@ -13,6 +17,7 @@ BACKBONES = {
     "attention": lambda: UNet(width=16, multipliers=(1, 2), attention=(1,)),
     "patch 4": lambda: UNet(width=8, multipliers=(1, 2), patch=4),
     "patch 1": lambda: UNet(channels=3, width=8, multipliers=(1,), patch=1),
+    "shortcut": lambda: LinearShortcut(UNet(width=8, multipliers=(1, 2))),
     "diffusers": lambda: DiffusersUNet(widths=(8, 16)),
     "diffusers with attention": lambda: DiffusersUNet(widths=(8, 16), attention=(1,)),
 }
@@ -143,3 +148,26 @@ def test_diffusers_counts_time_in_thousandths(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(network.model, "forward", lambda x, t: asked.append(t) or original(x, t))
     network(_images(16, 16), T)
     torch.testing.assert_close(asked[0], torch.tensor([100.0, 400.0, 900.0]))
+
+
+def test_a_class_conditional_backbone_answers_by_category():
+    backbone = awakened(UNet(width=8, multipliers=(1, 2), classes=3))
+    x_t, t = torch.randn(2, 3, 8, 8, generator=seeded(0)), torch.tensor([0.3, 0.3])
+    first, second = (backbone(x_t, t, torch.tensor(category)) for category in ([0, 0], [0, 2]))
+    assert torch.equal(first[0], second[0])
+    assert not torch.allclose(first[1], second[1])
+
+
+def test_a_class_conditional_backbone_insists_on_a_category():
+    with pytest.raises(ValueError, match="`category` must be given to a backbone with 3 classes"):
+        UNet(width=8, classes=3)(torch.zeros(1, 3, 8, 8), torch.tensor([0.3]))
+
+
+def test_a_denoiser_told_the_category_passes_it_on():
+    backbone = awakened(UNet(width=8, multipliers=(1, 2), classes=2))
+    denoiser = Denoiser(backbone, CosineSchedule(), VelocityPrediction())
+    x_t, t, category = torch.randn(2, 3, 8, 8, generator=seeded(0)), torch.tensor(0.3), torch.tensor([1, 0])
+    expected = denoiser.parametrisation.estimate(
+        backbone(x_t, t.expand(2), category), x_t, *denoiser.schedule(t.expand(2))
+    )
+    assert torch.equal(denoiser.given(category)(x_t, t).x_0, expected.x_0)
