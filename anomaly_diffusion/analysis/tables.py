@@ -20,6 +20,7 @@ FIGURES = {
     "aupro_05": "AUPRO@.05",
 }
 COSTS = {"nfe": "NFE", "seconds_per_image": "s/image"}
+RUN_COSTS = {"train_seconds": "train s", "peak_memory_mb": "peak MB"}
 CONTROLS = {
     "blurred_self": "blurred self",
     "mean_image": "mean image",
@@ -54,13 +55,14 @@ def markdown_table(summaries: Mapping[str, Sequence[Mapping[str, Any]]] | Sequen
         summaries: contents of `summary.json` of runs that differ in their seed only; or several such groups by name.
     """
     groups = summaries if isinstance(summaries, Mapping) else {"model": summaries}
-    rows = [["", "runs", *FIGURES.values(), *COSTS.values()]]
+    rows = [["", "runs", *FIGURES.values(), *COSTS.values(), *RUN_COSTS.values()]]
     rows.append(["---", *["---:"] * (len(rows[0]) - 1)])
     for group, runs in groups.items():
-        rows.append([f"**{group}**", str(len(runs)), *_cells(runs)])
+        rows.append([f"**{group}**", str(len(runs)), *_cells(runs), *_run_costs(runs)])
         for name in dict.fromkeys(name for run in runs for name in run.get("controls", {})):
             figures = [run["controls"][name] for run in runs if name in run.get("controls", {})]
-            rows.append([f"control: {CONTROLS.get(name, name)}", str(len(figures)), *_cells(figures)])
+            blank = ["-"] * len(RUN_COSTS)
+            rows.append([f"control: {CONTROLS.get(name, name)}", str(len(figures)), *_cells(figures), *blank])
     return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows) + "\n"
 
 
@@ -73,6 +75,10 @@ def _cells(runs: Sequence[Mapping[str, Any]]) -> list[str]:
     figures = [_mean_and_spread([run.get(name) for run in runs], 3) for name in FIGURES]
     costs = [_mean_and_spread([run.get("nfe") for run in runs], 0)]
     return figures + costs + [_mean_and_spread([run.get("seconds_per_image") for run in runs], 4)]
+
+
+def _run_costs(runs: Sequence[Mapping[str, Any]]) -> list[str]:
+    return [_mean_and_spread([run.get(name) for run in runs], 0) for name in RUN_COSTS]
 
 
 def _mean_and_spread(values: Sequence[float | None], digits: int) -> str:

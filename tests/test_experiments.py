@@ -1,0 +1,62 @@
+"""Every shipped experiment parses, is a short diff with a head, and runs one batch of everything."""
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+from anomaly_diffusion import cli
+from anomaly_diffusion.commands.arguments import experiments_folder
+
+FOLDER = experiments_folder()
+MODEL = "model/pixel.yaml"
+LONGEST = 15
+OVERLAYS = sorted(path.relative_to(FOLDER).as_posix() for path in FOLDER.rglob("*.yaml") if path.name != "base.yaml")
+RUNNABLE = [name for name in OVERLAYS if not name.startswith("data/")] + ["data/textures.yaml"]
+REAL = [name for name in OVERLAYS if name.startswith("data/") and "textures" not in name and "folder" not in name]
+SMALL = ("--trainer.fast_dev_run", "1", "--wandb.mode", "disabled", "--data.batch_size", "2")
+SMALL += ("--model.init_args.backbone.init_args.width", "8")
+TINY = ("--data.dataset.init_args.train", "8", "--data.dataset.init_args.test", "4")
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    """The command line, in a folder of its own."""
+    monkeypatch.chdir(tmp_path)
+    before = dict(os.environ)
+    yield lambda *arguments: cli.main(list(arguments))
+    os.environ.clear()
+    os.environ.update(before)
+    torch.use_deterministic_algorithms(False)
+
+
+@pytest.mark.parametrize("name", OVERLAYS)
+def test_an_experiment_is_a_short_diff_with_a_head(name):
+    lines = (FOLDER / name).read_text().splitlines()
+    assert lines[0].startswith("# ")
+    assert len(lines) <= LONGEST
+
+
+@pytest.mark.parametrize("name", OVERLAYS)
+def test_every_experiment_parses(run, capsys, name):
+    with pytest.raises(SystemExit) as stop:
+        run("train", "--config", MODEL, "--config", name, "--print_config")
+    assert stop.value.code == 0
+    merged = yaml.safe_load(capsys.readouterr().out)
+    assert merged["model"]["class_path"].endswith("PixelDetector")
+
+
+@pytest.mark.parametrize("name", RUNNABLE)
+def test_every_experiment_runs(run, name):
+    assert run("train", "--config", MODEL, "--config", name, *SMALL, *TINY) == 0
+
+
+@pytest.mark.parametrize("name", REAL)
+def test_every_experiment_on_real_images_runs(run, name):
+    data = Path(os.environ.get("ANOMALY_DIFFUSION_DATA", "nowhere"))
+    merged = yaml.safe_load((FOLDER / name).read_text())["data"]["dataset"]["init_args"]
+    if not (data / merged["root"] / merged["category"]).is_dir():
+        pytest.skip("ANOMALY_DIFFUSION_DATA names no folder with this data set")
+    assert run("fit", "--config", MODEL, "--config", name, *SMALL) == 0
