@@ -110,7 +110,9 @@ class ResidualMaps(pl.Callback):
         self._draw(trainer, pl_module, "test", singles=True)
         threshold = (_threshold(pl_module, "image"), _threshold(pl_module, "pixel"))
         if wb.runs(trainer):
-            wb.log_pictures(trainer, "test/panels", [_logged(shown, *threshold) for shown in self._spread.chosen()])
+            chosen = list(self._spread.chosen())
+            frame = tuple(np.max([shown.mask.shape for shown in chosen], axis=0)) if chosen else (0, 0)
+            wb.log_pictures(trainer, "test/panels", [_logged(shown, frame, *threshold) for shown in chosen])
 
     def on_predict_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Draw the sheet and the single panels."""
@@ -217,7 +219,10 @@ def _headline(trainer: pl.Trainer, pl_module: pl.LightningModule, split: str) ->
     return f"{split}: images chosen by kind and place, not by result{shown}"
 
 
-def _logged(shown: Shown, image_threshold: float, pixel_threshold: float) -> Any:
+def _logged(shown: Shown, frame: tuple[int, int], image_threshold: float, pixel_threshold: float) -> Any:
+    """Pictures in one list must share a size in the browser: each stands in the corner of the same frame."""
     image = (np.broadcast_to(shown.image, (*shown.mask.shape, 3)) * 255).round().astype(np.uint8)
     caption = f"{shown.path} · score {shown.score:.2f}, threshold {image_threshold:.2f}"
-    return wb.picture(image, shown.mask, shown.anomaly_map >= pixel_threshold, caption)
+    rows, columns = (whole - part for whole, part in zip(frame, shown.mask.shape, strict=True))
+    layers = (image, shown.mask, shown.anomaly_map >= pixel_threshold)
+    return wb.picture(*(np.pad(layer, [(0, rows), (0, columns), (0, 0)][: layer.ndim]) for layer in layers), caption)

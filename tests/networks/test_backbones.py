@@ -22,7 +22,7 @@ BACKBONES = {
     "diffusers with attention": lambda: DiffusersUNet(widths=(8, 16), attention=(1,)),
 }
 backbones = pytest.mark.parametrize("make", BACKBONES.values(), ids=BACKBONES.keys())
-OURS = {name: make for name, make in BACKBONES.items() if "diffusers" not in name}
+OURS = {name: make for name, make in BACKBONES.items() if not name.startswith(("diffusers", "shortcut"))}
 unets = pytest.mark.parametrize("make", OURS.values(), ids=OURS.keys())
 T = torch.tensor([0.1, 0.4, 0.9])
 
