@@ -56,6 +56,11 @@ class ImageBatch(NamedTuple):
     size: Int64[Tensor, "B 2"]
     path: list[str]
 
+    def rows(self, keep: Labels) -> "ImageBatch":
+        """The images that `keep` names, in their order."""
+        path = [path for path, kept in zip(self.path, keep.tolist(), strict=True) if kept]
+        return ImageBatch(*(field[keep] for field in self[:-1]), path=path)
+
 
 @dataclass(frozen=True)
 class Estimate:

@@ -137,7 +137,7 @@ class AnomalyMetrics(pl.Callback):
             self._normals = Normals(**normals)
 
     def _update(self, prediction: Prediction, batch: ImageBatch, keep: Tensor) -> None:
-        batch = _rows(batch, keep)  # may be empty: every process must know the same controls to compute them together
+        batch = batch.rows(keep)  # may be empty: every process must know the same controls to compute them together
         maps, scores = {"model": prediction.anomaly_map[keep]}, {"model": prediction.score[keep]}
         if not self._settled:
             controls = control_maps(batch, self._reference)
@@ -168,12 +168,6 @@ class AnomalyMetrics(pl.Callback):
         place = torch.arange(self._seen, self._seen + count) * trainer.world_size + trainer.global_rank
         self._seen += count
         return place < len(loader.dataset) if trainer.world_size > 1 else torch.ones(count, dtype=torch.bool)
-
-
-def _rows(batch: ImageBatch, keep: Tensor) -> ImageBatch:
-    paths = [path for path, kept in zip(batch.path, keep.tolist(), strict=True) if kept]
-    fields = {name: field[keep] for name, field in batch._asdict().items() if isinstance(field, Tensor)}
-    return ImageBatch(**fields, path=paths)
 
 
 def _over_ranks(normals: Normals | None, trainer: pl.Trainer, device: torch.device) -> Normals | None:

@@ -224,5 +224,6 @@ def _logged(shown: Shown, frame: tuple[int, int], image_threshold: float, pixel_
     image = (np.broadcast_to(shown.image, (*shown.mask.shape, 3)) * 255).round().astype(np.uint8)
     caption = f"{shown.path} · score {shown.score:.2f}, threshold {image_threshold:.2f}"
     rows, columns = (whole - part for whole, part in zip(frame, shown.mask.shape, strict=True))
-    layers = (image, shown.mask, shown.anomaly_map >= pixel_threshold)
-    return wb.picture(*(np.pad(layer, [(0, rows), (0, columns), (0, 0)][: layer.ndim]) for layer in layers), caption)
+    space = [(0, rows), (0, columns)]
+    truth, found = (np.pad(mask, space) for mask in (shown.mask, shown.anomaly_map >= pixel_threshold))
+    return wb.picture(np.pad(image, [*space, (0, 0)]), truth, found, caption)

@@ -129,10 +129,11 @@ class Detector(pl.LightningModule):
         """
         total = self.calibration.no_moments()
         for batch in batches:
-            moved = self.transfer_batch_to_device(batch, self.device, 0)
-            reconstruction, _ = self.reconstruct(moved)
-            normal = moved.valid & ~moved.label[:, None, None, None]
-            total += moments(self.scoring.compare(moved.image, reconstruction), normal)
+            normal = self.transfer_batch_to_device(batch, self.device, 0)
+            normal = normal.rows(~normal.label)
+            if normal.path:
+                reconstruction, _ = self.reconstruct(normal)
+                total += moments(self.scoring.compare(normal.image, reconstruction), normal.valid)
         total = self._over_processes(total)
         if total[0, 0] < 2:
             raise ValueError("No normal image to calibrate on. Hold out some defect-free images for validation.")

@@ -22,6 +22,8 @@ class Scoring(nn.Module):
         weights: weight of each residual after standardisation, >= 0; equal if not given.
         smoothing: standard deviation of the Gaussian smoothing of residuals, in pixels, >= 0.
         pooling: how a map becomes a score; the mean of the worst 0.2 % of pixels if not given.
+        two_sided: whether a residual far below normal is an anomaly as well, as where texture has been wiped away;
+            maps are then root mean squares of standardised residuals.
     """
 
     def __init__(
@@ -30,6 +32,7 @@ class Scoring(nn.Module):
         weights: Sequence[float] | None = None,
         smoothing: float = 1.0,
         pooling: Pooling | None = None,
+        two_sided: bool = False,
     ) -> None:
         super().__init__()
         self.residuals = nn.ModuleList(residuals or [L1Residual()])
@@ -44,6 +47,7 @@ class Scoring(nn.Module):
             raise ValueError(f"`smoothing` must not be negative, got {smoothing}.")
         self.smoothing = GaussianSmoothing(smoothing)
         self.pooling = pooling or TopKMean()
+        self.two_sided = two_sided
 
     def compare(self, image: Images, reconstruction: Tensor) -> Tensor:
         """Smoothed residual maps (B, D*K, H, W) of reconstructions (B, D, C, H, W); depths vary slowest."""
@@ -58,5 +62,12 @@ class Scoring(nn.Module):
         per_depth = torch.block_diag(*[self.weights] * depths)  # (D, D*K)
         weights = torch.cat([per_depth, self.weights.repeat(1, depths)])
         with torch.autocast(residuals.device.type, enabled=False):
-            fused = calibration.fuse(calibration.standardise(residuals), weights)
+            standardised = calibration.standardise(residuals)
+            fused = _mean_square(standardised, weights) if self.two_sided else calibration.fuse(standardised, weights)
         return fused[:, :-1], fused[:, -1:]
+
+
+def _mean_square(standardised: Tensor, weights: Tensor) -> Tensor:
+    """Root mean squares (B, F, H, W) of maps (B, M, H, W), weighted by each row of (F, M)."""
+    shares = (weights / weights.sum(1, keepdim=True)).to(standardised)
+    return torch.einsum("fm,bmhw->bfhw", shares, standardised.square()).sqrt()
