@@ -59,7 +59,8 @@ class ImageBatch(NamedTuple):
     def rows(self, keep: Labels) -> "ImageBatch":
         """The images that `keep` names, in their order."""
         path = [path for path, kept in zip(self.path, keep.tolist(), strict=True) if kept]
-        return ImageBatch(*(field[keep] for field in self[:-1]), path=path)
+        fields = {name: field[keep] for name, field in self._asdict().items() if name != "path"}
+        return ImageBatch(**fields, path=path)
 
 
 @dataclass(frozen=True)
