@@ -3,7 +3,7 @@
 import csv
 import io
 from collections.abc import Iterable
-from dataclasses import astuple, dataclass, fields
+from dataclasses import astuple, dataclass, fields, replace
 
 from anomaly_diffusion.analysis.files import kind_of
 from anomaly_diffusion.types import ImageBatch, Prediction
@@ -15,7 +15,7 @@ class ImageRow:
 
     Args:
         path: relative to the root of the data set.
-        label: 1 for a defective image.
+        label: 1 for a defective image; None where nobody knows.
         kind: "good", or the folder of a defective image.
         score: image anomaly score.
         map_max: largest value of the map, as are the next two without padding.
@@ -25,7 +25,7 @@ class ImageRow:
     """
 
     path: str
-    label: int
+    label: int | None
     kind: str
     score: float
     map_max: float
@@ -48,6 +48,11 @@ def image_rows(prediction: Prediction, batch: ImageBatch, seconds: float) -> lis
             ImageRow(path, int(label), kind_of(path, label), score, *statistics, seconds=seconds / len(batch.path))
         )
     return rows
+
+
+def unlabelled(rows: Iterable[ImageRow]) -> list[ImageRow]:
+    """The rows of images about which nothing is known."""
+    return [replace(row, label=None, kind="") for row in rows]
 
 
 def as_csv(rows: Iterable[ImageRow]) -> str:

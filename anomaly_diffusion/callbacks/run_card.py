@@ -16,7 +16,7 @@ from torch import Tensor
 
 from anomaly_diffusion.analysis import files, process
 from anomaly_diffusion.analysis.course import Course
-from anomaly_diffusion.analysis.images import COLUMNS, ImageRow, as_csv, image_rows
+from anomaly_diffusion.analysis.images import COLUMNS, ImageRow, as_csv, image_rows, unlabelled
 from anomaly_diffusion.analysis.tables import FIGURES, summary_table
 from anomaly_diffusion.callbacks import weights_and_biases as wb
 from anomaly_diffusion.callbacks.anomaly_metrics import AnomalyMetrics
@@ -131,8 +131,12 @@ class RunCard(pl.Callback):
         self._judged = "test"
 
     def on_predict_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Write the list of images."""
+        """Write the list of images, and say how many are called defective."""
+        self._rows = unlabelled(self._rows)
         self._write_images(trainer, "predictions.csv")
+        found = sum(row.score >= float(pl_module.image_threshold) for row in self._rows)
+        if trainer.is_global_zero:
+            Console().print(f"{found} of {len(self._rows)} images lie above the threshold: predictions.csv, panels/")
 
     def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         """Sum up and print after every other callback has done its part."""
