@@ -134,7 +134,7 @@ class RunCard(pl.Callback):
         """Write the list of images, and say how many are called defective."""
         self._rows = unlabelled(self._rows)
         self._write_images(trainer, "predictions.csv")
-        found = sum(row.score >= float(pl_module.image_threshold) for row in self._rows)
+        found = sum(row.score >= float(torch.as_tensor(pl_module.image_threshold)) for row in self._rows)
         if trainer.is_global_zero:
             Console().print(f"{found} of {len(self._rows)} images lie above the threshold: predictions.csv, panels/")
 
