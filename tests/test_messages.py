@@ -4,7 +4,10 @@ from collections.abc import Callable
 
 import pytest
 
+from anomaly_diffusion.detectors.pixel import PixelDetector
+from anomaly_diffusion.diffusion.noise import GaussianNoise
 from anomaly_diffusion.diffusion.objective import MinSNR, Objective
+from anomaly_diffusion.diffusion.parametrisation import VelocityPrediction
 from anomaly_diffusion.diffusion.sampler import DDIM
 from anomaly_diffusion.diffusion.schedule import LinearBetaSchedule, ScaledLinearSchedule
 from anomaly_diffusion.networks.layers import AttentionBlock
@@ -15,6 +18,13 @@ from anomaly_diffusion.scoring.pooling import TopKMean
 from anomaly_diffusion.scoring.residual import GradientSimilarityResidual, L1Residual, SSIMResidual
 from anomaly_diffusion.scoring.scorer import Scoring
 from anomaly_diffusion.scoring.smoothing import GaussianSmoothing
+
+
+def beyond_the_schedule() -> PixelDetector:
+    """A detector whose start depth no state of Stable Diffusion's schedule has."""
+    parts = UNet(width=8), ScaledLinearSchedule(), VelocityPrediction(), GaussianNoise(), Objective()
+    return PixelDetector(*parts, OneShot(depths=(20.0,)), Scoring())
+
 
 REFUSALS: list[tuple[Callable[[], object], str, str]] = [
     (lambda: MinSNR(0.0), "`gamma`", "0.0"),
@@ -36,6 +46,7 @@ REFUSALS: list[tuple[Callable[[], object], str, str]] = [
     (lambda: UNet(width=-8), "`width`", "-8"),
     (lambda: UNet(blocks=0), "`blocks`", "0"),
     (lambda: UNet(patch=0), "`patch`", "0"),
+    (lambda: UNet(classes=-1), "`classes`", "-1"),
     (lambda: UNet(multipliers=()), "`multipliers`", "[]"),
     (lambda: UNet(multipliers=(1, 0)), "`multipliers`", "0"),
     (lambda: UNet(attention=(3,)), "`attention`", "3"),
@@ -51,6 +62,7 @@ REFUSALS: list[tuple[Callable[[], object], str, str]] = [
     (lambda: Scoring([L1Residual()], weights=[-1.0]), "`weights`", "-1.0"),
     (lambda: Scoring([L1Residual()], weights=[0.0]), "`weights`", "0.0"),
     (lambda: Scoring(smoothing=-1.0), "`smoothing`", "-1.0"),
+    (lambda: beyond_the_schedule(), "`reconstruction.depths`", "20.0"),
 ]
 
 

@@ -1,6 +1,7 @@
 """fit, validate, test, predict and train: LightningCLI with run folders, and with mistakes told briefly."""
 
 import importlib
+import inspect
 import logging
 import os
 import pkgutil
@@ -119,6 +120,8 @@ class DetectorCLI(LightningCLI):
         parser.add_argument("--run", type=str | None, default=None, help="Second folder; default: the next number.")
         parser.add_argument("--runs_dir", default="runs", help="Where runs go.")
         parser.add_class_arguments(loggers.WandbOptions, "wandb")
+        if "channels" in inspect.signature(self.datamodule_class).parameters:
+            parser.link_arguments("data.channels", "model.init_args.backbone.init_args.channels")
         for key, callback in self.always_on.items():
             parser.add_lightning_class_args(callback, key)
 

@@ -32,6 +32,9 @@ class Detector(pl.LightningModule):
         objective: how errors are drawn and weighted.
         reconstruction: how a healthy image is found.
         scoring: how image and reconstruction are compared.
+
+    Raises:
+        ValueError: a depth lies beyond the end of the schedule.
     """
 
     image_threshold: Tensor
@@ -48,6 +51,7 @@ class Detector(pl.LightningModule):
         scoring: Scoring,
     ) -> None:
         super().__init__()
+        _check_depths(denoiser, objective, reconstruction)
         self.codec, self.denoiser, self.scoring = codec, denoiser, scoring
         self.noise, self.objective, self.reconstruction = noise, objective, reconstruction
         self.calibration = Calibration(len(reconstruction.depths) * len(scoring.residuals))
@@ -144,3 +148,10 @@ class Detector(pl.LightningModule):
             return total
         gathered: Tensor = self.all_gather(total)  # type: ignore[assignment]
         return gathered.reshape(-1, *total.shape).sum(0)
+
+
+def _check_depths(denoiser: Denoiser, objective: Objective, reconstruction: Reconstruction) -> None:
+    limit = float(denoiser.schedule.depth(torch.ones((), dtype=torch.float64)))
+    for name, depth in (("objective.deepest", objective.deepest), ("reconstruction.depths", reconstruction.depths[-1])):
+        if depth > limit:
+            raise ValueError(f"`{name}` must be at most {limit:.3g}, where the schedule ends, got {depth}.")

@@ -79,6 +79,8 @@ class UNet(Backbone):
             raise ValueError(f"`multipliers` must name at least one level, each >= 1, got {list(multipliers)}.")
         if not set(attention) <= set(range(len(multipliers))):
             raise ValueError(f"`attention` must name levels among 0 to {len(multipliers) - 1}, got {list(attention)}.")
+        if classes < 0:
+            raise ValueError(f"`classes` must not be negative, got {classes}.")
         widths = [width * multiplier for multiplier in multipliers]
         features = 4 * width
 
