@@ -82,7 +82,7 @@ class DetectorCLI(LightningCLI):
     ) -> None:
         self.request = request
         self.always_on = {**callbacks, "checkpoint": ModelCheckpoint}
-        self.folder = Path()
+        self.data, self.folder = data, Path()
         of_verb = {
             "default_config_files": [str(experiments_folder() / "base.yaml")],
             "dump_header": [f"anomaly-diffusion {__version__}"],
@@ -120,7 +120,7 @@ class DetectorCLI(LightningCLI):
         parser.add_argument("--run", type=str | None, default=None, help="Second folder; default: the next number.")
         parser.add_argument("--runs_dir", default="runs", help="Where runs go.")
         parser.add_class_arguments(loggers.WandbOptions, "wandb")
-        if "channels" in inspect.signature(self.datamodule_class).parameters:
+        if "channels" in inspect.signature(self.data).parameters:
             parser.link_arguments("data.channels", "model.init_args.backbone.init_args.channels")
         for key, callback in self.always_on.items():
             parser.add_lightning_class_args(callback, key)

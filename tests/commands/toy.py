@@ -6,6 +6,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, TensorDataset
 
 from anomaly_diffusion.data.sample import AnomalyDataset
+from anomaly_diffusion.data.transforms import Augmentation
 from anomaly_diffusion.data.textures import Textures
 
 __all__ = ["Textures", "ToyData", "ToyDetector"]  # base.yaml names Textures
@@ -34,7 +35,14 @@ class ToyDetector(LightningModule):
 
 
 class ToyData(LightningDataModule):
-    def __init__(self, count: int = 16, width: int = 2, dataset: AnomalyDataset | None = None) -> None:
+    def __init__(
+        self,
+        count: int = 16,
+        width: int = 2,
+        dataset: AnomalyDataset | None = None,  # this and what follows is there because base.yaml sets it
+        augmentation: Augmentation | None = None,
+        batch_size: int = 8,
+    ) -> None:
         super().__init__()
         self.count, self.width = count, width
 
