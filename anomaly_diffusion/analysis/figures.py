@@ -69,9 +69,7 @@ def contact_sheet(panels: Sequence[Panel], title: str = "", limit: float = 8.0, 
         tile: height of one picture in pixels.
     """
     columns = 2 if len(panels) > 4 else 1
-    H, W = panels[0].mask.shape
-    tile = round(tile * min(1.0, 1.5 * H / W))  # wide pictures become lower, so that the sheet fits a screen
-    blocks = [_block(panel, limit, tile) for panel in panels]
+    blocks = [_block(panel, limit, _height(panel, tile)) for panel in panels]
     height, width = max(block.shape[0] for block in blocks), max(block.shape[1] for block in blocks)
     head, text, gap, foot = (34 if title else 8), 20, 14, 58
     lines = -(-len(blocks) // columns)
@@ -90,6 +88,12 @@ def contact_sheet(panels: Sequence[Panel], title: str = "", limit: float = 8.0, 
             _heads(figure, panel, left, top - 14, block.shape[1])
     _legend(figure, size, limit)
     return _png(figure, canvas)
+
+
+def _height(panel: Panel, tile: int) -> int:
+    """Wide pictures become lower, so that the sheet fits a screen."""
+    H, W = panel.mask.shape
+    return round(tile * min(1.0, 1.5 * H / W))
 
 
 def progress(losses: Sequence[tuple[int, float]], figures: Sequence[tuple[int, dict[str, float]]]) -> bytes:
