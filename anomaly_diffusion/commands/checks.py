@@ -17,6 +17,7 @@ _PACKAGES = (
 )  # fmt: skip
 # where data and downloaded weights are looked for, and the default when the variable is not set
 _VARIABLES = {
+    "ANOMALY_DIFFUSION_DATA": "data sets are looked for in the current folder only",
     "TORCH_HOME": "~/.cache/torch",
     "HF_HOME": "~/.cache/huggingface",
     "HF_HUB_OFFLINE": "0",
@@ -105,5 +106,5 @@ def _variables() -> Iterator[tuple[str, str]]:
     for name, default in _VARIABLES.items():
         yield name, os.environ.get(name, f"unset ({default})")
     for name in sorted(os.environ):
-        if name.startswith(_OWN_PREFIX):
+        if name.startswith(_OWN_PREFIX) and name not in _VARIABLES:
             yield name, os.environ[name]
