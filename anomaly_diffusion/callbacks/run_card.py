@@ -147,7 +147,10 @@ class RunCard(pl.Callback):
         shown = summary if judged == "test" else {**summary, **(summary["validation"] or {})}
         console = Console()
         console.print(summary_table(shown, "test" if judged == "test" else "validation, with painted defects"))
-        console.print(f"run folder: {trainer.default_root_dir}", soft_wrap=True, highlight=False)
+        folder = Path(trainer.default_root_dir)
+        console.print(f"run folder: {folder}", soft_wrap=True, highlight=False)
+        for sheet in folder.glob(f"panels/{judged}.png"):
+            console.print(f"pictures:   {sheet}", soft_wrap=True, highlight=False)
 
     def state_dict(self) -> dict[str, Any]:
         """The course so far."""
