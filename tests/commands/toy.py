@@ -6,8 +6,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader, TensorDataset
 
 from anomaly_diffusion.data.sample import AnomalyDataset
-from anomaly_diffusion.data.transforms import Augmentation
 from anomaly_diffusion.data.textures import Textures
+from anomaly_diffusion.data.transforms import Augmentation
 
 __all__ = ["Textures", "ToyData", "ToyDetector"]  # base.yaml names Textures
 
