@@ -93,7 +93,7 @@ def contact_sheet(panels: Sequence[Panel], title: str = "", limit: float = 8.0, 
 def _height(panel: Panel, tile: int) -> int:
     """Wide pictures become lower, so that the sheet fits a screen."""
     H, W = panel.mask.shape
-    return round(tile * min(1.0, 1.5 * H / W))
+    return int(tile * min(1.0, 1.5 * H / W))
 
 
 def progress(losses: Sequence[tuple[int, float]], figures: Sequence[tuple[int, dict[str, float]]]) -> bytes:
