@@ -6,6 +6,11 @@ import pytest
 import torch
 
 
+def pytest_configure() -> None:
+    """One thread: tensors here are tiny, and threads that wait for one another cost more than they give."""
+    torch.set_num_threads(1)
+
+
 @pytest.fixture(autouse=True)
 def fresh_global_state() -> Iterator[None]:
     """Every test starts from the same random state, so that none depends on the order in which they run."""

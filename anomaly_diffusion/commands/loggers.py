@@ -108,7 +108,7 @@ def _wandb_logger(folder: Path, options: WandbOptions, name: str, verb: str) -> 
     experiment = name.partition("/")[0]
     logger = WandbLogger(
         name=name,
-        save_dir=folder,
+        save_dir=folder.resolve(),  # the service of W&B may have been started in another folder
         id=_stored_id(folder / "wandb" / "run_id"),
         project=options.project,
         log_model=options.mode == "online",

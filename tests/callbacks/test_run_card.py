@@ -91,11 +91,14 @@ def test_per_image_rows_agree_with_the_predictions(tmp_path):
         assert float(row["map_p99"]) == pytest.approx(values.quantile(0.99).item(), rel=1e-5)
 
 
-def test_the_table_and_the_run_folder_are_printed_last(tmp_path, capsys):
+def test_the_table_the_run_folder_and_the_pictures_are_printed_last(tmp_path, capsys):
     run_all(tmp_path, ResidualMaps(count=1))
     printed = capsys.readouterr().out
     assert "brightness |z|" in printed
-    assert printed.strip().endswith(f"run folder: {tmp_path}")
+    assert printed.strip().splitlines()[-2:] == [
+        f"run folder: {tmp_path}",
+        f"pictures:   {tmp_path}/panels/test.png",
+    ]
 
 
 def test_testing_the_best_checkpoint_keeps_the_time_of_the_whole_training(tmp_path):

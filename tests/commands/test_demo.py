@@ -1,5 +1,6 @@
 import csv
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -15,8 +16,11 @@ DEMO = ("demo", "--steps", "2", "--texture", "gravel")
 def runs(tmp_path_factory) -> Path:
     """Two runs of one and the same demo."""
     folder = tmp_path_factory.mktemp("demo")
+    before = dict(os.environ)
     for _ in range(2):
         assert cli.main([*DEMO, "--runs_dir", str(folder)]) == 0
+    os.environ.clear()
+    os.environ.update(before)
     torch.use_deterministic_algorithms(False)
     return folder / "demo-gravel"
 
