@@ -111,7 +111,7 @@ def progress(losses: Sequence[tuple[int, float]], figures: Sequence[tuple[int, d
         points = [(step, values[name]) for step, values in figures if name in values]
         right.plot(*zip(*points, strict=True), marker="o", markersize=3, label=name.replace("_", " "))
     right.set(title="validation", xlabel="step", ylim=(0, 1.02))
-    if figures:
+    if right.lines:
         right.legend(loc="best", fontsize=8, framealpha=0.7, edgecolor="none")
     for axes in (left, right):
         axes.grid(alpha=0.25)
