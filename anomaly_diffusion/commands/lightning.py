@@ -21,6 +21,7 @@ from anomaly_diffusion import __version__
 from anomaly_diffusion.commands import help_text, loggers, mistakes, run_folder
 from anomaly_diffusion.commands.arguments import TRAINING, Request, experiments_folder
 from anomaly_diffusion.commands.progress import StepProgress
+from anomaly_diffusion.commands.trainer import RunTrainer
 from anomaly_diffusion.detectors.learning_rate import warmup_then_cosine
 
 _FOLDER_VARIABLE = "ANOMALY_DIFFUSION_RUN_FOLDER"  # tells processes started by the first one where the run lives
@@ -36,31 +37,6 @@ _HARMLESS = (  # warnings about choices that are ours, not the user's
     ".*configure_optimizers` will be overridden.*",
     r"(?s).*(removed in v5|JsonargparseDeprecationWarning)",  # what LightningCLI calls
 )
-
-
-class RunTrainer(Trainer):
-    """Lightning's Trainer with one verb more."""
-
-    def train(
-        self,
-        model: LightningModule,
-        datamodule: LightningDataModule | None = None,
-        ckpt_path: str | Path | None = None,
-        weights_only: bool | None = None,
-    ) -> None:
-        """Train, then test the checkpoint that was best on validation images.
-
-        Args:
-            model: the detector.
-            datamodule: its data.
-            ckpt_path: checkpoint to go on from.
-            weights_only: whether the checkpoint may hold tensors only.
-        """
-        self.fit(model, datamodule=datamodule, ckpt_path=ckpt_path, weights_only=weights_only)
-        if not getattr(self.checkpoint_callback, "best_model_path", ""):
-            self.validate(model, datamodule=datamodule)  # a run shorter than its validation interval
-        best = getattr(self.checkpoint_callback, "best_model_path", "")
-        self.test(model, datamodule=datamodule, ckpt_path=best or None, weights_only=weights_only, verbose=False)
 
 
 class DetectorCLI(LightningCLI):
