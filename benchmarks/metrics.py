@@ -5,7 +5,7 @@ python benchmarks/metrics.py --slow 1725          # slow peers there, too (sever
 
 Each method runs in a process of its own, after a warm-up on four images; CPU time is that of the process, memory its
 peak above what it held before. Errors are against exact sorting. The maps are smooth, their scores lognormal, defects
-raised. adeval's bins are linear between the extremes: 1,000 is its default, 100,000 the same memory as ours.
+raised. adeval's bins are linear between the extremes: 1,000 is its default, 100,000 take twice our memory.
 """
 
 import argparse

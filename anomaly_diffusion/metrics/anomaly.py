@@ -9,7 +9,7 @@ from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 
 from anomaly_diffusion.metrics.curves import aupro, auroc, average_precision, count_scores, f1_max
-from anomaly_diffusion.metrics.histogram import BINS, ROWS, VACANT, ScoreHistogram
+from anomaly_diffusion.metrics.histogram import BINS, ROWS, VACANT, ScoreHistogram, order_key
 from anomaly_diffusion.metrics.regions import region_shares
 from anomaly_diffusion.types import Labels, Maps, Masks, Scores
 
@@ -82,13 +82,19 @@ class PixelMetrics(Metric):
     pages: Tensor
     counts: Tensor
 
-    def __init__(self, pages: int = 64, **kwargs: Any) -> None:
+    def __init__(self, pages: int = 32, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         zero = torch.zeros((), dtype=torch.int64)
-        # defaults are expanded, so that they take no memory; ranks are stacked and merged in `compute`
-        self.add_state("level", zero, dist_reduce_fx=None)
-        self.add_state("pages", (zero + VACANT).expand(pages), dist_reduce_fx=None)
-        self.add_state("counts", zero.expand(pages, ROWS, BINS), dist_reduce_fx=None)
+        self.add_state("level", zero, dist_reduce_fx=None)  # ranks are stacked, and merged in `compute`
+        self.add_state("pages", torch.full((pages,), VACANT), dist_reduce_fx=None)
+        self.add_state("counts", zero, dist_reduce_fx=None)  # a default of full size would take memory, too
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget all pixels."""
+        super().reset()
+        zeros = np.zeros((len(self.pages), ROWS, BINS), dtype=np.int64)  # takes memory only where it is written to
+        self.counts = torch.from_numpy(zeros).to(self.pages.device)
 
     def update(self, anomaly_map: Maps, mask: Masks, valid: Masks | None = None) -> None:
         """Count the pixels of a batch.
@@ -102,14 +108,15 @@ class PixelMetrics(Metric):
             ValueError: if a score is NaN, or shapes or types do not fit.
         """
         _check(anomaly_map, mask, mask if valid is None else valid)
-        _refuse_nan(anomaly_map if valid is None else anomaly_map[valid])  # before anything is counted
+        scores = anomaly_map.detach() if valid is None else anomaly_map.detach().masked_fill(~valid, 0.0)
+        keys = order_key(scores)  # refuses NaN before anything is counted
         defective = (mask if valid is None else mask & valid).cpu().numpy()
         histogram = ScoreHistogram(int(self.level), self.pages, self.counts)
-        for index, scores in enumerate(anomaly_map.detach()):
+        for index, key in enumerate(keys):
             inside = ... if valid is None else valid[index]
             found = defective[index] if valid is None else defective[index][valid[index].cpu().numpy()]
             counted = np.flatnonzero(found), region_shares(defective[index, 0])
-            histogram.add(scores[inside].flatten(), *(torch.from_numpy(part).to(scores.device) for part in counted))
+            histogram.add(key[inside].flatten(), *(torch.from_numpy(part).to(key.device) for part in counted))
         self.level.fill_(histogram.level)
 
     def compute(self) -> PixelFigures:
@@ -159,7 +166,7 @@ class ImageMetrics(Metric):
             ValueError: if a score is NaN, or shapes or types do not fit.
         """
         _check(score, label, label)
-        _refuse_nan(score)
+        order_key(score)  # refuses NaN
         self.score.append(score.detach().float())
         self.label.append(label.float())  # float as the score: a rank without images gathers empty floats
 
@@ -181,8 +188,3 @@ def _check(score: Tensor, defective: Tensor, valid: Tensor) -> None:
         raise ValueError(f"Scores must be floating-point, got {score.dtype}.")
     if defective.dtype != torch.bool or valid.dtype != torch.bool:
         raise ValueError(f"Masks and labels must be bool, got {defective.dtype} and {valid.dtype}.")
-
-
-def _refuse_nan(score: Tensor) -> None:
-    if score.isnan().any():
-        raise ValueError("Scores must be numbers, got NaN. Look for a division by zero or an overflow in the maps.")

@@ -12,8 +12,9 @@ than the same scores as logits.
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
-from jaxtyping import Float, Int32, Int64
+from jaxtyping import Bool, Float, Int32, Int64
 from torch import Tensor
 
 from anomaly_diffusion.metrics.curves import ThresholdCounts
@@ -26,26 +27,30 @@ VACANT = torch.iinfo(torch.int64).min
 _LOWEST, _HIGHEST = -0x7F800001, 0x7F800000  # the keys of -inf and inf; NaN lies beyond
 
 
-def order_key(score: Float[Tensor, " N"]) -> Int32[Tensor, " N"]:
+def order_key(score: Float[Tensor, "*shape"]) -> Int32[Tensor, "*shape"]:
     """Integers that sort like the float32 `score`; 0.0 and -0.0 share one.
 
     Raises:
         ValueError: if a score is NaN.
     """
-    bits = (score.float() + 0.0).view(torch.int32)  # -0.0 + 0.0 is 0.0
-    key = (bits >> 31).bitwise_and_(0x7FFFFFFF).bitwise_xor_(bits)
-    least, most = (int(end) for end in key.aminmax())
+    key = score.float().view(torch.int32)
+    if not key.numel():
+        return key
+    least, most = key.aminmax()
+    if least < 0:  # the bits of negative numbers fall as they rise
+        key = (score.float() + 0.0).view(torch.int32)  # -0.0 + 0.0 is 0.0
+        key = (key >> 31).bitwise_and_(0x7FFFFFFF).bitwise_xor_(key)
+        least, most = key.aminmax()
     if least < _LOWEST or most > _HIGHEST:
-        raise ValueError(
-            "Scores must be numbers, got NaN. Check the anomaly maps for a division by zero or an overflow."
-        )
+        raise ValueError("Scores must be numbers, got NaN. Look for a division by zero or an overflow in the maps.")
     return key
 
 
-def key_score(key: Int64[Tensor, " N"]) -> Float[Tensor, " N"]:
+def key_score(key: Int64[np.ndarray, " N"]) -> Float[np.ndarray, " N"]:
     """The float32 with this key, or -inf for keys below that of -inf."""
-    key = key.clamp(min=_LOWEST).to(torch.int32)
-    return (key ^ ((key >> 31) & 0x7FFFFFFF)).view(torch.float32)
+    short: Int32[np.ndarray, " N"] = np.maximum(key, _LOWEST).astype(np.int32)
+    score: Float[np.ndarray, " N"] = (short ^ ((short >> 31) & 0x7FFFFFFF)).view(np.float32)
+    return score
 
 
 @dataclass
@@ -72,23 +77,19 @@ class ScoreHistogram:
         """Number of pages in use; they come first."""
         return int((self.pages != VACANT).sum())
 
-    def add(self, score: Float[Tensor, " N"], defective: Int64[Tensor, " n"], share: Int64[Tensor, " n"]) -> None:
+    def add(self, key: Int32[Tensor, " N"], defective: Int64[Tensor, " n"], share: Int64[Tensor, " n"]) -> None:
         """Count pixels.
 
         Args:
-            score: of every pixel; any float32 but NaN.
-            defective: which of them are defective, as positions in `score`.
+            key: that of each pixel's score.
+            defective: which of them are defective, as positions in `key`.
             share: share of its region that each of those makes up.
-
-        Raises:
-            ValueError: if a score is NaN.
         """
-        if not score.numel():
+        if not len(key):
             return
-        key = order_key(score)
         place = self._place(key)
         if int(place.min()) < 0:
-            self._reserve((key >> (self.level + PAGE_BITS)).unique().long())
+            self._reserve((key[place < 0] >> (self.level + PAGE_BITS)).unique().long())
             place = self._place(key)
         flat = self.counts.view(-1)
         one = flat.new_ones(1)
@@ -115,19 +116,21 @@ class ScoreHistogram:
 
         Where a bin towers above both of its neighbours its scores are taken for equal: zeros, clipped, quantised maps.
         """
-        order = self.pages[: self.used].argsort(descending=True)
-        hit = self.counts[order, 0].flip(-1).flatten().nonzero()[:, 0]
-        total, defective, share = (self.counts[order, row].flip(-1).flatten()[hit] for row in range(ROWS))
-        number = self.pages[order][hit // BINS] * BINS + (BINS - 1 - hit % BINS)
-        threshold = key_score(number << self.level)
-        tied = torch.ones_like(total, dtype=torch.bool) if self.level == 0 else _towers(number, total)
-        columns = (threshold.double(), total - defective, defective, share.double(), tied)
-        return ThresholdCounts(*(column.cpu().numpy() for column in columns))
+        pages, counts = self.pages[: self.used].cpu().numpy(), self.counts.cpu().numpy()
+        order = pages.argsort()
+        hit = np.flatnonzero(counts[order, 0])[::-1]
+        slot, place = order[hit >> PAGE_BITS], hit & (BINS - 1)
+        total, defective, share = (counts[slot, row, place] for row in range(ROWS))
+        number = (pages[slot] << PAGE_BITS) + place
+        threshold = key_score(number << self.level).astype(np.float64)
+        tied = _towers(number, total) | (self.level == 0)
+        return ThresholdCounts(threshold, total - defective, defective, share.astype(np.float64), tied)
 
     def _place(self, key: Int32[Tensor, " N"]) -> Int32[Tensor, " N"]:
         """Position of each key's bin in the flat counts; negative where its page is missing."""
-        page = (key >> (self.level + PAGE_BITS)).add_(len(self._table) // 2)
-        return self._table.index_select(0, page).add_((key >> self.level).bitwise_and_(BINS - 1))
+        place = key >> self.level
+        page = (place >> PAGE_BITS).add_(len(self._table) // 2)
+        return place.bitwise_and_(BINS - 1).add_(self._table.index_select(0, page))
 
     def _reserve(self, pages: Int64[Tensor, " n"]) -> None:
         """Make room for `pages`, given at the present level, at the least level at which all fit."""
@@ -144,7 +147,7 @@ class ScoreHistogram:
         """Join bins in pairs, and with them pages; `_reserve` brings the table up to date."""
         old, used = self.pages[: self.used], self.used
         joined, slot = (old >> 1).unique(return_inverse=True)
-        pairs = self.counts[:used].unflatten(-1, (BINS // 2, 2)).sum(-1)
+        pairs = self.counts[:used, :, ::2] + self.counts[:used, :, 1::2]
         self.counts[:used] = 0
         self.counts.unflatten(-1, (2, BINS // 2))[slot, :, old & 1] = pairs
         self.pages.fill_(VACANT)[: len(joined)] = joined
@@ -152,16 +155,17 @@ class ScoreHistogram:
 
     def _index(self) -> None:
         """Tabulate where in the flat counts each possible page begins; far below zero where it is missing."""
-        size = 1 << max(32 - PAGE_BITS - self.level, 1)
-        self._table = torch.full((size,), -BINS, dtype=torch.int32, device=self.pages.device)
-        begin = torch.arange(self.used, dtype=torch.int32, device=self.pages.device) * (ROWS * BINS)
-        self._table[self.pages[: self.used] + size // 2] = begin
+        size, used = 1 << max(32 - PAGE_BITS - self.level, 1), self.used
+        begin = torch.arange(-1, used, dtype=torch.int32, device=self.pages.device) * (ROWS * BINS)
+        self._table = begin[:1].expand(size)  # takes no memory: the largest is that of no pages, at level 0
+        if used:
+            self._table = self._table.index_put((self.pages[:used] + size // 2,), begin[1:])
 
 
-def _towers(number: Int64[Tensor, " K"], total: Int64[Tensor, " K"]) -> Tensor:
+def _towers(number: Int64[np.ndarray, " K"], total: Int64[np.ndarray, " K"]) -> Bool[np.ndarray, " K"]:
     """Whether a bin holds over four times as much as either neighbour; `number` falls."""
     beside = number[:-1] - number[1:] == 1
-    edge = total.new_zeros(1)
-    above = torch.cat([edge, total[:-1] * beside])
-    below = torch.cat([total[1:] * beside, edge])
-    return total > 4 * torch.maximum(above, below)
+    above = np.append(0, total[:-1] * beside)
+    below = np.append(total[1:] * beside, 0)
+    towers: Bool[np.ndarray, " K"] = total > 4 * np.maximum(above, below)
+    return towers

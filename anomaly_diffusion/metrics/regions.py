@@ -13,12 +13,12 @@ def region_shares(mask: Bool[np.ndarray, "H W"]) -> Int64[np.ndarray, " n"]:
 
     Regions are 8-connected. A threshold's sum of shares over `UNIT` is its per-region overlap, summed over regions.
     """
-    rows, columns = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
-    if not len(rows):
+    left, top, width, height = cv2.boundingRect(mask.view(np.uint8))
+    box = mask[top : top + height, left : left + width]
+    if not box.size:
         return np.zeros(0, dtype=np.int64)
-    box = np.ascontiguousarray(mask[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1])
     _, component = cv2.connectedComponents(box.view(np.uint8), connectivity=8)
     region = component[box]
-    size = np.bincount(region).clip(min=1)
+    size = np.maximum(np.bincount(region), 1)
     share: Int64[np.ndarray, " n"] = np.rint(UNIT / size).astype(np.int64)[region]
     return share

@@ -44,11 +44,22 @@ RANGES = {
 }
 
 
-def evaluate(maps: Tensor, masks: Tensor, pages: int = 64, batch: int = 7) -> PixelFigures:
+def evaluate(maps: Tensor, masks: Tensor, pages: int = 32, batch: int = 7) -> PixelFigures:
     metric = PixelMetrics(pages)
     for start in range(0, len(maps), batch):
         metric.update(maps[start : start + batch], masks[start : start + batch])
     return metric.compute()
+
+
+def finite_scores(maps: Tensor) -> np.ndarray:
+    """What scikit-learn accepts: infinite scores beyond all others."""
+    return np.nan_to_num(maps.numpy().ravel().astype(np.float64), posinf=1e300, neginf=-1e300)
+
+
+def exact_f1(maps: Tensor, masks: Tensor) -> float:
+    """F1-max over every score that occurs."""
+    precision, recall, _ = precision_recall_curve(masks.numpy().ravel(), finite_scores(maps))
+    return float((2 * precision * recall / np.maximum(precision + recall, 1e-300)).max())
 
 
 def every_threshold(maps: np.ndarray, masks: np.ndarray, limit: float) -> float:
@@ -71,13 +82,17 @@ def every_threshold(maps: np.ndarray, masks: np.ndarray, limit: float) -> float:
 def test_pixel_figures_equal_exact_sorting_in_any_range(name):
     z, masks = make_batch(40)
     maps = RANGES[name](z)
-    got, score, truth = evaluate(maps, masks), maps.numpy().ravel().astype(np.float64), masks.numpy().ravel()
-    finite = np.nan_to_num(score, posinf=1e300, neginf=-1e300)
-    precision, recall, _ = precision_recall_curve(truth, finite)
-    f1 = 2 * precision * recall / np.maximum(precision + recall, 1e-300)
+    got, truth, finite, f1 = evaluate(maps, masks), masks.numpy().ravel(), finite_scores(maps), exact_f1(maps, masks)
     assert got.auroc == pytest.approx(roc_auc_score(truth, finite), abs=1e-6)
     assert got.ap == pytest.approx(average_precision_score(truth, finite), abs=2e-5)
-    assert f1.max() - 1e-4 <= got.f1_max <= f1.max() + 1e-12  # a few pixels of 2,500
+    assert f1 - 1e-4 <= got.f1_max <= f1 + 1e-12  # a few pixels of 2,500
+
+
+@pytest.mark.parametrize("name", RANGES)
+def test_f1_is_exact_while_bins_near_its_threshold_hold_one_pixel(name):
+    z, masks = make_batch(12)
+    maps = RANGES[name](z)
+    assert evaluate(maps, masks).f1_max == pytest.approx(exact_f1(maps, masks), abs=1e-6)
 
 
 @pytest.mark.parametrize("name", RANGES)
@@ -93,7 +108,7 @@ def test_f1_is_what_its_threshold_gives(name):
 def test_aupro_equals_its_definition_at_every_threshold(name):
     z, masks = make_batch(3, 32)
     maps = RANGES[name](z)
-    got = evaluate(maps, masks)
+    got = evaluate(maps, masks, pages=64)
     assert got.aupro == pytest.approx(
         every_threshold(maps[:, 0].numpy(), masks[:, 0].numpy(), 0.3), abs=2e-5
     )  # a pixel is 3e-4
