@@ -210,6 +210,7 @@ def main(request: Request) -> int:
 def classes() -> tuple[type[LightningModule], type[LightningDataModule], dict[str, type[Callback]]]:
     """Return the base class of models, the data module, and the always-on callbacks."""
     from anomaly_diffusion.callbacks.anomaly_metrics import AnomalyMetrics
+    from anomaly_diffusion.callbacks.depth_curve import DepthCurve
     from anomaly_diffusion.callbacks.ema import EMA
     from anomaly_diffusion.callbacks.residual_maps import ResidualMaps
     from anomaly_diffusion.callbacks.run_card import RunCard
@@ -217,7 +218,7 @@ def classes() -> tuple[type[LightningModule], type[LightningDataModule], dict[st
     from anomaly_diffusion.detectors.base import Detector
 
     # RunCard measures time, so it comes before those that spend it
-    always_on = {"ema": EMA, "card": RunCard, "metrics": AnomalyMetrics, "panels": ResidualMaps}
+    always_on = {"ema": EMA, "card": RunCard, "metrics": AnomalyMetrics, "panels": ResidualMaps, "depths": DepthCurve}
     return Detector, AnomalyDataModule, always_on
 
 
