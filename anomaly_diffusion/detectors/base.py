@@ -14,6 +14,7 @@ from anomaly_diffusion.detectors.learning_rate import warmup_then_cosine
 from anomaly_diffusion.diffusion.denoiser import Denoiser
 from anomaly_diffusion.diffusion.noise import NoiseSource, NoiseStream, mix
 from anomaly_diffusion.diffusion.objective import Objective
+from anomaly_diffusion.diffusion.recorder import Evaluation, Recorder
 from anomaly_diffusion.reconstruction.strategy import Reconstruction
 from anomaly_diffusion.scoring.calibration import Calibration, moments
 from anomaly_diffusion.scoring.scorer import Scoring
@@ -148,13 +149,26 @@ class Detector(pl.LightningModule):
         """One number per image."""
         return self.scoring.pooling(anomaly_map, valid)
 
-    def reconstruct(self, batch: ImageBatch) -> Reconstructed:
-        """Healthy versions in pixels; however large the batch, the network sees at most `CHUNK` images at a time."""
+    def reconstruct(self, batch: ImageBatch, denoiser: Denoiser | None = None) -> Reconstructed:
+        """Healthy versions in pixels; however large the batch, the network sees at most `CHUNK` images at a time.
+
+        Args:
+            batch: the images.
+            denoiser: a stand-in for the detector's own.
+        """
         draw = NoiseStream(self.noise, batch.key.tolist(), int(self.noise_seed))
-        denoiser = self.denoiser.given(batch.category).chunked(CHUNK)
+        denoiser = (denoiser or self.denoiser).given(batch.category).chunked(CHUNK)
         healthy = self.reconstruction(denoiser, self.codec.encode(batch.image), draw)
         B, D = healthy.x_0.shape[:2]
         return replace(healthy, x_0=self.codec.decode(healthy.x_0.flatten(0, 1)).unflatten(0, (B, D)))
+
+    @torch.no_grad()
+    def trace(self, batch: ImageBatch) -> list[Evaluation]:
+        """All that the network was asked about a batch and answered, in their order, x_t and x_0_hat in pixels."""
+        recorder = Recorder(self.denoiser)
+        self.reconstruct(batch, recorder)
+        decode = self.codec.decode
+        return [asked._replace(x_t=decode(asked.x_t), x_0_hat=decode(asked.x_0_hat)) for asked in recorder.evaluations]
 
     def differences(self, batch: ImageBatch, healthy: Reconstructed) -> Tensor:
         """Smoothed maps (B, D*K, H, W): residuals, or what the strategy itself has found."""
