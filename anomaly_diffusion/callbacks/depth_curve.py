@@ -93,4 +93,6 @@ def _report(depths: tuple[float, ...], figures: list[dict[str, float]]) -> None:
     console = Console()
     for name in ("image_auroc", "pixel_auroc", "pixel_ap"):
         reach = depth_curve.robust_interval(depths, [row[name] for row in figures])
-        console.print(f"{FIGURES[name]:12} within a point of its best at depths {reach}", highlight=False)
+        console.print(
+            f"{FIGURES[name]:12} within a point of its best at depths {reach}", highlight=False, soft_wrap=True
+        )
