@@ -3,8 +3,8 @@ import numpy as np
 import pytest
 import torch
 from analytic import awakened, image_batch
-from toy_detector import trainer
 from torch.utils.data import DataLoader
+from toy_detector import trainer
 
 from anomaly_diffusion.callbacks.denoising_strips import DenoisingStrips
 from anomaly_diffusion.detectors.pixel import PixelDetector
