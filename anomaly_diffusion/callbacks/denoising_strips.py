@@ -76,6 +76,5 @@ class DenoisingStrips(pl.Callback):
 
 
 def _alone(batch: ImageBatch, index: int) -> ImageBatch:
-    """One image of a batch, copied, so that the batch need not be kept."""
-    kept = batch.rows(torch.arange(len(batch.path), device=batch.label.device) == index)
-    return ImageBatch(*(field.clone() if isinstance(field, torch.Tensor) else field for field in kept))
+    """One image of a batch, which need not be kept."""
+    return batch.rows(torch.arange(len(batch.path), device=batch.label.device) == index)
