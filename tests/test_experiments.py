@@ -13,7 +13,9 @@ from anomaly_diffusion.commands.arguments import experiments_folder
 FOLDER = experiments_folder()
 MODEL = "model/pixel.yaml"
 LONGEST = 15
-OVERLAYS = sorted(path.relative_to(FOLDER).as_posix() for path in FOLDER.rglob("*.yaml") if path.name != "base.yaml")
+SWEEPS = sorted((FOLDER / "sweeps").glob("*.yaml"))
+FILES = sorted(set(FOLDER.rglob("*.yaml")) - {*SWEEPS, FOLDER / "base.yaml"})
+OVERLAYS = [path.relative_to(FOLDER).as_posix() for path in FILES]
 RUNNABLE = [name for name in OVERLAYS if not name.startswith("data/")] + ["data/textures.yaml"]
 REAL = [name for name in OVERLAYS if name.startswith("data/") and "textures" not in name and "folder" not in name]
 SMALL = ("--trainer.fast_dev_run", "1", "--wandb.mode", "disabled", "--data.batch_size", "2")
@@ -60,3 +62,14 @@ def test_every_experiment_on_real_images_runs(run, name):
     if not (data / merged["root"] / merged["category"]).is_dir():
         pytest.skip("ANOMALY_DIFFUSION_DATA names no folder with this data set")
     assert run("fit", "--config", MODEL, "--config", name, *SMALL) == 0
+
+
+@pytest.mark.parametrize("path", SWEEPS, ids=lambda path: path.stem)
+def test_every_choice_of_a_sweep_parses(run, path):
+    sweep = yaml.safe_load(path.read_text())
+    fixed = [word for word in sweep["command"] if not word.startswith("$")][2:]
+    for key, choices in sweep["parameters"].items():
+        for choice in choices["values"]:
+            with pytest.raises(SystemExit) as stop:
+                run("train", *fixed, f"--{key}={choice}", "--print_config")
+            assert stop.value.code == 0

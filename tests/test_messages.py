@@ -12,8 +12,18 @@ from anomaly_diffusion.diffusion.sampler import DDIM
 from anomaly_diffusion.diffusion.schedule import LinearBetaSchedule, ScaledLinearSchedule
 from anomaly_diffusion.networks.layers import AttentionBlock
 from anomaly_diffusion.networks.unet import UNet
+from anomaly_diffusion.reconstruction.adaptive import AdaptiveDepth
+from anomaly_diffusion.reconstruction.depths import LogRange
+from anomaly_diffusion.reconstruction.guidance import ConstantPull, DDADPull, ResidualPull
+from anomaly_diffusion.reconstruction.guided import Guided
+from anomaly_diffusion.reconstruction.harmonised import Harmonised
+from anomaly_diffusion.reconstruction.inversion import Inversion
+from anomaly_diffusion.reconstruction.mask_stitch import MaskStitchResample, Resampling
+from anomaly_diffusion.reconstruction.noise_free import NoiseFreeStart
 from anomaly_diffusion.reconstruction.one_shot import OneShot
 from anomaly_diffusion.reconstruction.partial_diffusion import PartialDiffusion
+from anomaly_diffusion.reconstruction.posterior import PosteriorAverage
+from anomaly_diffusion.reconstruction.two_level import TwoLevel
 from anomaly_diffusion.scoring.pooling import TopKMean
 from anomaly_diffusion.scoring.residual import GradientSimilarityResidual, L1Residual, SSIMResidual
 from anomaly_diffusion.scoring.scorer import Scoring
@@ -42,6 +52,43 @@ REFUSALS: list[tuple[Callable[[], object], str, str]] = [
     (lambda: OneShot(draws=-2), "`draws`", "-2"),
     (lambda: PartialDiffusion(depths=(0.0,)), "`depths`", "0.0"),
     (lambda: PartialDiffusion(steps=0), "`steps`", "0"),
+    (lambda: NoiseFreeStart(steps=0), "`steps`", "0"),
+    (lambda: NoiseFreeStart(depths=(float("nan"),)), "`depths`", "nan"),
+    (lambda: Guided(steps=0), "`steps`", "0"),
+    (lambda: Guided(pull=1.5), "`pull`", "1.5"),
+    (lambda: Guided(pull=-0.1), "`pull`", "-0.1"),
+    (lambda: ConstantPull(1.5), "`rho`", "1.5"),
+    (lambda: DDADPull(-1.0), "`weight`", "-1.0"),
+    (lambda: ResidualPull(tolerance=0.0), "`tolerance`", "0.0"),
+    (lambda: ResidualPull(radius=-1), "`radius`", "-1"),
+    (lambda: TwoLevel(depths=(0.5, 1.5), deep=1.5), "`deep`", "1.5"),
+    (lambda: TwoLevel(pull=2.0), "`pull`", "2.0"),
+    (lambda: TwoLevel(draws=3), "`draws`", "3"),
+    (lambda: AdaptiveDepth((), 3.0), "`candidates`", "none"),
+    (lambda: AdaptiveDepth((0.0,), 3.0), "`candidates`", "0.0"),
+    (lambda: AdaptiveDepth((0.5,), 1.0), "`threshold`", "1.0"),
+    (lambda: AdaptiveDepth((0.5,), 3.0, radius=-2), "`radius`", "-2"),
+    (lambda: LogRange(0.0, 1.0, 3), "`shallowest`", "0.0"),
+    (lambda: LogRange(1.0, 0.5, 3), "`deepest`", "0.5"),
+    (lambda: LogRange(0.5, 1.0, 1), "`count`", "1"),
+    (lambda: MaskStitchResample(depths=(-0.5,)), "`depths`", "-0.5"),
+    (lambda: MaskStitchResample(steps=0), "`steps`", "0"),
+    (lambda: MaskStitchResample(quantile=1.0), "`quantile`", "1.0"),
+    (lambda: MaskStitchResample(quantile=0.0), "`quantile`", "0.0"),
+    (lambda: MaskStitchResample(radius=-1), "`radius`", "-1"),
+    (lambda: Resampling(share=0.0), "`share`", "0.0"),
+    (lambda: Resampling(share=1.5), "`share`", "1.5"),
+    (lambda: Resampling(steps=0), "`steps`", "0"),
+    (lambda: Resampling(loops=0), "`loops`", "0"),
+    (lambda: Harmonised(steps=0), "`steps`", "0"),
+    (lambda: Harmonised(fractions=(0.5, 1.0)), "`fractions`", "1.0"),
+    (lambda: Harmonised(fractions=(0.2, 0.5)), "`fractions`", "[0.2, 0.5]"),
+    (lambda: Harmonised(fractions=(0.5, 0.5)), "`fractions`", "[0.5, 0.5]"),
+    (lambda: Inversion(depths=()), "`depths`", "none"),
+    (lambda: Inversion(steps=0), "`steps`", "0"),
+    (lambda: PosteriorAverage(samples=1), "`samples`", "1"),
+    (lambda: PosteriorAverage(steps=0), "`steps`", "0"),
+    (lambda: PosteriorAverage(floor=0.0), "`floor`", "0.0"),
     (lambda: UNet(channels=0), "`channels`", "0"),
     (lambda: UNet(width=-8), "`width`", "-8"),
     (lambda: UNet(blocks=0), "`blocks`", "0"),

@@ -49,7 +49,7 @@ def summary_table(summary: Mapping[str, Any], title: str = "") -> Table:
 
 
 def markdown_table(summaries: Mapping[str, Sequence[Mapping[str, Any]]] | Sequence[Mapping[str, Any]]) -> str:
-    """Mean ± standard deviation over runs, with the controls, as a Markdown table.
+    """Mean ± standard deviation over runs as a Markdown table; below the models of each test set, its controls.
 
     Args:
         summaries: contents of `summary.json` of runs that differ in their seed only; or several such groups by name.
@@ -57,13 +57,25 @@ def markdown_table(summaries: Mapping[str, Sequence[Mapping[str, Any]]] | Sequen
     groups = summaries if isinstance(summaries, Mapping) else {"model": summaries}
     rows = [["", "runs", *FIGURES.values(), *COSTS.values(), *RUN_COSTS.values()]]
     rows.append(["---", *["---:"] * (len(rows[0]) - 1)])
-    for group, runs in groups.items():
-        rows.append([f"**{group}**", str(len(runs)), *_cells(runs), *_run_costs(runs)])
+    for names in _by_test_set(groups):
+        rows += [
+            [f"**{name}**", str(len(groups[name])), *_cells(groups[name]), *_run_costs(groups[name])] for name in names
+        ]
+        runs = [run for name in names for run in groups[name]]
         for name in dict.fromkeys(name for run in runs for name in run.get("controls", {})):
             figures = [run["controls"][name] for run in runs if name in run.get("controls", {})]
             blank = ["-"] * len(RUN_COSTS)
             rows.append([f"control: {CONTROLS.get(name, name)}", str(len(figures)), *_cells(figures), *blank])
     return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows) + "\n"
+
+
+def _by_test_set(groups: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[list[str]]:
+    """Names of groups that were measured on the same images: a control that has learnt nothing tells."""
+    sets: dict[str, list[str]] = {}
+    for name, runs in groups.items():
+        untaught = runs[0].get("controls", {}).get("blurred_self") if runs else None
+        sets.setdefault(str(untaught or name), []).append(name)
+    return list(sets.values())
 
 
 def _broken(mark: re.Match[str]) -> str:

@@ -23,6 +23,7 @@ class Request:
         experiment: name of the experiment unless the arguments tell another.
         source: folder of an earlier run that is resumed or evaluated.
         help_full: whether every setting is to be explained, and nothing run.
+        changes: names of the configs that an evaluation puts on top of its run's.
     """
 
     verb: str
@@ -30,6 +31,7 @@ class Request:
     experiment: str
     source: Path | None = None
     help_full: bool = False
+    changes: str = ""
 
 
 def prepare(verb: str, arguments: list[str]) -> Request:
@@ -47,7 +49,8 @@ def prepare(verb: str, arguments: list[str]) -> Request:
     arguments, source = (_resumed if verb in TRAINING else _evaluated)(arguments)
     if source is not None and (source / run_folder.CONFIG).is_file():
         arguments = ["--config", str(source / run_folder.CONFIG), *arguments]
-    return Request(verb, arguments, experiment_name(configs), source, help_full)
+    changes = "-".join(path.stem for path in configs)
+    return Request(verb, arguments, experiment_name(configs), source, help_full, changes)
 
 
 def experiments_folder() -> Path:

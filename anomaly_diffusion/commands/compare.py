@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from anomaly_diffusion.analysis.tables import markdown_table
+from anomaly_diffusion.commands import run_folder
 
 __all__ = ["main"]
 
@@ -18,12 +19,21 @@ def main(arguments: list[str]) -> int:
     folders = [folder for path in options.runs for folder in _run_folders(path)]
     groups: dict[str, list[dict[str, Any]]] = {}
     for folder in folders:
-        groups.setdefault(folder.resolve().parent.name, []).append(json.loads((folder / _SUMMARY).read_text()))
+        groups.setdefault(_group(folder), []).append(json.loads((folder / _SUMMARY).read_text()))
     table = markdown_table(groups)
     print(table)
     if options.output:
         options.output.write_text(table)
     return 0
+
+
+def _group(folder: Path) -> str:
+    """The experiment of a run; of an evaluation, with what was changed."""
+    evaluation = run_folder.evaluation_of(folder)
+    if evaluation is None:
+        return folder.resolve().parent.name
+    run, changes = evaluation
+    return f"{run.parent.name}: {changes or 'tested again'}"
 
 
 def _run_folders(path: Path) -> list[Path]:

@@ -63,7 +63,7 @@ usage: anomaly-diffusion {verb} --run_folder runs/EXPERIMENT/RUN [options]
   --print_config            show the merged settings and stop
   --help_full               every setting
 
-Results go to runs/EXPERIMENT/RUN/evaluations/001, 002, ...: an evaluation never overwrites anything.
+Results go to runs/EXPERIMENT/RUN/evaluations/001, 002, ... (with --config guided.yaml to guided-001).
 
 examples
   anomaly-diffusion {verb} --run_folder last

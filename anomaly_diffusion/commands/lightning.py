@@ -164,7 +164,7 @@ class DetectorCLI(LightningCLI):
         source, config = self.request.source, self.config[self.subcommand]
         if source is None:
             return run_folder.claim(Path(config.runs_dir) / self._experiment(), config.run)
-        return source if self.request.verb in TRAINING else run_folder.claim_evaluation(source)
+        return source if self.request.verb in TRAINING else run_folder.claim_evaluation(source, self.request.changes)
 
     def _experiment(self) -> str:
         config = self.config[self.subcommand]
@@ -210,6 +210,8 @@ def main(request: Request) -> int:
 def classes() -> tuple[type[LightningModule], type[LightningDataModule], dict[str, type[Callback]]]:
     """Return the base class of models, the data module, and the always-on callbacks."""
     from anomaly_diffusion.callbacks.anomaly_metrics import AnomalyMetrics
+    from anomaly_diffusion.callbacks.denoising_strips import DenoisingStrips
+    from anomaly_diffusion.callbacks.depth_curve import DepthCurve
     from anomaly_diffusion.callbacks.ema import EMA
     from anomaly_diffusion.callbacks.residual_maps import ResidualMaps
     from anomaly_diffusion.callbacks.run_card import RunCard
@@ -218,7 +220,7 @@ def classes() -> tuple[type[LightningModule], type[LightningDataModule], dict[st
 
     # RunCard measures time, so it comes before those that spend it
     always_on = {"ema": EMA, "card": RunCard, "metrics": AnomalyMetrics, "panels": ResidualMaps}
-    return Detector, AnomalyDataModule, always_on
+    return Detector, AnomalyDataModule, always_on | {"depths": DepthCurve, "strips": DenoisingStrips}
 
 
 def import_rooms() -> None:

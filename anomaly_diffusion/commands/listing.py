@@ -22,6 +22,8 @@ KINDS = {
     "weightings": "Weighting",
     "samplers": "Sampler",
     "strategies": "Reconstruction",
+    "depths": "Depths",
+    "pulls": "Pull",
     "residuals": "Residual",
     "poolings": "Pooling",
     "datasets": "AnomalyDataset",

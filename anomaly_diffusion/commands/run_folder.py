@@ -1,5 +1,6 @@
 """Run folders `runs/<experiment>/<run>/`: claiming a fresh one, finding an old one."""
 
+import re
 import shutil
 from pathlib import Path
 
@@ -8,6 +9,7 @@ BEST = Path("checkpoints") / "best.ckpt"
 LAST = Path("checkpoints") / "last.ckpt"
 CONFIG = "config.yaml"
 SPLIT = "split.json"
+EVALUATIONS = "evaluations"
 
 
 def claim(parent: Path, name: str | None = None) -> Path:
@@ -37,12 +39,13 @@ def claim(parent: Path, name: str | None = None) -> Path:
     return parent / name
 
 
-def _claim_number(parent: Path) -> Path:
+def _claim_number(parent: Path, stem: str = "") -> Path:
     """Count up until `mkdir`, which is atomic, succeeds."""
-    number = max((int(path.name) for path in parent.iterdir() if path.name.isdigit()), default=0)
+    names = (path.name.removeprefix(stem) for path in parent.iterdir() if path.name.startswith(stem))
+    number = max((int(name) for name in names if name.isdigit()), default=0)
     while True:
         number += 1
-        folder = parent / f"{number:0{_DIGITS}d}"
+        folder = parent / f"{stem}{number:0{_DIGITS}d}"
         try:
             folder.mkdir()
         except FileExistsError:
@@ -86,9 +89,23 @@ def checkpoint(folder: Path, *preferred: Path) -> Path:
     raise FileNotFoundError(f"{folder} holds no checkpoint yet: {' or '.join(map(str, preferred))} expected.")
 
 
-def claim_evaluation(source: Path) -> Path:
-    """Make a fresh `evaluations/<number>` inside a run folder, with the run's split, and return it."""
-    folder = claim(source / "evaluations")
+def evaluation_of(folder: Path) -> tuple[Path, str] | None:
+    """The run folder that an evaluation belongs to, and what was changed in it; None for a run's own folder."""
+    folder = folder.resolve()
+    if folder.parent.name != EVALUATIONS:
+        return None
+    return folder.parents[1], re.sub(rf"-?\d{{{_DIGITS}}}$", "", folder.name)
+
+
+def claim_evaluation(source: Path, name: str = "") -> Path:
+    """Make a fresh `evaluations/<name>-<number>` inside a run folder, with the run's split, and return it.
+
+    Args:
+        source: the run folder.
+        name: what was changed on top of the run's settings; nothing leaves the number alone.
+    """
+    (source / EVALUATIONS).mkdir(exist_ok=True)
+    folder = _claim_number(source / EVALUATIONS, f"{name}-" if name else "")
     if (source / SPLIT).is_file():
         shutil.copy(source / SPLIT, folder / SPLIT)
     return folder

@@ -1,8 +1,13 @@
 """The Trainer behind the verbs."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
+import torch
 from pytorch_lightning import LightningDataModule, LightningModule, Trainer
+
+from anomaly_diffusion.detectors.base import Detector
 
 
 class RunTrainer(Trainer):
@@ -28,3 +33,30 @@ class RunTrainer(Trainer):
             self.validate(model, datamodule=datamodule)  # a run shorter than its validation interval
         best = getattr(self.checkpoint_callback, "best_model_path", "")
         self.test(model, datamodule=datamodule, ckpt_path=best or None, weights_only=weights_only, verbose=False)
+
+    def test(
+        self,
+        model: LightningModule | None = None,
+        dataloaders: Any = None,
+        ckpt_path: str | Path | None = None,
+        verbose: bool = True,
+        datamodule: LightningDataModule | None = None,
+        weights_only: bool | None = None,
+    ) -> list[Mapping[str, float]]:
+        """Test; validate first if the checkpoint was calibrated for another way of judging than the one asked for.
+
+        Args:
+            model: the detector.
+            dataloaders: images, if no `datamodule` brings them.
+            ckpt_path: checkpoint to test.
+            verbose: whether Lightning prints its own table.
+            datamodule: its data.
+            weights_only: whether the checkpoint may hold tensors only.
+        """
+        if ckpt_path is not None and isinstance(model, Detector):
+            stored = torch.load(ckpt_path, map_location="cpu", weights_only=True)
+            if not model.suits(stored):
+                print("Reconstruction or scoring is not what the checkpoint was calibrated for: validating first.")
+                self.validate(model, datamodule=datamodule, ckpt_path=ckpt_path, verbose=False)
+                ckpt_path = None
+        return super().test(model, dataloaders, ckpt_path, verbose, datamodule, weights_only)

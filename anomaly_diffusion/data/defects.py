@@ -1,7 +1,8 @@
 """Paints defects on good photographs, with exact masks: validation on every data set, and the built-in test images.
 
-Sizes are relative to the shorter side, brightness to the range of 8 bit. At `severity` 1 a defect is visible to a
-person who looks for it, not blatant; strengths fall in proportion to `severity`. No detector was asked.
+Sizes are relative to the shorter side, brightness to the range of 8 bit. Lengths are drawn log-uniformly, so that there
+are as many defects between 2 and 4 % of the side as between 8 and 16 %. At `severity` 1 a defect is visible to a person
+who looks for it, not blatant; strengths fall in proportion to `severity`. No detector was asked.
 """
 
 from collections.abc import Sequence
@@ -17,8 +18,8 @@ from anomaly_diffusion.data.reading import Mask, Pixels
 __all__ = ["DEFECTS", "VISIBLE", "ColourShift", "Defect", "Missing", "Painted", "Painter", "Paste", "Scratch", "Stain"]
 
 VISIBLE = 8  # levels of 255: a smaller change is undone, a larger one belongs to the mask
-_AREA = (0.0015, 0.25)  # share of the photograph that a defect covers
-_SPECK = 0.0005  # share of the photograph below which a separate piece of a defect is undone
+_AREA = (0.0008, 0.25)  # share of the photograph that a defect covers
+_SPECK = 0.0003  # share of the photograph below which a separate piece of a defect is undone
 _ATTEMPTS = 100
 
 Canvas = Float32[np.ndarray, "H W C"]
@@ -52,14 +53,14 @@ class Defect:
 
 
 class Scratch(Defect):
-    """A thin, slightly bent, bright or dark line, 15 to 45 % of the side long."""
+    """A thin, slightly bent, bright or dark line, 5 to 45 % of the side long."""
 
     kind = "scratch"
 
     def paint(self, image: Canvas, centre: tuple[int, int], generator: Generator, severity: float) -> Canvas:
         """Draw a quadratic Bezier curve through `centre`."""
         side = min(image.shape[:2])
-        angle, half = generator.uniform(0, np.pi), side * generator.uniform(0.075, 0.225)
+        angle, half = generator.uniform(0, np.pi), side * _log_uniform(generator, 0.025, 0.225)
         along = half * np.array([np.cos(angle), np.sin(angle)])
         bend = generator.uniform(-0.3, 0.3) * along[::-1] * [1, -1]
         s = np.linspace(-1, 1, 24)[:, None]
@@ -72,26 +73,26 @@ class Scratch(Defect):
 
 
 class Stain(Defect):
-    """A soft blob that darkens what lies below it or bleaches it, 5 to 14 % of the side in radius."""
+    """A soft blob that darkens what lies below it or bleaches it, 2 to 14 % of the side in radius."""
 
     kind = "stain"
 
     def paint(self, image: Canvas, centre: tuple[int, int], generator: Generator, severity: float) -> Canvas:
         """Mix the photograph with a dark or a light colour."""
-        blob = _blob(image, centre, generator, (0.05, 0.14), softness=0.5)
+        blob = _blob(image, centre, generator, (0.02, 0.14), softness=0.5)
         colour = 128 + 110 * _sign(image, blob[..., 0] > 0, generator) + generator.uniform(-15, 15, image.shape[2])
         opacity = blob * (generator.uniform(0.2, 0.4) * severity)
         return np.asarray(image + opacity * (colour - image), np.float32)
 
 
 class Paste(Defect):
-    """A piece of the same photograph, turned, in the wrong place, 7 to 16 % of the side in radius."""
+    """A piece of the same photograph, turned, in the wrong place, 2 to 16 % of the side in radius."""
 
     kind = "paste"
 
     def paint(self, image: Canvas, centre: tuple[int, int], generator: Generator, severity: float) -> Canvas:
         """Shift a turned copy of the photograph so that another part of it shows through a blob."""
-        blob = _blob(image, centre, generator, (0.07, 0.16), softness=0.1)
+        blob = _blob(image, centre, generator, (0.02, 0.16), softness=0.1)
         height, width = image.shape[:2]
         turned = np.rot90(image, 2) if generator.random() < 0.5 else image[:, ::-1]
         shift = generator.integers(height), generator.integers(width)
@@ -99,26 +100,26 @@ class Paste(Defect):
 
 
 class Missing(Defect):
-    """A patch whose texture is wiped away, 7 to 16 % of the side in radius."""
+    """A patch whose texture is wiped away, 2 to 16 % of the side in radius."""
 
     kind = "missing"
 
     def paint(self, image: Canvas, centre: tuple[int, int], generator: Generator, severity: float) -> Canvas:
         """Mix the photograph with a blurred copy of itself."""
-        blob = _blob(image, centre, generator, (0.07, 0.16), softness=0.2)
+        blob = _blob(image, centre, generator, (0.02, 0.16), softness=0.2)
         sigma = min(image.shape[:2]) * generator.uniform(0.06, 0.12)
         blurred = cv2.GaussianBlur(image, (0, 0), sigma).reshape(image.shape)
         return np.asarray(image + blob * severity * (blurred - image), np.float32)
 
 
 class ColourShift(Defect):
-    """A patch of another colour, or of another brightness where the photograph is grey, 8 to 20 % in radius."""
+    """A patch of another colour, or of another brightness where the photograph is grey, 2 to 20 % in radius."""
 
     kind = "colour"
 
     def paint(self, image: Canvas, centre: tuple[int, int], generator: Generator, severity: float) -> Canvas:
         """Add a constant to every channel."""
-        blob = _blob(image, centre, generator, (0.08, 0.2), softness=0.2)
+        blob = _blob(image, centre, generator, (0.02, 0.2), softness=0.2)
         change = _sign(image, blob[..., 0] > 0, generator) * generator.uniform(18, 36) * severity
         tint = generator.uniform(0.3, 1, image.shape[2]) if image.shape[2] > 1 else np.ones(1)
         return np.asarray(image + blob * (change * tint), np.float32)
@@ -197,13 +198,17 @@ def _blob(
     height, width = image.shape[:2]
     rows, columns = np.mgrid[:height, :width].astype(np.float32)
     y, x = rows - centre[0], columns - centre[1]
-    length = max(2.0, min(height, width) * generator.uniform(*radius))
+    length = max(2.0, min(height, width) * _log_uniform(generator, *radius))
     aspect, turn = generator.uniform(0.6, 1.0), generator.uniform(0, np.pi)
     u, v = x * np.cos(turn) + y * np.sin(turn), (y * np.cos(turn) - x * np.sin(turn)) / aspect
     angle = np.arctan2(v, u)
     wobble = sum(generator.uniform(0, 0.2 / k) * np.cos(k * angle + generator.uniform(0, 6.3)) for k in (2, 3, 5))
     distance = np.hypot(u, v) / (length * (1 + wobble))
     return np.asarray(np.clip((1 - distance) / softness, 0, 1), np.float32)[..., None]
+
+
+def _log_uniform(generator: Generator, low: float, high: float) -> float:
+    return float(low * (high / low) ** generator.random())
 
 
 def _sign(image: Canvas, where: Mask, generator: Generator) -> int:

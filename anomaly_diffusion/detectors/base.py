@@ -1,6 +1,7 @@
 """What every diffusion detector does: learn, calibrate on held-out normals, judge. Wiring only."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytorch_lightning as pl
@@ -8,16 +9,21 @@ import torch
 from torch import Generator, Tensor
 
 from anomaly_diffusion.codecs.codec import Codec
+from anomaly_diffusion.detectors.judgement import settings
 from anomaly_diffusion.detectors.learning_rate import warmup_then_cosine
 from anomaly_diffusion.diffusion.denoiser import Denoiser
 from anomaly_diffusion.diffusion.noise import NoiseSource, NoiseStream, mix
 from anomaly_diffusion.diffusion.objective import Objective
+from anomaly_diffusion.diffusion.recorder import Evaluation, Recorder
 from anomaly_diffusion.reconstruction.strategy import Reconstruction
 from anomaly_diffusion.scoring.calibration import Calibration, moments
 from anomaly_diffusion.scoring.scorer import Scoring
-from anomaly_diffusion.types import ImageBatch, Prediction
+from anomaly_diffusion.types import ImageBatch, Maps, Masks, Prediction, Reconstructed, Scores
 
 __all__ = ["Detector"]
+
+CHUNK = 64  # images that pass through the network together in scoring: more of them only take more memory
+_OF_JUDGEMENT = ("calibration.", "image_threshold", "pixel_threshold")
 
 
 class Detector(pl.LightningModule):
@@ -54,7 +60,8 @@ class Detector(pl.LightningModule):
         _check_depths(denoiser, objective, reconstruction)
         self.codec, self.denoiser, self.scoring = codec, denoiser, scoring
         self.noise, self.objective, self.reconstruction = noise, objective, reconstruction
-        self.calibration = Calibration(len(reconstruction.depths) * len(scoring.residuals))
+        self.weights = torch.ones(1) if reconstruction.judges else scoring.weights  # of the maps of one depth
+        self.calibration = Calibration(len(reconstruction.depths) * len(self.weights))
         self.register_buffer("image_threshold", torch.tensor(torch.nan))
         self.register_buffer("pixel_threshold", torch.tensor(torch.nan))
         self.register_buffer("noise_seed", torch.tensor(0))
@@ -67,6 +74,28 @@ class Detector(pl.LightningModule):
     def on_fit_start(self) -> None:
         """Remember the seed of the run: scoring draws its noise from it, later and elsewhere too."""
         self.noise_seed.fill_(torch.initial_seed() % 2**31)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Write down what the calibration and the thresholds belong to."""
+        checkpoint["judgement"] = self.judgement
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Take the weights, but leave the calibration and thresholds of another way of judging."""
+        if not self.suits(checkpoint):
+            mine = self.state_dict()
+            checkpoint["state_dict"] |= {name: mine[name] for name in mine if name.startswith(_OF_JUDGEMENT)}
+            for name in set(checkpoint["state_dict"]) - set(mine):
+                if name.startswith(_OF_JUDGEMENT):
+                    del checkpoint["state_dict"][name]
+
+    @property
+    def judgement(self) -> str:
+        """The settings that decide what a residual is like: calibration and thresholds hold for no others."""
+        return " ".join(settings(part) for part in (self.noise, self.reconstruction, self.scoring))
+
+    def suits(self, checkpoint: Mapping[str, Any]) -> bool:
+        """Whether calibration and thresholds of `checkpoint` are those of this detector's way of judging."""
+        return bool(checkpoint.get("judgement", self.judgement) == self.judgement)
 
     def configure_optimizers(self) -> Any:
         """AdamW with the usual schedule, unless the config names an optimiser."""
@@ -112,17 +141,41 @@ class Detector(pl.LightningModule):
             raise RuntimeError(
                 "The detector is not calibrated. Validate it once, or load a checkpoint of a finished run."
             )
-        reconstruction, nfe = self.reconstruct(batch)
-        residuals = self.scoring.compare(batch.image, reconstruction)
-        depth_maps, anomaly_map = self.scoring.judge(residuals, self.calibration)
-        return Prediction(reconstruction, depth_maps, anomaly_map, self.scoring.pooling(anomaly_map, batch.valid), nfe)
+        healthy = self.reconstruct(batch)
+        depth_maps, anomaly_map = self.scoring.judge(self.differences(batch, healthy), self.calibration, self.weights)
+        return Prediction(healthy.x_0, depth_maps, anomaly_map, self.pool(anomaly_map, batch.valid), healthy.nfe)
 
-    def reconstruct(self, batch: ImageBatch) -> tuple[Tensor, int]:
-        """Healthy versions (B, D, C, H, W) in pixels, and the number of network evaluations per image."""
+    def pool(self, anomaly_map: Maps, valid: Masks) -> Scores:
+        """One number per image."""
+        return self.scoring.pooling(anomaly_map, valid)
+
+    def reconstruct(self, batch: ImageBatch, denoiser: Denoiser | None = None) -> Reconstructed:
+        """Healthy versions in pixels; however large the batch, the network sees at most `CHUNK` images at a time.
+
+        Args:
+            batch: the images.
+            denoiser: a stand-in for the detector's own.
+        """
         draw = NoiseStream(self.noise, batch.key.tolist(), int(self.noise_seed))
-        healthy = self.reconstruction(self.denoiser.given(batch.category), self.codec.encode(batch.image), draw)
+        denoiser = (denoiser or self.denoiser).given(batch.category).chunked(CHUNK)
+        healthy = self.reconstruction(denoiser, self.codec.encode(batch.image), draw)
         B, D = healthy.x_0.shape[:2]
-        return self.codec.decode(healthy.x_0.flatten(0, 1)).unflatten(0, (B, D)), healthy.nfe
+        return replace(healthy, x_0=self.codec.decode(healthy.x_0.flatten(0, 1)).unflatten(0, (B, D)))
+
+    @torch.no_grad()
+    def trace(self, batch: ImageBatch) -> list[Evaluation]:
+        """All that the network was asked about a batch and answered, in their order, x_t and x_0_hat in pixels."""
+        recorder = Recorder(self.denoiser)
+        self.reconstruct(batch, recorder)
+        decode = self.codec.decode
+        return [asked._replace(x_t=decode(asked.x_t), x_0_hat=decode(asked.x_0_hat)) for asked in recorder.evaluations]
+
+    def differences(self, batch: ImageBatch, healthy: Reconstructed) -> Tensor:
+        """Smoothed maps (B, D*K, H, W): residuals, or what the strategy itself has found."""
+        if healthy.evidence is None:
+            return self.scoring.compare(batch.image, healthy.x_0)
+        smoothed: Tensor = self.scoring.smoothing(healthy.evidence)
+        return smoothed
 
     @torch.no_grad()
     def calibrate(self, batches: Iterable[ImageBatch]) -> None:
@@ -136,8 +189,7 @@ class Detector(pl.LightningModule):
             normal = self.transfer_batch_to_device(batch, self.device, 0)
             normal = normal.rows(~normal.label)
             if normal.path:
-                reconstruction, _ = self.reconstruct(normal)
-                total += moments(self.scoring.compare(normal.image, reconstruction), normal.valid)
+                total += moments(self.differences(normal, self.reconstruct(normal)), normal.valid)
         total = self._over_processes(total)
         if total[0, 0] < 2:
             raise ValueError("No normal image to calibrate on. Hold out some defect-free images for validation.")
@@ -152,6 +204,6 @@ class Detector(pl.LightningModule):
 
 def _check_depths(denoiser: Denoiser, objective: Objective, reconstruction: Reconstruction) -> None:
     limit = float(denoiser.schedule.depth(torch.ones((), dtype=torch.float64)))
-    for name, depth in (("objective.deepest", objective.deepest), ("reconstruction.depths", reconstruction.depths[-1])):
+    for name, depth in (("objective.deepest", objective.deepest), ("reconstruction.depths", reconstruction.deepest)):
         if depth > limit:
             raise ValueError(f"`{name}` must be at most {limit:.3g}, where the schedule ends, got {depth}.")

@@ -8,7 +8,7 @@ from torch import Generator, Tensor
 
 from anomaly_diffusion.types import Images
 
-__all__ = ["GaussianNoise", "NoiseDraw", "NoiseSource", "NoiseStream", "mix"]
+__all__ = ["GaussianNoise", "MixtureNoise", "NoiseDraw", "NoiseSource", "NoiseStream", "mix"]
 
 NoiseDraw = Callable[[Images], Images]
 """Gives a fresh draw of the shape of its argument at every call."""
@@ -28,6 +28,32 @@ class GaussianNoise(NoiseSource):
     def __call__(self, like: Images, generator: Generator | None = None) -> Images:
         """Fields of the shape, type and device of `like`."""
         return torch.empty_like(like).normal_(generator=generator)
+
+
+class MixtureNoise(NoiseSource):
+    r"""The sum of independent fields of several sources, each with its share of the variance.
+
+    field = sum_i sqrt(share_i) * field_i
+
+    Args:
+        sources: sources of unit variance, at least one.
+        shares: shares of the variance, > 0, one per source; only their ratios count.
+    """
+
+    def __init__(self, sources: list[NoiseSource], shares: list[float]) -> None:
+        if not sources or len(sources) != len(shares):
+            raise ValueError(f"`shares` must name one share per source, got {len(shares)} for {len(sources)} sources.")
+        if not min(shares) > 0:
+            raise ValueError(f"`shares` must be positive, got {shares}. Leave out a source that has none.")
+        self.sources, self.shares = sources, [share / sum(shares) for share in shares]
+
+    @torch.compiler.disable
+    def __call__(self, like: Images, generator: Generator | None = None) -> Images:
+        """Fields of the shape, type and device of `like`; one graph break under `torch.compile`."""
+        fields = torch.zeros_like(like)
+        for source, share in zip(self.sources, self.shares, strict=True):
+            fields += share**0.5 * source(like, generator)
+        return fields
 
 
 class NoiseStream:

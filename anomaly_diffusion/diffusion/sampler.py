@@ -2,15 +2,16 @@
 
 import itertools
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor
 
 from anomaly_diffusion.diffusion.denoiser import Denoiser
 from anomaly_diffusion.diffusion.noise import NoiseDraw
-from anomaly_diffusion.types import Images
+from anomaly_diffusion.types import Images, like
 
-__all__ = ["DDIM", "Heun", "Sampler"]
+__all__ = ["DDIM", "Heun", "Sampler", "falling_times"]
 
 
 class Sampler(ABC):
@@ -18,14 +19,14 @@ class Sampler(ABC):
 
     @abstractmethod
     def step(self, denoiser: Denoiser, x_t: Images, t: Tensor, s: Tensor, draw: NoiseDraw) -> Images:
-        """Move x_t from time `t` to the earlier time `s`, both ()."""
+        """Move x_t from time `t` to the earlier time `s`, both () or (B,)."""
 
     @abstractmethod
     def evaluations(self, steps: int) -> int:
         """Number of network evaluations that `steps` steps down to s = 0 take."""
 
     def __call__(self, denoiser: Denoiser, x_t: Images, times: Tensor, draw: NoiseDraw) -> Images:
-        """Walk x_t from `times[0]` to `times[-1]`, a falling sequence (T + 1,)."""
+        """Walk x_t from `times[0]` to `times[-1]`, a falling sequence (T + 1,) or (T + 1, B)."""
         for t, s in itertools.pairwise(times):
             x_t = self.step(denoiser, x_t, t, s, draw)
         return x_t
@@ -49,8 +50,7 @@ class DDIM(Sampler):
 
     def step(self, denoiser: Denoiser, x_t: Images, t: Tensor, s: Tensor, draw: NoiseDraw) -> Images:
         """Move x_t from time `t` to the earlier time `s`."""
-        alpha_t, sigma_t = denoiser.schedule(t)
-        alpha_s, sigma_s = denoiser.schedule(s)
+        alpha_t, sigma_t, alpha_s, sigma_s = _scales(denoiser, x_t, t, s)
         estimate = denoiser(x_t, t)
         spread = self.eta * sigma_s / sigma_t * (1 - (alpha_t / alpha_s) ** 2).clamp(min=0).sqrt()
         x_s: Images = alpha_s * estimate.x_0 + (sigma_s**2 - spread**2).clamp(min=0).sqrt() * estimate.noise
@@ -71,12 +71,12 @@ class Heun(Sampler):
 
     def step(self, denoiser: Denoiser, x_t: Images, t: Tensor, s: Tensor, draw: NoiseDraw) -> Images:
         """Move x_t from time `t` to the earlier time `s`."""
-        (alpha_t, sigma_t), (alpha_s, sigma_s) = denoiser.schedule(t), denoiser.schedule(s)
+        alpha_t, sigma_t, alpha_s, sigma_s = _scales(denoiser, x_t, t, s)
         y, stride = x_t / alpha_t, sigma_s / alpha_s - sigma_t / alpha_t
         slope: Images = denoiser(x_t, t).noise
-        if s > 0:
+        if (s > 0).any():
             ahead = alpha_s * (y + stride * slope)
-            slope = (slope + denoiser(ahead, s).noise) / 2
+            slope = torch.where(like(s > 0, x_t), (slope + denoiser(ahead, s).noise) / 2, slope)
         return alpha_s * (y + stride * slope)
 
     def evaluations(self, steps: int) -> int:
@@ -85,5 +85,11 @@ class Heun(Sampler):
 
 
 def falling_times(start: Tensor, steps: int) -> Tensor:
-    """Times (steps + 1,) from `start` down to 0 in equal strides."""
-    return start * torch.linspace(1, 0, steps + 1, device=start.device, dtype=start.dtype)
+    """Times (steps + 1,) or (steps + 1, B) from `start`, () or (B,), down to 0 in equal strides."""
+    share = torch.linspace(1, 0, steps + 1, device=start.device, dtype=start.dtype)
+    return like(share, start.expand(steps + 1, *start.shape)) * start
+
+
+def _scales(denoiser: Denoiser, x_t: Images, t: Tensor, s: Tensor) -> Iterator[Tensor]:
+    """alpha_t, sigma_t, alpha_s, sigma_s, shaped to multiply images."""
+    return (like(scale, x_t) for time in (t, s) for scale in denoiser.schedule(time))

@@ -6,8 +6,9 @@ import torch
 
 from anomaly_diffusion.diffusion.denoiser import Denoiser
 from anomaly_diffusion.diffusion.noise import NoiseDraw
-from anomaly_diffusion.reconstruction.strategy import Reconstruction
-from anomaly_diffusion.types import Images, Reconstructed
+from anomaly_diffusion.reconstruction.depths import Depths
+from anomaly_diffusion.reconstruction.strategy import Reconstruction, Restored
+from anomaly_diffusion.types import Images, Times, like
 
 __all__ = ["OneShot"]
 
@@ -27,22 +28,23 @@ class OneShot(Reconstruction):
         draws: noise draws per depth: 0 (noise-free), 1, or an even number.
     """
 
-    def __init__(self, depths: Sequence[float] = (0.3,), draws: int = 0) -> None:
+    def __init__(self, depths: Depths | Sequence[float] = (0.3,), draws: int = 0) -> None:
         super().__init__(depths)
         if draws < 0 or (draws > 1 and draws % 2):
             raise ValueError(f"`draws` must be 0, 1 or an even number (antithetic pairs), got {draws}.")
         self.draws = draws
 
-    def __call__(self, denoiser: Denoiser, x_0: Images, draw: NoiseDraw) -> Reconstructed:
-        """Healthy versions of `x_0`, one per depth."""
-        estimates = [self._estimate(denoiser, x_0, depth, draw) for depth in self.depths]
-        return Reconstructed(torch.stack(estimates, dim=1), nfe=len(self.depths) * max(1, self.draws))
+    @property
+    def evaluations(self) -> int:
+        """One per draw, and one if there is none."""
+        return max(1, self.draws)
 
-    def _estimate(self, denoiser: Denoiser, x_0: Images, depth: float, draw: NoiseDraw) -> Images:
-        t = denoiser.schedule.time(x_0.new_tensor(depth))
-        alpha_t, sigma_t = denoiser.schedule(t)
+    def restore(self, denoiser: Denoiser, x_0: Images, depth: Times, draw: NoiseDraw) -> Restored:
+        """Mean estimate at `depth`."""
+        t = denoiser.schedule.time(depth)
+        alpha_t, sigma_t = (like(scale, x_0) for scale in denoiser.schedule(t))
         starts = [alpha_t * x_0 + sigma_t * noise for noise in self._noises(x_0, draw)]
-        return torch.stack([denoiser(x_t, t).x_0 for x_t in starts]).mean(0)
+        return Restored(torch.stack([denoiser(x_t, t).x_0 for x_t in starts]).mean(0))
 
     def _noises(self, x_0: Images, draw: NoiseDraw) -> list[Images]:
         if self.draws == 0:

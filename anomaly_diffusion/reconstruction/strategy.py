@@ -2,12 +2,28 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from typing import ClassVar, NamedTuple
+
+import torch
 
 from anomaly_diffusion.diffusion.denoiser import Denoiser
 from anomaly_diffusion.diffusion.noise import NoiseDraw
-from anomaly_diffusion.types import Images, Reconstructed
+from anomaly_diffusion.reconstruction.depths import Depths, as_depths
+from anomaly_diffusion.types import Images, Maps, Reconstructed, Times
 
-__all__ = ["Reconstruction"]
+__all__ = ["Reconstruction", "Restored"]
+
+
+class Restored(NamedTuple):
+    """What comes of one depth.
+
+    Attributes:
+        x_0: healthy versions in model space.
+        evidence: maps of the strategy's own, which take the place of residuals; larger is worse, >= 0.
+    """
+
+    x_0: Images
+    evidence: Maps | None = None
 
 
 class Reconstruction(ABC):
@@ -17,13 +33,36 @@ class Reconstruction(ABC):
         depths: sigma_t / alpha_t from which reconstruction starts, > 0, one healthy version for each.
     """
 
-    def __init__(self, depths: Sequence[float]) -> None:
-        if not depths:
-            raise ValueError("`depths` must name at least one depth, got none.")
-        if min(depths) <= 0:
-            raise ValueError(f"`depths` must be positive, got {min(depths)}.")
-        self.depths = tuple(float(depth) for depth in sorted(depths))
+    judges: ClassVar[bool] = False
+    """Whether the strategy brings maps of its own, which take the place of residuals."""
+
+    def __init__(self, depths: Depths | Sequence[float]) -> None:
+        self.start = as_depths(depths)
+
+    @property
+    def depths(self) -> tuple[float, ...]:
+        """Nominal depth of each healthy version."""
+        return self.start.labels
+
+    @property
+    def deepest(self) -> float:
+        """The greatest depth at which the network is ever asked."""
+        return self.start.deepest
+
+    @property
+    @abstractmethod
+    def evaluations(self) -> int:
+        """Network evaluations that each depth takes, for each image."""
 
     @abstractmethod
+    def restore(self, denoiser: Denoiser, x_0: Images, depth: Times, draw: NoiseDraw) -> Restored:
+        """Healthy versions of `x_0`, each from its own `depth`; all randomness comes from `draw`."""
+
     def __call__(self, denoiser: Denoiser, x_0: Images, draw: NoiseDraw) -> Reconstructed:
-        """Healthy versions of `x_0`, one per depth; all randomness comes from `draw`."""
+        """Healthy versions of `x_0`, one per depth."""
+        depths = self.start(denoiser, x_0, draw)
+        restored = [self.restore(denoiser, x_0, depth, draw) for depth in depths.unbind(dim=1)]
+        healthy = torch.stack([one.x_0 for one in restored], dim=1)
+        evidence = [one.evidence for one in restored if one.evidence is not None]
+        nfe = self.start.nfe + len(restored) * self.evaluations
+        return Reconstructed(healthy, nfe, torch.cat(evidence, dim=1) if evidence else None)

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from anomaly_diffusion.scoring.calibration import Calibration
@@ -56,14 +57,23 @@ class Scoring(nn.Module):
             smoothed: Tensor = self.smoothing(torch.cat(maps, dim=1))
         return smoothed
 
-    def judge(self, residuals: Tensor, calibration: Calibration) -> tuple[Tensor, Tensor]:
-        """Calibrated maps of each depth (B, D, H, W), and of all depths fused (B, 1, H, W)."""
-        depths = residuals.shape[1] // len(self.weights)
-        per_depth = torch.block_diag(*[self.weights] * depths)  # (D, D*K)
-        weights = torch.cat([per_depth, self.weights.repeat(1, depths)])
+    def judge(
+        self, residuals: Tensor, calibration: Calibration, weights: Float[Tensor, " K"] | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Calibrated maps of each depth (B, D, H, W), and of all depths fused (B, 1, H, W).
+
+        Args:
+            residuals: (B, D*K, H, W), depths vary slowest.
+            calibration: of these D*K maps.
+            weights: of the K maps of a depth; those of the residuals if not given.
+        """
+        weights = self.weights if weights is None else weights
+        depths = residuals.shape[1] // len(weights)
+        per_depth = torch.block_diag(*[weights] * depths)  # (D, D*K)
+        rows = torch.cat([per_depth, weights.repeat(1, depths)])
         with torch.autocast(residuals.device.type, enabled=False):
             standardised = calibration.standardise(residuals)
-            fused = _mean_square(standardised, weights) if self.two_sided else calibration.fuse(standardised, weights)
+            fused = _mean_square(standardised, rows) if self.two_sided else calibration.fuse(standardised, rows)
         return fused[:, :-1], fused[:, -1:]
 
 

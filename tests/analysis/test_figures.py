@@ -2,7 +2,8 @@ import cv2
 import numpy as np
 import pytest
 
-from anomaly_diffusion.analysis.figures import TRUTH, Panel, Row, contact_sheet, progress
+from anomaly_diffusion.analysis.canvas import TRUTH
+from anomaly_diffusion.analysis.figures import Panel, Row, contact_sheet, progress
 
 
 def decode(png):

@@ -36,6 +36,16 @@ def test_groups_of_runs_each_keep_their_controls():
     assert rows == ["**a**", "control: brightness /z/", "**b**", "control: brightness /z/"]
 
 
+def test_groups_measured_on_the_same_images_share_their_controls():
+    on = {
+        side: {"controls": {"blurred_self": {"image_auroc": value}}} for side, value in (("left", 0.6), ("right", 0.7))
+    }
+    table = markdown_table({"a": [on["left"]], "b": [on["right"]], "c": [on["left"]]}).splitlines()[2:]
+    control = "control: blurred self"
+    assert [cells(line)[0] for line in table] == ["**a**", "**c**", control, "**b**", control]
+    assert [cells(line)[1] for line in table] == ["1", "1", "2", "1", "1"]
+
+
 def test_the_terminal_table_shows_the_controls_beside_the_model():
     console = Console(width=80, record=True, file=io.StringIO())
     console.print(summary_table(RUNS[0], "test"))

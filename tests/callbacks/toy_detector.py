@@ -70,6 +70,9 @@ class ToyDetector(pl.LightningModule):
     def on_validation_start(self) -> None:
         self.calibrated_on.copy_(self.healthy.detach())
 
+    def pool(self, anomaly_map: Tensor, valid: Tensor) -> Tensor:
+        return anomaly_map.masked_fill(~valid, -torch.inf).flatten(1).amax(1)
+
     def judge(self, batch: ImageBatch) -> Prediction:
         reconstruction = self.healthy.detach().expand(len(batch.image), 2, 3, SIDE, SIDE)
         depth_maps = (batch.image[:, None] - reconstruction).abs().mean(2) * 8

@@ -40,3 +40,13 @@ def test_an_unknown_run_is_answered_with_those_there_are(tmp_path):
     with pytest.raises(FileNotFoundError, match="pixel/001"):
         run_folder.find("002", tmp_path)
     assert run_folder.find("pixel/001", tmp_path) == run_folder.find(str(folder), Path("elsewhere")) == folder
+
+
+def test_an_evaluation_is_named_after_what_it_changes_and_counted_by_itself(tmp_path):
+    run = tmp_path / "pixel-tile" / "seed1"
+    run.mkdir(parents=True)
+    folders = [run_folder.claim_evaluation(run, name) for name in ("guided", "", "guided", "guided-screw")]
+    assert [folder.name for folder in folders] == ["guided-001", "001", "guided-002", "guided-screw-001"]
+    told = [run_folder.evaluation_of(folder) for folder in folders]
+    assert told == [(run, name) for name in ("guided", "", "guided", "guided-screw")]
+    assert run_folder.evaluation_of(run) is None

@@ -1,8 +1,12 @@
 import pytest
 import torch
 from analytic import exact_denoiser, normal_images, spied
+from torch import Tensor
 
+from anomaly_diffusion.diffusion.denoiser import Denoiser
 from anomaly_diffusion.diffusion.parametrisation import NoisePrediction
+from anomaly_diffusion.diffusion.schedule import CosineSchedule
+from anomaly_diffusion.networks.unet import Backbone
 
 
 def test_one_time_serves_the_whole_batch() -> None:
@@ -23,3 +27,41 @@ def test_time_reaches_the_network_in_the_type_of_the_image(dtype: torch.dtype) -
     denoiser, spy = spied(exact_denoiser())
     denoiser(normal_images(2, 1, 4, 4).to(dtype), torch.tensor(0.5))
     assert spy.calls[0][1].dtype == dtype
+
+
+class TellingBackbone(Backbone):
+    """Returns a number that depends on image, time and category, so that none can be mistaken for another's."""
+
+    classes = 3
+
+    def forward(self, x_t: Tensor, t: Tensor, category: Tensor | None = None) -> Tensor:
+        told = torch.zeros_like(t) if category is None else category.to(t)
+        return x_t * (1 + t + 10 * told)[:, None, None, None]
+
+
+@pytest.mark.parametrize("images", [1, 2, 3, 8])
+def test_chunks_change_nothing_but_how_many_images_the_network_sees(images: int) -> None:
+    denoiser, spy = spied(exact_denoiser())
+    x_t, t = normal_images(5, 1, 4, 4), torch.linspace(0.2, 0.8, 5, dtype=torch.float64)
+    pieces = denoiser.chunked(images)(x_t, t)
+    assert [len(x) for x, _ in spy.calls] == [*[images] * (5 // images), *[5 % images] * (5 % images > 0)]
+    whole = denoiser(x_t, t)
+    assert torch.equal(pieces.x_0, whole.x_0)
+    assert torch.equal(pieces.noise, whole.noise)
+
+
+@pytest.mark.parametrize("first", ["given", "chunked"])
+def test_chunks_and_categories_do_not_mix_the_images_up(first: str) -> None:
+    denoiser = Denoiser(TellingBackbone(), CosineSchedule(), NoisePrediction())
+    x_t, t = normal_images(5, 1, 4, 4), torch.linspace(0.2, 0.8, 5, dtype=torch.float64)
+    category = torch.tensor([0, 2, 1, 1, 2])
+    both = {
+        "given": denoiser.given(category).chunked(2),
+        "chunked": denoiser.chunked(2).given(category),
+    }
+    assert torch.equal(both[first](x_t, t).x_0, denoiser.given(category)(x_t, t).x_0)
+
+
+def test_a_chunk_holds_at_least_one_image() -> None:
+    with pytest.raises(ValueError, match=r"`images` must be at least 1, got 0"):
+        exact_denoiser().chunked(0)

@@ -122,3 +122,25 @@ def test_times_fall_in_equal_strides_from_exactly_the_start_to_zero() -> None:
     assert times[0] == start
     assert times[-1] == 0
     torch.testing.assert_close(times.diff(), (-start / 5).expand(5))
+
+
+@samplers
+def test_each_image_may_walk_its_own_times(sampler: Sampler) -> None:
+    x_t, draw = normal_images(3, 1, 4, 4), SpyDraw()
+    starts = torch.tensor([0.2, 0.9, 0.5], dtype=torch.float64)
+    together = sampler(exact_denoiser(), x_t, falling_times(starts, 4), draw)
+    for index in range(3):
+        replay = iter(draw.fields)
+        times = falling_times(starts[index], 4)
+        alone = sampler(
+            exact_denoiser(), x_t[index : index + 1], times, lambda like, i=index, r=replay: next(r)[i : i + 1]
+        )
+        torch.testing.assert_close(alone[0], together[index], rtol=0, atol=1e-12)
+
+
+def test_a_heun_step_to_the_clean_image_is_of_first_order_for_each_image_alone() -> None:
+    denoiser, x_t = exact_denoiser(), normal_images(2, 1, 4, 4)
+    t, s = torch.tensor([0.5, 0.5], dtype=torch.float64), torch.tensor([0.0, 0.2], dtype=torch.float64)
+    together = Heun().step(denoiser, x_t, t, s, torch.zeros_like)
+    alone = [Heun().step(denoiser, x_t[i : i + 1], t[i], s[i], torch.zeros_like) for i in range(2)]
+    torch.testing.assert_close(together, torch.cat(alone), rtol=0, atol=1e-14)

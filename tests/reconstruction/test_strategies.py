@@ -5,9 +5,18 @@ from torch import Tensor
 
 from anomaly_diffusion.diffusion.sampler import DDIM, Heun
 from anomaly_diffusion.diffusion.schedule import CosineSchedule, LinearBetaSchedule, ScaledLinearSchedule, Schedule
+from anomaly_diffusion.reconstruction.adaptive import AdaptiveDepth
+from anomaly_diffusion.reconstruction.guidance import DDADPull, ResidualPull
+from anomaly_diffusion.reconstruction.guided import Guided
+from anomaly_diffusion.reconstruction.harmonised import Harmonised
+from anomaly_diffusion.reconstruction.inversion import Inversion
+from anomaly_diffusion.reconstruction.mask_stitch import MaskStitchResample, Resampling
+from anomaly_diffusion.reconstruction.noise_free import NoiseFreeStart
 from anomaly_diffusion.reconstruction.one_shot import OneShot
 from anomaly_diffusion.reconstruction.partial_diffusion import PartialDiffusion
+from anomaly_diffusion.reconstruction.posterior import PosteriorAverage
 from anomaly_diffusion.reconstruction.strategy import Reconstruction
+from anomaly_diffusion.reconstruction.two_level import TwoLevel
 
 STRATEGIES = {
     "noise-free": lambda *depths: OneShot(depths, draws=0),
@@ -16,13 +25,43 @@ STRATEGIES = {
     "ddim": lambda *depths: PartialDiffusion(depths, steps=5),
     "ancestral": lambda *depths: PartialDiffusion(depths, steps=5, sampler=DDIM(eta=1.0)),
     "heun": lambda *depths: PartialDiffusion(depths, steps=3, sampler=Heun()),
+    "noise-free start": lambda *depths: NoiseFreeStart(depths, steps=3),
+    "two-level": lambda *depths: TwoLevel(depths, deep=4.0),
+    "two-level, antithetic": lambda *depths: TwoLevel(depths, deep=4.0, pull=DDADPull(0.5), draws=2),
+    "harmonised": lambda *depths: Harmonised(depths, steps=4),
+    "harmonised, ancestral": lambda *depths: Harmonised(depths, 4, fractions=(0.5,), sampler=DDIM(eta=1.0)),
+    "posterior": lambda *depths: PosteriorAverage(depths, samples=3, steps=2),
 }
-strategies = pytest.mark.parametrize("strategy", STRATEGIES.values(), ids=STRATEGIES.keys())
+HOLDING = {  # what they find is on the side of the image
+    "guided": lambda *depths: Guided(depths, steps=4, pull=0.4),
+    "ddad": lambda *depths: Guided(depths, steps=4, pull=DDADPull(3.0), sampler=DDIM(eta=1.0)),
+    "guided by residuals": lambda *depths: Guided(depths, steps=3, pull=ResidualPull(), sampler=Heun()),
+    "mask-stitch": lambda *depths: MaskStitchResample(depths, steps=3, resampling=Resampling(steps=2)),
+}
+CHOOSING = {  # one depth only, whichever they choose
+    "adaptive one-shot": lambda *depths: OneShot(AdaptiveDepth(depths, threshold=3.0)),
+    "adaptive ancestral": lambda *depths: PartialDiffusion(AdaptiveDepth(depths, 3.0), 3, DDIM(eta=1.0)),
+    "adaptive heun": lambda *depths: PartialDiffusion(AdaptiveDepth(depths, 3.0), 3, Heun()),
+    "adaptive noise-free start": lambda *depths: NoiseFreeStart(AdaptiveDepth(depths, 3.0), 3),
+    "adaptive two-level": lambda *depths: TwoLevel(AdaptiveDepth(depths, 3.0), deep=4.0),
+    "adaptive harmonised": lambda *depths: Harmonised(AdaptiveDepth(depths, 3.0), steps=4),
+    "adaptive posterior": lambda *depths: PosteriorAverage(AdaptiveDepth(depths, 3.0), samples=3, steps=2),
+    "adaptive inversion": lambda *depths: Inversion(AdaptiveDepth(depths, 3.0), steps=3),
+}
+
+
+def among(*lists: dict) -> pytest.MarkDecorator:
+    """Once for every strategy of the lists."""
+    cases = {name: make for strategies in lists for name, make in strategies.items()}
+    return pytest.mark.parametrize("strategy", cases.values(), ids=cases.keys())
+
+
+strategies = among(STRATEGIES, HOLDING, CHOOSING)
 SCHEDULES = [CosineSchedule(), LinearBetaSchedule(), ScaledLinearSchedule()]
 schedules = pytest.mark.parametrize("schedule", SCHEDULES, ids=lambda schedule: type(schedule).__name__)
 
 
-@strategies
+@among(STRATEGIES, HOLDING)
 @schedules
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_the_first_call_gets_exactly_the_time_at_which_noise_was_added(
@@ -40,7 +79,7 @@ def test_the_first_call_gets_exactly_the_time_at_which_noise_was_added(
     torch.testing.assert_close(schedule.depth(t), torch.full_like(t, 0.7), rtol=2e-6, atol=0)
 
 
-@strategies
+@among(STRATEGIES, HOLDING)
 def test_every_depth_starts_at_its_own_time(strategy) -> None:
     denoiser, spy = spied(exact_denoiser())
     reconstruction: Reconstruction = strategy(0.2, 0.5, 1.5)
@@ -67,7 +106,7 @@ def test_hardly_any_depth_returns_the_image(strategy) -> None:
     torch.testing.assert_close(healthy, x_0, rtol=0, atol=1e-3)
 
 
-@strategies
+@among(STRATEGIES, CHOOSING)
 def test_great_depth_forgets_the_image(strategy) -> None:
     """Images without spread are all equal to their mean: a defect is removed completely."""
     x_0 = normal_images(2, 3, 8, 8)
@@ -88,6 +127,30 @@ def test_a_reconstruction_does_not_depend_on_the_other_images(strategy) -> None:
 
 
 @strategies
+def test_the_same_draws_give_the_same_reconstruction_to_the_last_bit(strategy) -> None:
+    x_0 = normal_images(2, 3, 6, 6)
+    first, second = (strategy(0.4, 0.9)(exact_denoiser(), x_0, SpyDraw(seed=3)).x_0 for _ in range(2))
+    assert torch.equal(first, second)
+
+
+@strategies
+def test_a_network_that_sees_few_images_at_once_gives_the_same(strategy) -> None:
+    x_0, denoiser = normal_images(3, 1, 6, 6), exact_denoiser()
+    whole = strategy(0.4, 0.9)(denoiser, x_0, SpyDraw()).x_0
+    pieces = strategy(0.4, 0.9)(denoiser.chunked(2), x_0, SpyDraw()).x_0
+    torch.testing.assert_close(pieces, whole, rtol=0, atol=1e-12)
+
+
+@strategies
+def test_the_network_is_never_asked_beyond_the_deepest(strategy) -> None:
+    denoiser, spy = spied(exact_denoiser())
+    reconstruction: Reconstruction = strategy(0.4, 0.9)
+    reconstruction(denoiser, normal_images(2, 1, 6, 6), SpyDraw())
+    asked = max(float(denoiser.schedule.depth(t).max()) for _, t in spy.calls)
+    assert asked == pytest.approx(reconstruction.deepest, rel=1e-6)
+
+
+@among(STRATEGIES, HOLDING)
 def test_depths_are_sorted_and_each_gives_what_it_gives_alone(strategy) -> None:
     reconstruction, x_0 = strategy(1.5, 0.2), normal_images(1, 1, 4, 4)
     assert reconstruction.depths == (0.2, 1.5)
@@ -129,3 +192,17 @@ def test_partial_diffusion_follows_the_closed_form(schedule: Schedule) -> None:
     # in units of alpha: mean + spread / sqrt(spread^2 + depth^2) * (x_0 + depth * noise - mean)
     exact = 0.3 + 0.5 / 0.5**0.5 * (x_0 + 0.5 * noise - 0.3)
     torch.testing.assert_close(healthy, exact, rtol=0, atol=2e-3)
+
+
+@strategies
+def test_who_judges_brings_a_map_for_every_depth_that_depends_on_no_other_image(strategy) -> None:
+    reconstruction, x_0, fields = strategy(0.4, 0.9), normal_images(2, 3, 6, 6), SpyDraw()
+    evidence = reconstruction(exact_denoiser(), x_0, fields).evidence
+    assert (evidence is not None) == reconstruction.judges
+    if evidence is None:
+        return
+    assert evidence.shape == (2, len(reconstruction.depths), 6, 6)
+    assert (evidence >= 0).all()
+    replay = iter(fields.fields)
+    alone = reconstruction(exact_denoiser(), x_0[1:], lambda like: next(replay)[1:])
+    torch.testing.assert_close(alone.evidence[0], evidence[1], rtol=0, atol=1e-12)

@@ -1,0 +1,98 @@
+"""All depths of one checkpoint in one pass: which one detects best, and how much does the choice matter?"""
+
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from rich.console import Console
+from torch import Tensor
+from torchmetrics import MeanMetric
+
+from anomaly_diffusion.analysis import depth_curve, files
+from anomaly_diffusion.analysis.tables import FIGURES
+from anomaly_diffusion.callbacks import weights_and_biases as wb
+from anomaly_diffusion.callbacks.anomaly_metrics import Scorecard
+from anomaly_diffusion.types import ImageBatch, Prediction
+
+
+class _Depth:
+    """The figures of one depth, and how faithful its healthy versions of normal images are."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.card = Scorecard(device, maps=True)
+        self.psnr, self.ssim = MeanMetric().to(device), MeanMetric().to(device)
+
+    def update(self, batch: ImageBatch, score: Tensor, anomaly_map: Tensor, reconstruction: Tensor) -> None:
+        self.card.update(batch, score, anomaly_map)
+        normal = ~batch.label
+        if normal.any():
+            shown = batch.image[normal].float(), reconstruction[normal].float(), batch.valid[normal]
+            self.psnr.update(depth_curve.psnr(*shown))
+            self.ssim.update(depth_curve.ssim(*shown))
+
+    def compute(self) -> dict[str, float]:
+        figures, _ = self.card.compute()
+        return figures | {"psnr": float(self.psnr.compute()), "ssim": float(self.ssim.compute())}
+
+
+class DepthCurve(pl.Callback):
+    """Writes `depths.csv` and `depths.png` after a test at several depths, and prints the robust intervals.
+
+    Each depth is judged by its own calibrated map, pooled as the detector pools; fidelity is that of the pixels of
+    normal images. For every figure the robust interval is the range of depths that stays within a point of the best.
+    The test looks at test images: a depth chosen by it would be chosen on test images, so it is printed as a finding.
+    """
+
+    def __init__(self) -> None:
+        self._depths: list[_Depth] = []
+        self._seen = 0
+
+    def on_test_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Begin a new count, if there is anything to compare."""
+        count = len(pl_module.depths)  # type: ignore[arg-type]
+        self._depths = [_Depth(pl_module.device) for _ in range(count)] if count > 1 else []
+
+    def on_test_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,
+        batch: ImageBatch,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Measure each depth."""
+        prediction: Prediction = outputs
+        for place, depth in enumerate(self._depths):
+            anomaly_map = prediction.depth_maps[:, place, None].float()
+            score = pl_module.pool(anomaly_map, batch.valid)  # type: ignore[operator]
+            depth.update(batch, score, anomaly_map, prediction.reconstruction[:, place])
+
+    def on_test_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Write the curve and say how wide it is at the top."""
+        if not self._depths:
+            return
+        depths: tuple[float, ...] = pl_module.depths  # type: ignore[assignment]
+        figures = [depth.compute() for depth in self._depths]
+        if trainer.is_global_zero:
+            _write(Path(trainer.default_root_dir), depths, figures)
+            rows = [[depth, *row.values()] for depth, row in zip(depths, figures, strict=True)]
+            wb.log_table(trainer, "depths", ["depth", *figures[0]], rows)
+            _report(depths, figures)
+
+
+def _write(folder: Path, depths: tuple[float, ...], figures: list[dict[str, float]]) -> None:
+    from anomaly_diffusion.analysis.depth_figure import curve
+
+    files.write(folder / "depths.csv", depth_curve.as_csv(depths, figures))
+    files.write(folder / "depths.png", curve(depths, figures))
+
+
+def _report(depths: tuple[float, ...], figures: list[dict[str, float]]) -> None:
+    console = Console()
+    for name in ("image_auroc", "pixel_auroc", "pixel_ap"):
+        reach = depth_curve.robust_interval(depths, [row[name] for row in figures])
+        console.print(
+            f"{FIGURES[name]:12} within a point of its best at depths {reach}", highlight=False, soft_wrap=True
+        )

@@ -1,0 +1,154 @@
+"""Holding on to an image while walking back: x_0_hat + pull * (image - x_0_hat), at every evaluation."""
+
+from abc import ABC, abstractmethod
+
+import torch
+from torch import Tensor, nn
+
+from anomaly_diffusion.diffusion.denoiser import Denoiser
+from anomaly_diffusion.diffusion.schedule import Schedule
+from anomaly_diffusion.reconstruction.difference import check_radius, difference
+from anomaly_diffusion.types import Estimate, Images, Times, like
+
+__all__ = ["ConstantPull", "DDADPull", "GuidedDenoiser", "Pull", "ResidualPull", "as_pull", "pulled"]
+
+
+def pulled(
+    estimate: Estimate, towards: Images, pull: Tensor, x_t: Images, alpha_t: Tensor, sigma_t: Tensor
+) -> Estimate:
+    """x_0_hat + pull * (towards - x_0_hat), and the noise for which x_t = alpha_t * x_0 + sigma_t * noise still holds.
+
+    Args:
+        estimate: what the denoiser believes of `x_t`.
+        towards: the image, or a better estimate of it.
+        pull: 0 keeps the estimate, 1 replaces it; a number () or anything that broadcasts to (B, C, H, W).
+        x_t: the noisy images.
+        alpha_t: signal scale of `x_t`, () or (B,).
+        sigma_t: noise scale of `x_t`, () or (B,).
+    """
+    x_0 = estimate.x_0 + pull * (towards - estimate.x_0)
+    return Estimate(x_0, (x_t - like(alpha_t, x_t) * x_0) / like(sigma_t, x_t))
+
+
+class Pull(ABC):
+    """How strongly an estimate is drawn to an image: 0 not at all, 1 all the way."""
+
+    @abstractmethod
+    def __call__(self, t: Times, schedule: Schedule, estimate: Images, image: Images) -> Tensor:
+        """A number (), or what broadcasts to (B, C, H, W); that of an image depends on no other image."""
+
+
+class ConstantPull(Pull):
+    """The same pull at all times and pixels, whatever schedule and steps.
+
+    Args:
+        rho: the pull, in [0, 1].
+
+    Raises:
+        ValueError: `rho` lies outside.
+    """
+
+    def __init__(self, rho: float) -> None:
+        if not 0 <= rho <= 1:
+            raise ValueError(f"`rho` must lie in [0, 1], got {rho}. For DDAD's weight there is DDADPull.")
+        self.rho = float(rho)
+
+    def __call__(self, t: Times, schedule: Schedule, estimate: Images, image: Images) -> Tensor:
+        """The number rho, ()."""
+        return image.new_tensor(self.rho)
+
+
+class DDADPull(Pull):
+    """pull = weight * sigma_t^2: strong at the start of a walk, none at its end; may exceed 1, as in the paper.
+
+    It is the correction noise_hat - weight * sigma_t * (y_t - x_t) of the noise, with the noised image
+    y_t = alpha_t * image + sigma_t * noise_hat, written for x_0_hat.
+
+    Reference: Mousakhan et al., "Anomaly Detection with Conditioned Denoising Diffusion Models", 2023, Algorithm 1.
+
+    Args:
+        weight: w >= 0; the authors use 0 to 11, depending on the category.
+
+    Raises:
+        ValueError: `weight` is negative.
+    """
+
+    def __init__(self, weight: float) -> None:
+        if not weight >= 0:
+            raise ValueError(f"`weight` must not be negative, got {weight}.")
+        self.weight = float(weight)
+
+    def __call__(self, t: Times, schedule: Schedule, estimate: Images, image: Images) -> Tensor:
+        """Pulls (B, 1, 1, 1)."""
+        _, sigma_t = schedule(t)
+        return like(self.weight * sigma_t**2, image)
+
+
+class ResidualPull(Pull):
+    """Holds on to the image where the estimate agrees with it, and lets go where it differs.
+
+    residual = |image - x_0_hat|, averaged over channels and a window of side 2 * radius + 1
+    pull     = max(0, 1 - residual / (tolerance * mean of the image's own residual))
+
+    A difference counts by how it compares with the others in the same image, so that neither contrast nor depth
+    changes its meaning.
+
+    Reference: after the spatial-adaptive fusion of Yao et al., "GLAD: Towards Better Reconstruction with Global and
+    Local Adaptive Diffusion Models for Unsupervised Anomaly Detection", 2024, whose weights come from features.
+
+    Args:
+        tolerance: multiple of the mean residual from which nothing holds any more, > 0.
+        radius: half side of the window, in pixels of model space, >= 0.
+
+    Raises:
+        ValueError: `tolerance` is not positive, or `radius` negative.
+    """
+
+    def __init__(self, tolerance: float = 3.0, radius: int = 2) -> None:
+        if not tolerance > 0:
+            raise ValueError(f"`tolerance` must be positive, got {tolerance}.")
+        check_radius(radius)
+        self.tolerance, self.radius = float(tolerance), radius
+
+    def __call__(self, t: Times, schedule: Schedule, estimate: Images, image: Images) -> Tensor:
+        """Maps of pulls (B, 1, H, W), each in [0, 1]; all 1 where nothing differs."""
+        residual = difference(image, estimate, self.radius)
+        own = residual.mean((1, 2, 3), keepdim=True).clamp(min=torch.finfo(residual.dtype).tiny)
+        return (1 - residual / own / self.tolerance).clamp(min=0)
+
+
+class GuidedDenoiser(Denoiser):
+    """A denoiser whose estimates are pulled towards an image; every sampler walks with it as with any other.
+
+    Args:
+        inner: the denoiser.
+        image: what is pulled towards, in model space, one for each image of the batch.
+        pull: how strongly.
+    """
+
+    def __init__(self, inner: Denoiser, image: Images, pull: Pull) -> None:
+        super().__init__(inner.backbone, inner.schedule, inner.parametrisation)
+        self.inner, self.image, self.pull = inner, image, pull
+
+    def forward(self, x_t: Images, t: Tensor) -> Estimate:
+        """Estimate at time `t`, () or (B,), pulled."""
+        t = t.to(x_t).expand(len(x_t))
+        estimate = self.inner(x_t, t)
+        pull = self.pull(t, self.schedule, estimate.x_0, self.image)
+        return pulled(estimate, self.image, pull, x_t, *self.schedule(t))
+
+    def _around(self, backbone: nn.Module) -> Denoiser:
+        return GuidedDenoiser(self.inner._around(backbone), self.image, self.pull)
+
+
+def as_pull(pull: Pull | float) -> Pull:
+    """The pull, of which a number in [0, 1] is a constant one.
+
+    Raises:
+        ValueError: the number lies outside.
+    """
+    if isinstance(pull, Pull):
+        return pull
+    if not 0 <= pull <= 1:
+        raise ValueError(f"`pull` must lie in [0, 1], got {pull}. For DDAD's weight there is DDADPull.")
+    return ConstantPull(pull)

@@ -1,0 +1,143 @@
+"""Find what the model would change, keep the rest of the image, and let the model join the two."""
+
+import itertools
+from collections.abc import Sequence
+
+from torch import Tensor
+
+from anomaly_diffusion.diffusion.denoiser import Denoiser
+from anomaly_diffusion.diffusion.noise import NoiseDraw
+from anomaly_diffusion.diffusion.sampler import DDIM, Sampler, falling_times
+from anomaly_diffusion.reconstruction.depths import Depths
+from anomaly_diffusion.reconstruction.difference import check_quantile, check_radius, difference, own_quantile
+from anomaly_diffusion.reconstruction.partial_diffusion import PartialDiffusion
+from anomaly_diffusion.reconstruction.strategy import Reconstruction, Restored
+from anomaly_diffusion.types import Images, Maps, Times, like
+
+__all__ = ["MaskStitchResample", "Resampling"]
+
+
+class Resampling:
+    """Walks down from a shallow depth; at every time the unmasked part is the noised input, the masked the model's.
+
+    x_s = mask * step(x_t) + (1 - mask) * (alpha_s * image + sigma_s * fresh noise)
+
+    All steps but the last are taken `loops` times: in between, x_s is noised back to t, so that the model can fit what
+    it paints to what it must keep,
+
+    x_t = alpha_t / alpha_s * x_s + sqrt(sigma_t^2 - (alpha_t / alpha_s * sigma_s)^2) * fresh noise
+
+    Reference: Lugmayr et al., "RePaint: Inpainting using Denoising Diffusion Probabilistic Models", 2022, Eq. 8 and
+    Algorithm 1.
+
+    Args:
+        share: where the walk starts, in shares of the depth at which the mask was found, in (0, 1].
+        steps: reverse steps, >= 1.
+        loops: how often each step but the last is taken, >= 1.
+        sampler: how a step is taken.
+    """
+
+    def __init__(self, share: float = 0.25, steps: int = 5, loops: int = 2, sampler: Sampler | None = None) -> None:
+        if not 0 < share <= 1:
+            raise ValueError(f"`share` must lie in (0, 1], got {share}.")
+        if steps < 1:
+            raise ValueError(f"`steps` must be at least 1, got {steps}.")
+        if loops < 1:
+            raise ValueError(f"`loops` must be at least 1, got {loops}; 1 takes every step once.")
+        self.share, self.steps, self.loops = share, steps, loops
+        self.sampler = sampler or DDIM()
+
+    @property
+    def evaluations(self) -> int:
+        """Network evaluations of one walk."""
+        last = self.sampler.evaluations(1)
+        return self.loops * (self.sampler.evaluations(self.steps) - last) + last
+
+    def __call__(
+        self, denoiser: Denoiser, image: Images, stitched: Images, mask: Maps, depth: Times, draw: NoiseDraw
+    ) -> Images:
+        """`stitched`, noised at share * depth and walked down; equals `image` wherever `mask` is zero."""
+        times = falling_times(denoiser.schedule.time(self.share * depth), self.steps)
+        x_t = _noised(denoiser, stitched, times[0], draw)
+        pairs = list(itertools.pairwise(times))
+        for place, (t, s) in enumerate(pairs, start=1):
+            x_s = self._step(denoiser, image, mask, x_t, (t, s), draw)
+            for _ in range(self.loops - 1 if place < len(pairs) else 0):
+                x_s = self._step(denoiser, image, mask, _back(denoiser, x_s, s, t, draw), (t, s), draw)
+            x_t = x_s
+        return x_t
+
+    def _step(
+        self, denoiser: Denoiser, image: Images, mask: Maps, x_t: Images, times: tuple[Tensor, Tensor], draw: NoiseDraw
+    ) -> Images:
+        painted = self.sampler.step(denoiser, x_t, *times, draw)
+        return mask * painted + (1 - mask) * _noised(denoiser, image, times[1], draw)
+
+
+class MaskStitchResample(Reconstruction):
+    """A walk finds what the model would change; only that is kept of it, stitched into the image and resampled.
+
+    mask     = 1 where the smoothed |image - walk| exceeds the image's own quantile, else 0
+    stitched = mask * walk + (1 - mask) * image
+
+    The healthy version equals the image outside the mask, to the last digit; a map of its difference has as many
+    zeros. The threshold is each image's own, so a good image has masked pixels too: calibration tells how far those go.
+
+    Reference: Bercea et al., "Mask, Stitch, and Re-Sample: Enhancing Robustness and Generalizability in Anomaly
+    Detection through Automatic Diffusion Models" (AutoDDPM), 2023, section 3. Its mask also uses a perceptual
+    distance, and a threshold from healthy images; ours needs neither.
+
+    Args:
+        depths: sigma_t / alpha_t at the start of the walk that finds the mask, > 0.
+        steps: reverse steps of that walk, >= 1.
+        sampler: how it takes them.
+        quantile: share of the pixels that stays unmasked, in (0, 1).
+        radius: half side of the smoothing window, in pixels of model space, >= 0.
+        resampling: how mask and image are joined.
+    """
+
+    def __init__(
+        self,
+        depths: Depths | Sequence[float] = (1.0,),
+        steps: int = 10,
+        sampler: Sampler | None = None,
+        quantile: float = 0.95,
+        radius: int = 2,
+        resampling: Resampling | None = None,
+    ) -> None:
+        super().__init__(depths)
+        check_quantile(quantile)
+        check_radius(radius)
+        self.walk = PartialDiffusion(depths, steps, sampler)
+        self.quantile, self.radius = quantile, radius
+        self.resampling = resampling or Resampling()
+
+    @property
+    def evaluations(self) -> int:
+        """Those of the walk and of the resampling."""
+        return self.walk.evaluations + self.resampling.evaluations
+
+    def restore(self, denoiser: Denoiser, x_0: Images, depth: Times, draw: NoiseDraw) -> Restored:
+        """The image with its masked part repainted."""
+        healthy = self.walk.restore(denoiser, x_0, depth, draw).x_0
+        mask = self.mask(x_0, healthy)
+        stitched = mask * healthy + (1 - mask) * x_0
+        return Restored(self.resampling(denoiser, x_0, stitched, mask, depth, draw))
+
+    def mask(self, image: Images, healthy: Images) -> Maps:
+        """One where the model would change most, zero elsewhere; all zero where it would change nothing."""
+        maps = difference(image, healthy, self.radius)
+        return (maps > own_quantile(maps, self.quantile)).to(image)
+
+
+def _noised(denoiser: Denoiser, x_0: Images, t: Tensor, draw: NoiseDraw) -> Images:
+    alpha_t, sigma_t = (like(scale, x_0) for scale in denoiser.schedule(t))
+    return alpha_t * x_0 + sigma_t * draw(x_0)
+
+
+def _back(denoiser: Denoiser, x_s: Images, s: Tensor, t: Tensor, draw: NoiseDraw) -> Images:
+    """Noise x_s from `s` to the later time `t`."""
+    (alpha_s, sigma_s), (alpha_t, sigma_t) = denoiser.schedule(s), denoiser.schedule(t)
+    kept = alpha_t / alpha_s
+    fresh = (sigma_t**2 - (kept * sigma_s) ** 2).clamp(min=0).sqrt()
+    return like(kept, x_s) * x_s + like(fresh, x_s) * draw(x_s)

@@ -1,0 +1,64 @@
+"""Two one-shots, of which the deeper guides the shallower."""
+
+from collections.abc import Sequence
+
+from anomaly_diffusion.diffusion.denoiser import Denoiser
+from anomaly_diffusion.diffusion.noise import NoiseDraw
+from anomaly_diffusion.reconstruction.depths import Depths
+from anomaly_diffusion.reconstruction.guidance import DDADPull, Pull, as_pull
+from anomaly_diffusion.reconstruction.one_shot import OneShot
+from anomaly_diffusion.reconstruction.strategy import Reconstruction, Restored
+from anomaly_diffusion.types import Images, Times
+
+__all__ = ["TwoLevel"]
+
+
+class TwoLevel(Reconstruction):
+    """x_0_hat + pull * (guide - x_0_hat): x_0_hat one-shot at a depth, guide one-shot at the deeper level `deep`.
+
+    The guide has forgotten the defect and the fine texture, the shallow estimate keeps both; between them they are to
+    keep the texture only.
+
+    Reference: Zhang et al., "DiffusionAD: Norm-guided One-step Denoising Diffusion for Anomaly Detection", 2023,
+    section 3. Its depths are 0.72 and 2.04 (t = 200 and 400 of the linear schedule), its pull is DDADPull(1).
+
+    Args:
+        depths: sigma_t / alpha_t of the shallow estimates, > 0.
+        deep: sigma_t / alpha_t of the guide, greater than every one of `depths`.
+        pull: a number in [0, 1], or a rule; a rule sees the shallow time.
+        draws: noise draws of each estimate: 0 (noise-free), 1, or an even number.
+
+    Raises:
+        ValueError: the levels are out of order, or a setting lies outside its range.
+    """
+
+    def __init__(
+        self,
+        depths: Depths | Sequence[float] = (0.7,),
+        deep: float = 1.5,
+        pull: Pull | float | None = None,
+        draws: int = 1,
+    ) -> None:
+        super().__init__(depths)
+        if not deep > self.start.deepest:
+            raise ValueError(f"`deep` must be greater than the deepest of `depths`, {self.start.deepest}, got {deep}.")
+        self.deep = float(deep)
+        self.pull = DDADPull(1.0) if pull is None else as_pull(pull)
+        self.shot = OneShot(depths, draws)
+
+    @property
+    def deepest(self) -> float:
+        """The level of the guide."""
+        return self.deep
+
+    @property
+    def evaluations(self) -> int:
+        """Two for every draw."""
+        return 2 * self.shot.evaluations
+
+    def restore(self, denoiser: Denoiser, x_0: Images, depth: Times, draw: NoiseDraw) -> Restored:
+        """The shallow estimate, pulled towards the deep one."""
+        shallow = self.shot.restore(denoiser, x_0, depth, draw).x_0
+        guide = self.shot.restore(denoiser, x_0, depth.new_full(depth.shape, self.deep), draw).x_0
+        pull = self.pull(denoiser.schedule.time(depth), denoiser.schedule, shallow, guide)
+        return Restored(shallow + pull * (guide - shallow))

@@ -1,0 +1,92 @@
+import copy
+
+import pytest
+import torch
+from analytic import awakened, image_batch
+
+from anomaly_diffusion.detectors.judgement import settings
+from anomaly_diffusion.detectors.pixel import PixelDetector
+from anomaly_diffusion.diffusion.noise import GaussianNoise
+from anomaly_diffusion.diffusion.objective import Objective
+from anomaly_diffusion.diffusion.parametrisation import VelocityPrediction
+from anomaly_diffusion.diffusion.sampler import DDIM
+from anomaly_diffusion.diffusion.schedule import CosineSchedule
+from anomaly_diffusion.networks.unet import UNet
+from anomaly_diffusion.reconstruction.depths import DepthList, LogRange
+from anomaly_diffusion.reconstruction.one_shot import OneShot
+from anomaly_diffusion.reconstruction.partial_diffusion import PartialDiffusion
+from anomaly_diffusion.reconstruction.strategy import Reconstruction
+from anomaly_diffusion.scoring.pooling import TopKMean
+from anomaly_diffusion.scoring.residual import L1Residual, SSIMResidual
+from anomaly_diffusion.scoring.scorer import Scoring
+
+
+def detector(strategy: Reconstruction, scoring: Scoring | None = None) -> PixelDetector:
+    backbone, scoring = awakened(UNet(width=8, multipliers=(1, 2))), scoring or Scoring([L1Residual()])
+    parts = CosineSchedule(), VelocityPrediction(), GaussianNoise(), Objective()
+    return PixelDetector(backbone, *parts, strategy, scoring).eval()
+
+
+def saved(trained: PixelDetector) -> dict:
+    trained.calibrate([image_batch(6, seed=5)])
+    trained.image_threshold.fill_(2.5)
+    checkpoint = {"state_dict": copy.deepcopy(trained.state_dict())}
+    trained.on_save_checkpoint(checkpoint)
+    return checkpoint
+
+
+def test_what_was_made_alike_is_described_alike() -> None:
+    assert settings(OneShot((0.5, 0.2))) == settings(OneShot([0.2, 0.5]))
+    assert settings(Scoring([L1Residual()])) == settings(Scoring([L1Residual()]))
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (OneShot((0.5,)), OneShot((0.6,))),
+        (OneShot((0.5,)), OneShot((0.5,), draws=2)),
+        (OneShot((0.5,)), PartialDiffusion((0.5,))),
+        (PartialDiffusion((0.5,), sampler=DDIM(0.0)), PartialDiffusion((0.5,), sampler=DDIM(1.0))),
+        (Scoring([L1Residual()]), Scoring([SSIMResidual()])),
+        (Scoring(smoothing=1.0), Scoring(smoothing=2.0)),
+        (Scoring(weights=[1.0]), Scoring(weights=[2.0])),
+        (Scoring(pooling=TopKMean(0.01)), Scoring(pooling=TopKMean(0.02))),
+        (DepthList([0.5, 1.0]), LogRange(0.5, 1.1, 2)),
+    ],
+    ids=str,
+)
+def test_a_difference_in_any_setting_shows(one: object, other: object) -> None:
+    assert settings(one) != settings(other)
+
+
+def test_training_mode_and_use_are_no_difference() -> None:
+    scoring, image = Scoring([SSIMResidual()]), image_batch(2).image
+    before = settings(scoring)
+    scoring.eval().compare(image, image[:, None])
+    assert settings(scoring) == before
+
+
+def test_a_checkpoint_brings_its_calibration_to_a_detector_that_judges_alike() -> None:
+    checkpoint = saved(detector(OneShot((0.5,))))
+    again = detector(OneShot((0.5,)))
+    assert again.suits(checkpoint)
+    again.on_load_checkpoint(checkpoint)
+    again.load_state_dict(checkpoint["state_dict"])
+    assert again.calibration.fitted
+    assert float(again.image_threshold) == 2.5
+
+
+@pytest.mark.parametrize("strategy", [OneShot((0.6,)), OneShot((0.2, 0.4, 0.8)), PartialDiffusion((0.5,), steps=2)])
+def test_a_checkpoint_brings_only_its_weights_to_a_detector_that_judges_otherwise(strategy: Reconstruction) -> None:
+    trained = detector(OneShot((0.5,)))
+    checkpoint = saved(trained)
+    other = detector(strategy)
+    assert not other.suits(checkpoint)
+    other.on_load_checkpoint(checkpoint)
+    other.load_state_dict(checkpoint["state_dict"])
+    weights = zip(trained.denoiser.parameters(), other.denoiser.parameters(), strict=True)
+    assert all(torch.equal(one, two) for one, two in weights)
+    assert not other.calibration.fitted
+    assert other.image_threshold.isnan()
+    with pytest.raises(RuntimeError, match="not calibrated"):
+        other(image_batch(2))
