@@ -17,6 +17,7 @@ class ImageRow:
         path: relative to the root of the data set.
         label: 1 for a defective image; None where nobody knows.
         kind: "good", or the folder of a defective image.
+        defect_share: defective pixels among those of the photograph; 0 without a mask.
         score: image anomaly score.
         map_max: largest value of the map, as are the next two without padding.
         map_mean: its mean.
@@ -27,6 +28,7 @@ class ImageRow:
     path: str
     label: int | None
     kind: str
+    defect_share: float
     score: float
     map_max: float
     map_mean: float
@@ -44,8 +46,9 @@ def image_rows(prediction: Prediction, batch: ImageBatch, seconds: float) -> lis
         values = prediction.anomaly_map[index][batch.valid[index]].float().cpu()
         label, score = bool(batch.label[index]), float(prediction.score[index])
         statistics = float(values.max()), float(values.mean()), float(values.quantile(0.99))
+        share = float(batch.mask[index].sum()) / values.numel()
         rows.append(
-            ImageRow(path, int(label), kind_of(path, label), score, *statistics, seconds=seconds / len(batch.path))
+            ImageRow(path, int(label), kind_of(path, label), share, score, *statistics, seconds / len(batch.path))
         )
     return rows
 

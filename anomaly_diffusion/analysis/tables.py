@@ -9,6 +9,8 @@ from typing import Any
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
+from anomaly_diffusion.analysis.sizes import SizeClass
+
 FIGURES = {
     "image_auroc": "image AUROC",
     "image_ap": "image AP",
@@ -67,6 +69,25 @@ def markdown_table(summaries: Mapping[str, Sequence[Mapping[str, Any]]] | Sequen
             blank = ["-"] * len(RUN_COSTS)
             rows.append([f"control: {CONTROLS.get(name, name)}", str(len(figures)), *_cells(figures), *blank])
     return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows) + "\n"
+
+
+def size_table(groups: Mapping[str, Sequence[Sequence[SizeClass]]]) -> str:
+    """Image AUROC by size of defect, mean ± standard deviation over runs, as a Markdown table.
+
+    Args:
+        groups: size classes of each run, small ones first, by name of the group.
+    """
+    count = max((len(run) for runs in groups.values() for run in runs), default=0)
+    thirds = ["smallest", *["next"] * (count - 2), "largest"][:count]
+    heads = ["image AUROC by size", "runs", *(f"{third} 1/{count} of defects" for third in thirds)]
+    rows = [heads, ["---", *["---:"] * (len(heads) - 1)]]
+    for name, runs in groups.items():
+        cells = []
+        for classes in zip(*runs, strict=True):
+            found = _mean_and_spread([size.image_auroc for size in classes], 3)
+            cells.append(f"{found} (up to {classes[0].largest:.2%})")
+        rows.append([f"**{name}**", str(len(runs)), *cells])
+    return "\n".join("| " + " | ".join(row) + " |" for row in rows) + "\n"
 
 
 def _by_test_set(groups: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[list[str]]:

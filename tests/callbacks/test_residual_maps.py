@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from toy_detector import ToyDetector, ToyImages, trainer
 
-from anomaly_diffusion.analysis.figures import TRUTH
+from anomaly_diffusion.analysis.canvas import TRUTH
 from anomaly_diffusion.callbacks.residual_maps import ResidualMaps
 
 VALIDATION, TEST = ToyImages(12, seed=1), ToyImages(24, seed=2)

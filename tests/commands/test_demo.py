@@ -62,6 +62,16 @@ def test_comparing_runs_gives_one_row_per_experiment_with_the_spread_of_its_seed
     assert (tmp_path / "table.md").read_text().strip() == table.strip()
 
 
+def test_comparing_by_size_tells_small_defects_from_large_ones(runs, capsys):
+    assert compare.main([str(runs), "--by_size"]) == 0
+    heads, _, row = capsys.readouterr().out.strip().splitlines()[-3:]
+    assert "smallest 1/3" in heads
+    assert "**demo-gravel**" in row
+    largest = [float(cell.split("up to ")[1].split("%")[0]) for cell in row.split("|") if "up to" in cell]
+    assert largest == sorted(largest)
+    assert len(largest) == 3
+
+
 def test_comparing_what_is_no_run_says_what_was_expected(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"Expected .*summary\.json"):
         compare.main([str(tmp_path)])
