@@ -8,6 +8,7 @@ from pytorch_lightning.trainer.states import TrainerFn
 from torch import Tensor
 
 from anomaly_diffusion.analysis.controls import Normals, control_maps, control_scores
+from anomaly_diffusion.callbacks.repeats import Repeats
 from anomaly_diffusion.metrics.anomaly import ImageMetrics, PixelMetrics
 from anomaly_diffusion.scoring.pooling import TopKMean
 from anomaly_diffusion.types import ImageBatch, Maps, Prediction, Scores
@@ -61,7 +62,7 @@ class AnomalyMetrics(pl.Callback):
         self._normals: Normals | None = None
         self._reference: Normals | None = None
         self._cards: dict[str, Scorecard] = {}
-        self._seen = 0
+        self._repeats = Repeats()
         self._settled = False  # the controls have been measured on this validation split with all they will ever know
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -78,7 +79,7 @@ class AnomalyMetrics(pl.Callback):
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Begin a new count."""
-        self._cards, self._seen = {}, 0
+        self._cards, self._repeats = {}, Repeats()
         self._settled &= trainer.state.fn == TrainerFn.FITTING
         self._reference = _over_ranks(self._normals, trainer, pl_module.device)
 
@@ -94,7 +95,7 @@ class AnomalyMetrics(pl.Callback):
         dataloader_idx: int = 0,
     ) -> None:
         """Measure a batch."""
-        self._update(outputs, batch, self._unrepeated(trainer, trainer.val_dataloaders, len(batch.label)))
+        self._update(outputs, batch, self._repeats.fresh(trainer, trainer.val_dataloaders, len(batch.label)))
 
     def on_test_batch_end(
         self,
@@ -106,7 +107,7 @@ class AnomalyMetrics(pl.Callback):
         dataloader_idx: int = 0,
     ) -> None:
         """Measure a batch."""
-        self._update(outputs, batch, self._unrepeated(trainer, trainer.test_dataloaders, len(batch.label)))
+        self._update(outputs, batch, self._repeats.fresh(trainer, trainer.test_dataloaders, len(batch.label)))
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Log the figures and set the thresholds."""
@@ -162,12 +163,6 @@ class AnomalyMetrics(pl.Callback):
         for name, figure in figures.items():
             pl_module.log(f"{split}/{name}", figure, sync_dist=True)
         return thresholds
-
-    def _unrepeated(self, trainer: pl.Trainer, loader: Any, count: int) -> Tensor:
-        """Which images of a batch are new: the sampler repeats some at the end, so that all processes get as many."""
-        place = torch.arange(self._seen, self._seen + count) * trainer.world_size + trainer.global_rank
-        self._seen += count
-        return place < len(loader.dataset) if trainer.world_size > 1 else torch.ones(count, dtype=torch.bool)
 
 
 def _over_ranks(normals: Normals | None, trainer: pl.Trainer, device: torch.device) -> Normals | None:

@@ -13,6 +13,7 @@ from anomaly_diffusion.analysis import depth_curve, files
 from anomaly_diffusion.analysis.tables import FIGURES
 from anomaly_diffusion.callbacks import weights_and_biases as wb
 from anomaly_diffusion.callbacks.anomaly_metrics import Scorecard
+from anomaly_diffusion.callbacks.repeats import Repeats
 from anomaly_diffusion.types import ImageBatch, Prediction
 
 
@@ -26,10 +27,9 @@ class _Depth:
     def update(self, batch: ImageBatch, score: Tensor, anomaly_map: Tensor, reconstruction: Tensor) -> None:
         self.card.update(batch, score, anomaly_map)
         normal = ~batch.label
-        if normal.any():
-            shown = batch.image[normal].float(), reconstruction[normal].float(), batch.valid[normal]
-            self.psnr.update(depth_curve.psnr(*shown))
-            self.ssim.update(depth_curve.ssim(*shown))
+        shown = batch.image[normal].float(), reconstruction[normal].float(), batch.valid[normal]
+        self.psnr.update(depth_curve.psnr(*shown))
+        self.ssim.update(depth_curve.ssim(*shown))
 
     def compute(self) -> dict[str, float]:
         figures, _ = self.card.compute()
@@ -46,10 +46,11 @@ class DepthCurve(pl.Callback):
 
     def __init__(self) -> None:
         self._depths: list[_Depth] = []
-        self._seen = 0
+        self._repeats = Repeats()
 
     def on_test_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Begin a new count, if there is anything to compare."""
+        self._repeats = Repeats()
         count = len(pl_module.depths)  # type: ignore[arg-type]
         self._depths = [_Depth(pl_module.device) for _ in range(count)] if count > 1 else []
 
@@ -64,10 +65,12 @@ class DepthCurve(pl.Callback):
     ) -> None:
         """Measure each depth."""
         prediction: Prediction = outputs
+        keep = self._repeats.fresh(trainer, trainer.test_dataloaders, len(batch.label))
+        kept = batch.rows(keep)
         for place, depth in enumerate(self._depths):
-            anomaly_map = prediction.depth_maps[:, place, None].float()
-            score = pl_module.pool(anomaly_map, batch.valid)  # type: ignore[operator]
-            depth.update(batch, score, anomaly_map, prediction.reconstruction[:, place])
+            anomaly_map = prediction.depth_maps[keep, place, None].float()
+            score = pl_module.pool(anomaly_map, kept.valid)  # type: ignore[operator]
+            depth.update(kept, score, anomaly_map, prediction.reconstruction[keep, place])
 
     def on_test_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Write the curve and say how wide it is at the top."""

@@ -67,3 +67,10 @@ def test_the_robust_interval_is_printed_and_drawn(tmp_path, capsys):
 def test_one_depth_alone_makes_no_curve(tmp_path):
     trainer(tmp_path, DepthCurve()).test(OneDepth(), TEST.loader(), verbose=False)
     assert not (tmp_path / "depths.csv").exists()
+
+
+def test_a_test_set_without_normal_images_has_no_fidelity_and_no_warning(tmp_path):
+    defects = ToyImages(24, seed=2)
+    defects.label[:] = True
+    trainer(tmp_path, DepthCurve()).test(ToyDetector(), defects.loader(), verbose=False)
+    assert {row["psnr"] for row in lines(tmp_path)} == {"nan"}

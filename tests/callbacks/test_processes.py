@@ -6,6 +6,7 @@ from toy_detector import ToyDetector, ToyImages, trainer
 
 from anomaly_diffusion.analysis.tables import FIGURES
 from anomaly_diffusion.callbacks.anomaly_metrics import AnomalyMetrics
+from anomaly_diffusion.callbacks.depth_curve import DepthCurve
 from anomaly_diffusion.callbacks.ema import EMA
 from anomaly_diffusion.callbacks.residual_maps import ResidualMaps
 from anomaly_diffusion.callbacks.run_card import RunCard
@@ -14,7 +15,7 @@ TEST = ToyImages(23, seed=2)  # an odd number, so that the sampler must repeat a
 
 
 def run(folder, checkpoint, **options):
-    callbacks = RunCard(), EMA(), AnomalyMetrics(), ResidualMaps(count=2)
+    callbacks = RunCard(), EMA(), AnomalyMetrics(), ResidualMaps(count=2), DepthCurve()
     trainer(folder, *callbacks, **options).test(ToyDetector(), TEST.loader(), ckpt_path=checkpoint, verbose=False)
     rows = list(csv.DictReader((folder / "per_image.csv").read_text().splitlines()))
     return json.loads((folder / "summary.json").read_text()), sorted(row["path"] for row in rows)
@@ -32,3 +33,8 @@ def test_two_processes_give_the_figures_of_one(tmp_path):
     assert {name: two[name] for name in FIGURES} == pytest.approx({name: one[name] for name in FIGURES}, abs=1e-6)
     for name, figures in one["controls"].items():
         assert two["controls"][name] == pytest.approx(figures, abs=1e-6), name
+    curves = [(tmp_path / name / "depths.csv").read_text().splitlines() for name in ("one", "two")]
+    for line, line_of_two in zip(*curves, strict=True):
+        if not line.startswith("depth"):
+            values = [list(map(float, row.split(","))) for row in (line, line_of_two)]
+            assert values[1] == pytest.approx(values[0], abs=1e-5)
