@@ -37,10 +37,9 @@ def test_groups_of_runs_each_keep_their_controls():
 
 
 def test_groups_measured_on_the_same_images_share_their_controls():
-    on = {
-        side: {"controls": {"blurred_self": {"image_auroc": value}}} for side, value in (("left", 0.6), ("right", 0.7))
-    }
-    table = markdown_table({"a": [on["left"]], "b": [on["right"]], "c": [on["left"]]}).splitlines()[2:]
+    measured = (0.6, 0.6 + 1e-9, 0.7)
+    left, again, right = ({"controls": {"blurred_self": {"image_auroc": value}}} for value in measured)
+    table = markdown_table({"a": [left], "b": [right], "c": [again]}).splitlines()[2:]
     control = "control: blurred self"
     assert [cells(line)[0] for line in table] == ["**a**", "**c**", control, "**b**", control]
     assert [cells(line)[1] for line in table] == ["1", "1", "2", "1", "1"]
