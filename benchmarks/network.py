@@ -5,8 +5,8 @@
 
 Both networks take turns within one run (A B A B ...), and the median of the turns is printed. On a CPU, time is the CPU
 time of this process, which other programs on the machine do not distort; the wall clock is printed beside it. In the
-race both, and both with a `LinearShortcut`, train for equal time on crops of a photograph of a brick wall and are
-validated on its unseen right part.
+race both (with --shortcut: and both with a `LinearShortcut`) train for equal time on crops of a photograph of a brick
+wall and are validated on its unseen right part.
 """
 
 import argparse
@@ -168,9 +168,11 @@ def race(options: argparse.Namespace) -> None:
     size = min(options.sizes[0], 80)  # the unseen part is 80 pixels wide
     unseen = crops(slice(176, 256), size, 64, Generator().manual_seed(2)).to(options.device)
     contestants = rivals(options)
-    contestants += [
-        _rival(f"{rival.name} + shortcut", LinearShortcut(deepcopy(rival.backbone)), options) for rival in contestants
-    ]
+    if options.shortcut:
+        contestants += [
+            _rival(f"{rival.name} + shortcut", LinearShortcut(deepcopy(rival.backbone)), options)
+            for rival in contestants
+        ]
     draw = Generator().manual_seed(3)
     pool = crops(slice(0, 168), size, 4096, draw).to(options.device)
     steps = dict.fromkeys((rival.name for rival in contestants), 0)
@@ -200,6 +202,7 @@ def main() -> None:
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--batch", type=int, default=16, help="images in a batch at 64 pixels; fewer at larger sizes")
     parser.add_argument("--rate", type=float, default=1e-3, help="learning rate of both networks in the race")
+    parser.add_argument("--shortcut", action="store_true", help="race both with a LinearShortcut as well")
     parser.add_argument("--race", type=float, metavar="SECONDS", help="train both this long instead of measuring speed")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
