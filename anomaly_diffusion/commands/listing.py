@@ -19,6 +19,7 @@ KINDS = {
     "schedules": "Schedule",
     "parametrisations": "Parametrisation",
     "noises": "NoiseSource",
+    "spectra": "Spectrum",
     "weightings": "Weighting",
     "samplers": "Sampler",
     "strategies": "Reconstruction",
