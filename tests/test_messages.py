@@ -36,6 +36,12 @@ def beyond_the_schedule() -> PixelDetector:
     return PixelDetector(*parts, OneShot(depths=(20.0,)), Scoring())
 
 
+def finer_than_the_schedule() -> PixelDetector:
+    """A detector that takes more steps than Stable Diffusion's chain has below its start."""
+    parts = UNet(width=8), ScaledLinearSchedule(), VelocityPrediction(), GaussianNoise(), Objective()
+    return PixelDetector(*parts, PartialDiffusion((0.5,), steps=300), Scoring())
+
+
 REFUSALS: list[tuple[Callable[[], object], str, str]] = [
     (lambda: MinSNR(0.0), "`gamma`", "0.0"),
     (lambda: Objective(shallowest=0.0), "`shallowest`", "0.0"),
@@ -110,6 +116,7 @@ REFUSALS: list[tuple[Callable[[], object], str, str]] = [
     (lambda: Scoring([L1Residual()], weights=[0.0]), "`weights`", "0.0"),
     (lambda: Scoring(smoothing=-1.0), "`smoothing`", "-1.0"),
     (lambda: beyond_the_schedule(), "`reconstruction.depths`", "20.0"),
+    (lambda: finer_than_the_schedule(), "`reconstruction.steps`", "300"),
 ]
 
 

@@ -207,3 +207,10 @@ def _check_depths(denoiser: Denoiser, objective: Objective, reconstruction: Reco
     for name, depth in (("objective.deepest", objective.deepest), ("reconstruction.depths", reconstruction.deepest)):
         if depth > limit:
             raise ValueError(f"`{name}` must be at most {limit:.3g}, where the schedule ends, got {depth}.")
+    schedule, shallowest = denoiser.schedule, torch.tensor(min(reconstruction.depths), dtype=torch.float64)
+    states = schedule.length * float(schedule.time(shallowest))
+    if reconstruction.steps > max(1, states):
+        raise ValueError(
+            f"`reconstruction.steps` must be at most {states:.0f}, as {type(schedule).__name__} has no more up to depth "
+            f"{float(shallowest):.3g}, got {reconstruction.steps}. Take fewer steps, or CosineSchedule."
+        )

@@ -4,6 +4,7 @@ Time t runs from 0 (clean) to 1 (noise). Depth = sigma_t / alpha_t is the only m
 under every schedule; users set depths, and t follows.
 """
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 
@@ -23,6 +24,9 @@ class Schedule(ABC):
     @abstractmethod
     def time(self, depth: Tensor) -> Tensor:
         """Time at which sigma_t / alpha_t equals `depth`, in (0, 1)."""
+
+    length: float = math.inf
+    """Number of states of a chain between clean and noise; a continuous schedule has as many as one likes."""
 
     def depth(self, t: Tensor) -> Tensor:
         """Noise per signal, sigma_t / alpha_t."""
@@ -52,6 +56,7 @@ class _BetaSchedule(Schedule):
     def __init__(self, betas: Tensor) -> None:
         log_signal = torch.log1p(-betas.double()).cumsum(0)
         self.log_signal = torch.cat([log_signal.new_zeros(1), log_signal])  # (T + 1,): log alpha_t^2
+        self.length = len(betas)
 
     def __call__(self, t: Tensor) -> tuple[Tensor, Tensor]:
         """Signal scale alpha_t and noise scale sigma_t, each shaped like `t`."""

@@ -40,6 +40,7 @@ class Guided(Reconstruction):
         sampler: Sampler | None = None,
     ) -> None:
         super().__init__(depths)
+        self.steps = steps
         self.walk = PartialDiffusion(depths, steps, sampler)
         self.pull = as_pull(pull)
 

@@ -54,6 +54,7 @@ class Harmonised(Reconstruction):
             raise ValueError(f"`fractions` must lie in (0, 1), got {list(fractions)}.")
         if sorted(set(fractions), reverse=True) != list(fractions):
             raise ValueError(f"`fractions` must fall from each to the next, got {list(fractions)}.")
+        self.steps = steps
         self.walk = PartialDiffusion(depths, steps, sampler)
         self.fractions, self.pull = tuple(fractions), pull or ResidualPull()
 

@@ -108,6 +108,7 @@ class MaskStitchResample(Reconstruction):
         super().__init__(depths)
         check_quantile(quantile)
         check_radius(radius)
+        self.steps = steps
         self.walk = PartialDiffusion(depths, steps, sampler)
         self.quantile, self.radius = quantile, radius
         self.resampling = resampling or Resampling()

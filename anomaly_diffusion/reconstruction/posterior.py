@@ -56,6 +56,7 @@ class PosteriorAverage(Reconstruction):
             raise ValueError(f"`samples` must be at least 2, got {samples}; one sample has no variance.")
         if not floor > 0:
             raise ValueError(f"`floor` must be positive, got {floor}.")
+        self.steps = steps
         self.walk = PartialDiffusion(depths, steps, sampler or DDIM(eta=1.0))
         self.samples, self.floor = samples, floor
 

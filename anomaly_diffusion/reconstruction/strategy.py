@@ -36,6 +36,9 @@ class Reconstruction(ABC):
     judges: ClassVar[bool] = False
     """Whether the strategy brings maps of its own, which take the place of residuals."""
 
+    steps: int = 1
+    """Steps between the start of a walk and the clean image."""
+
     def __init__(self, depths: Depths | Sequence[float]) -> None:
         self.start = as_depths(depths)
 

@@ -11,8 +11,11 @@ from anomaly_diffusion.diffusion.objective import Objective
 from anomaly_diffusion.diffusion.parametrisation import VelocityPrediction
 from anomaly_diffusion.diffusion.schedule import CosineSchedule
 from anomaly_diffusion.networks.unet import UNet
+from anomaly_diffusion.reconstruction.adaptive import AdaptiveDepth
+from anomaly_diffusion.reconstruction.inversion import Inversion
 from anomaly_diffusion.reconstruction.one_shot import OneShot
 from anomaly_diffusion.reconstruction.partial_diffusion import PartialDiffusion
+from anomaly_diffusion.reconstruction.posterior import PosteriorAverage
 from anomaly_diffusion.reconstruction.strategy import Reconstruction
 from anomaly_diffusion.scoring.residual import L1Residual, SSIMResidual
 from anomaly_diffusion.scoring.scorer import Scoring
@@ -22,6 +25,9 @@ STRATEGIES = {
     "noise-free": OneShot((0.3, 0.8), draws=0),
     "antithetic": OneShot((0.3, 0.8), draws=2),
     "partial": PartialDiffusion((0.5,), steps=2),
+    "inversion": Inversion((0.3, 0.8), steps=2),
+    "posterior": PosteriorAverage((0.5,), samples=2, steps=2),
+    "adaptive": OneShot(AdaptiveDepth((0.3, 0.8), threshold=2.0)),
 }
 QUIET = {
     "accelerator": "cpu",
