@@ -211,6 +211,6 @@ def _check_depths(denoiser: Denoiser, objective: Objective, reconstruction: Reco
     states = schedule.length * float(schedule.time(shallowest))
     if reconstruction.steps > max(1, states):
         raise ValueError(
-            f"`reconstruction.steps` must be at most {states:.0f}, as {type(schedule).__name__} has no more up to depth "
+            f"`reconstruction.steps` must be at most {states:.0f}: {type(schedule).__name__} has no more up to depth "
             f"{float(shallowest):.3g}, got {reconstruction.steps}. Take fewer steps, or CosineSchedule."
         )
