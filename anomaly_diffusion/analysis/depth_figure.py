@@ -43,5 +43,7 @@ def _detection(axes: Axes, depths: Sequence[float], figures: Sequence[Mapping[st
         (line,) = axes.plot(depths, values, marker="o", markersize=3, label=FIGURES[name])
         reach = robust_interval(depths, values)
         axes.plot([reach.low, reach.high], [0.02 + 0.025 * place] * 2, color=line.get_color(), linewidth=4)
-    axes.set(title="detection; bars at the bottom: within a point of the best", ylim=(0, 1.02))
-    axes.legend(fontsize=8, framealpha=0.7, edgecolor="none")
+    axes.set(title="detection (bars: within a point of the best)", ylim=(0, 1.14))
+    axes.legend(
+        fontsize=8, framealpha=0.7, edgecolor="none", ncols=4, loc="upper center", columnspacing=1, handlelength=1
+    )
