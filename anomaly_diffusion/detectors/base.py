@@ -95,7 +95,7 @@ class Detector(pl.LightningModule):
 
     def suits(self, checkpoint: Mapping[str, Any]) -> bool:
         """Whether calibration and thresholds of `checkpoint` are those of this detector's way of judging."""
-        return bool(checkpoint.get("judgement", self.judgement) == self.judgement)
+        return bool(checkpoint.get("judgement") == self.judgement)
 
     def configure_optimizers(self) -> Any:
         """AdamW with the usual schedule, unless the config names an optimiser."""

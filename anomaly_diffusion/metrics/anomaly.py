@@ -82,7 +82,7 @@ class PixelMetrics(Metric):
     pages: Tensor
     counts: Tensor
 
-    def __init__(self, pages: int = 32, **kwargs: Any) -> None:
+    def __init__(self, pages: int = 64, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         zero = torch.zeros((), dtype=torch.int64)
         self.add_state("level", zero, dist_reduce_fx=None)  # ranks are stacked, and merged in `compute`

@@ -90,3 +90,13 @@ def test_a_checkpoint_brings_only_its_weights_to_a_detector_that_judges_otherwis
     assert other.image_threshold.isnan()
     with pytest.raises(RuntimeError, match="not calibrated"):
         other(image_batch(2))
+
+
+def test_a_checkpoint_that_does_not_say_how_it_judged_brings_only_its_weights() -> None:
+    checkpoint = saved(detector(OneShot((0.5,))))
+    del checkpoint["judgement"]
+    other = detector(OneShot((0.5,)))
+    assert not other.suits(checkpoint)
+    other.on_load_checkpoint(checkpoint)
+    other.load_state_dict(checkpoint["state_dict"])
+    assert not other.calibration.fitted
