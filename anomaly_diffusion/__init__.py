@@ -7,6 +7,8 @@ nothing. Everything else is imported from the room it lives in.
 import importlib
 from typing import Any
 
+from anomaly_diffusion import torchvision_import
+
 __version__ = "0.1.0"
 
 _HOMES = {
@@ -26,6 +28,8 @@ _HOMES = {
 }
 
 __all__ = ["__version__", *_HOMES]
+
+torchvision_import.install()
 
 
 def __getattr__(name: str) -> Any:

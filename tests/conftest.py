@@ -5,6 +5,8 @@ from collections.abc import Iterator
 import pytest
 import torch
 
+import anomaly_diffusion  # noqa: F401  (before Lightning, which imports torchvision where it is installed)
+
 
 def pytest_configure() -> None:
     """One thread: tensors here are tiny, and threads that wait for one another cost more than they give."""

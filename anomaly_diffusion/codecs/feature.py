@@ -1,0 +1,103 @@
+"""Diffusion on the whitened features of a frozen network."""
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from anomaly_diffusion.codecs.codec import Codec
+from anomaly_diffusion.networks.features import FeatureExtractor
+from anomaly_diffusion.types import Images
+
+__all__ = ["FeatureCodec"]
+
+_COLOUR = 3.0  # standard deviations of a component that a picture shows from black to white, either way
+
+
+class FeatureCodec(Codec):
+    """Principal components of features, each of unit variance over healthy images.
+
+    Components are those of the correlation of the channels, so that no stage counts for more because its numbers are
+    larger. Nothing is decoded: a residual compares components.
+
+    Args:
+        extractor: the frozen network.
+        components: how many are kept, at least 1.
+
+    Raises:
+        ValueError: `components` is not positive.
+    """
+
+    mean: Tensor
+    projection: Tensor
+    count: Tensor
+    explained: Tensor
+
+    def __init__(self, extractor: FeatureExtractor, components: int = 64) -> None:
+        super().__init__()
+        if components < 1:
+            raise ValueError(f"`components` must be at least 1, got {components}.")
+        self.extractor, self.components = extractor, components
+        with torch.no_grad():
+            channels = extractor(torch.zeros(1, 3, 16 * extractor.stride, 16 * extractor.stride)).shape[1]
+        if components > channels:
+            raise ValueError(f"`components` must be at most {channels}, the channels of the stages, got {components}.")
+        self.register_buffer("mean", torch.zeros(channels))
+        self.register_buffer("projection", torch.zeros(components, channels))
+        self.register_buffer("count", torch.zeros((), dtype=torch.float64))
+        self.register_buffer("explained", torch.zeros(()))
+
+    @property
+    def fitted(self) -> bool:
+        """Whether the components are known."""
+        return bool(self.count > 0)
+
+    @torch.no_grad()
+    def moments(self, image: Images) -> Tensor:
+        """Sums of products of (1, features) over all positions, (1 + D, 1 + D); they add up over batches."""
+        columns = self.extractor(image).double().transpose(0, 1).flatten(1)
+        columns = torch.cat([torch.ones_like(columns[:1]), columns])
+        return columns @ columns.T
+
+    def fit(self, moments: Tensor) -> None:
+        """Find the components from summed `moments`.
+
+        Raises:
+            ValueError: there are fewer positions than channels.
+        """
+        count, total = moments[0, 0], moments[0, 1:]
+        if count <= len(total):
+            raise ValueError(
+                f"{len(total)} channels of features need more positions than that to learn from, got {count:.0f}. "
+                "Take more photographs, larger frames or fewer stages."
+            )
+        mean = total / count
+        covariance = moments[1:, 1:] / count - torch.outer(mean, mean)
+        spread = covariance.diagonal().clamp(min=1e-12).sqrt()
+        variances, axes = torch.linalg.eigh(covariance / torch.outer(spread, spread))
+        variances, axes = variances.flip(0)[: self.components], axes.flip(1)[:, : self.components]
+        self.projection.copy_((axes / variances.clamp(min=1e-6).sqrt()).T / spread)
+        self.mean.copy_(mean)
+        self.explained.copy_(variances.sum() / len(total))
+        self.count.copy_(count)
+
+    def encode(self, image: Images) -> Images:
+        """Components (B, components, h, w)."""
+        with torch.no_grad():
+            centred = self.extractor(image) - self.mean[:, None, None]
+            return torch.einsum("kc,bchw->bkhw", self.projection, centred)
+
+    def decode(self, x_0: Images) -> Images:
+        """The components themselves."""
+        return x_0
+
+    def reference(self, image: Images, x_0: Images) -> Images:
+        """The components of the image."""
+        return x_0
+
+    def picture(self, decoded: Images, size: tuple[int, int]) -> Images:
+        """The first three components as red, green and blue."""
+        shown = decoded[:, :3]
+        shown = F.pad(shown, (0, 0, 0, 0, 0, 3 - shown.shape[1]))
+        return F.interpolate((shown / _COLOUR).clamp(-1, 1), size=size, mode="nearest")

@@ -1,0 +1,239 @@
+"""Frozen networks, pre-trained on photographs, whose features say more about defects than pixels do.
+
+The only file that imports torchvision and timm.
+"""
+
+import os
+from abc import abstractmethod
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+import torch
+from jaxtyping import Float
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from anomaly_diffusion.types import Images
+
+__all__ = ["WEIGHTS_VARIABLE", "FeatureExtractor", "TimmFeatures", "TorchvisionFeatures", "find_weights"]
+
+WEIGHTS_VARIABLE = "ANOMALY_DIFFUSION_WEIGHTS"
+_MEAN, _SPREAD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet's pixels, in [0, 1]
+_INSTALL = "is not installed. Run: pip install 'anomaly-diffusion[features]'"
+
+
+class FeatureExtractor(nn.Module):
+    """Features of several stages of a frozen network, averaged over neighbours, on one grid.
+
+    Weights and running statistics never change, in training neither.
+
+    Reference: Roth et al., "Towards Total Recall in Industrial Anomaly Detection" (PatchCore), 2022, section 3.1.
+
+    Args:
+        network: image (B, 3, H, W), standardised as ImageNet's are -> stages (B, C_i, H_i, W_i).
+        stride: pixels from one position of the grid to the next.
+        neighbourhood: side of the window, in positions of each stage, that features are averaged over; odd.
+
+    Raises:
+        ValueError: `stride` is not positive, or `neighbourhood` is even.
+    """
+
+    def __init__(self, network: nn.Module, stride: int = 8, neighbourhood: int = 3) -> None:
+        super().__init__()
+        if stride < 1:
+            raise ValueError(f"`stride` must be at least 1, got {stride}.")
+        if neighbourhood < 1 or neighbourhood % 2 == 0:
+            raise ValueError(f"`neighbourhood` must be odd, so that a window has a middle, got {neighbourhood}.")
+        self.network = network.requires_grad_(False).eval()
+        self.stride, self.neighbourhood = stride, neighbourhood
+
+    def train(self, mode: bool = True) -> Self:
+        """Stay in evaluation: running statistics are those of the pre-training."""
+        return super().train(False)
+
+    @abstractmethod
+    def stages(self, image: Images) -> list[Tensor]:
+        """Feature maps of each stage, finest first, of an image standardised as ImageNet's are."""
+
+    def forward(self, image: Images) -> Float[Tensor, "B D h w"]:
+        """Features of all stages on the grid of ceil(H / stride) x ceil(W / stride) positions.
+
+        Args:
+            image: pixels in [-1, 1], grey or colour.
+
+        Raises:
+            ValueError: a stage is too small to be averaged over a neighbourhood.
+        """
+        colour = image.expand(-1, 3, -1, -1) if image.shape[1] == 1 else image
+        mean, spread = (colour.new_tensor(value)[:, None, None] for value in (_MEAN, _SPREAD))
+        size = [-(-side // self.stride) for side in image.shape[-2:]]
+        stages = self.stages(((colour + 1) / 2 - mean) / spread)
+        self._check(stages, image)
+        return torch.cat([_on_grid(self._averaged(stage), size) for stage in stages], dim=1)
+
+    def _averaged(self, stage: Tensor) -> Tensor:
+        reach = self.neighbourhood // 2
+        padded = F.pad(stage, (reach,) * 4, mode="replicate") if reach else stage
+        return F.avg_pool2d(padded, self.neighbourhood, stride=1)
+
+    def _check(self, stages: list[Tensor], image: Images) -> None:
+        for number, stage in enumerate(stages):
+            if min(stage.shape[-2:]) < self.neighbourhood:
+                height, width = image.shape[-2:]
+                raise ValueError(
+                    f"`image_size` {height} x {width} is too small: stage {number} has {stage.shape[-2]} x "
+                    f"{stage.shape[-1]} positions, fewer than the neighbourhood of {self.neighbourhood}. "
+                    "Take larger frames or drop the last stages."
+                )
+
+
+class TorchvisionFeatures(FeatureExtractor):
+    """Stages of a classifier of torchvision, by the names of its modules.
+
+    Args:
+        name: as in torchvision.models, for instance mobilenet_v2 or wide_resnet50_2.
+        stages: modules whose outputs are taken, finest first.
+        weights: a safetensors file, here or below $ANOMALY_DIFFUSION_WEIGHTS; if not given, the file there whose name
+            begins with `name`, else torchvision's own download.
+        stride: pixels from one position of the grid to the next.
+        neighbourhood: side of the window that features are averaged over, odd.
+
+    Raises:
+        ImportError: torchvision is not installed.
+        ValueError: it knows no such network, or the network no such stage.
+        FileNotFoundError: there are no weights.
+    """
+
+    def __init__(
+        self,
+        name: str = "mobilenet_v2",
+        stages: Sequence[str] = ("features.3", "features.6", "features.13"),
+        weights: str | None = None,
+        stride: int = 8,
+        neighbourhood: int = 3,
+    ) -> None:
+        try:
+            from torchvision import models
+            from torchvision.models.feature_extraction import create_feature_extractor
+        except ImportError:
+            raise ImportError(f"torchvision {_INSTALL}") from None
+
+        if name not in models.list_models(module=models):
+            raise ValueError(f"`name` must be a classifier of torchvision, got {name}. See torchvision.models.")
+        path = find_weights(name, weights)
+        whole = _downloaded(name, lambda: models.get_model(name, weights=None if path else "DEFAULT"))
+        unknown = [stage for stage in stages if stage not in dict(whole.named_modules())]
+        if unknown or not stages:
+            known = ", ".join(list(dict(whole.named_modules()))[1:40:3])
+            raise ValueError(f"`stages` must name modules of {name}, got {unknown}. Some that it has: {known}.")
+        network = create_feature_extractor(whole.eval(), list(stages))
+        super().__init__(_filled(network, path), stride, neighbourhood)
+
+    def stages(self, image: Images) -> list[Tensor]:
+        """Feature maps of each stage."""
+        return list(self.network(image).values())
+
+
+class TimmFeatures(FeatureExtractor):
+    """Stages of a network of timm, by their number.
+
+    Args:
+        name: as in timm.list_models(), for instance efficientnet_lite0 or wide_resnet50_2.
+        stages: numbers of the stages, 0 being the finest; stage i has a stride of about 2^(i + 1) pixels.
+        weights: a safetensors file, here or below $ANOMALY_DIFFUSION_WEIGHTS; if not given, the file there whose name
+            begins with `name`, else timm's own download.
+        stride: pixels from one position of the grid to the next.
+        neighbourhood: side of the window that features are averaged over, odd.
+
+    Raises:
+        ImportError: timm is not installed.
+        ValueError: it knows no such network, or the network no such stage.
+        FileNotFoundError: there are no weights.
+    """
+
+    def __init__(
+        self,
+        name: str = "efficientnet_lite0",
+        stages: Sequence[int] = (1, 2, 3),
+        weights: str | None = None,
+        stride: int = 8,
+        neighbourhood: int = 3,
+    ) -> None:
+        try:
+            import timm
+        except ImportError:
+            raise ImportError(f"timm {_INSTALL}") from None
+
+        if not timm.is_model(name):
+            raise ValueError(f"`name` must be a network of timm, got {name}. See timm.list_models().")
+        path = find_weights(name, weights)
+
+        def create(**options: Any) -> Any:
+            return timm.create_model(name, features_only=True, **options)
+
+        count = len(create().feature_info)
+        if not stages or not set(stages) <= set(range(count)):
+            raise ValueError(f"`stages` of {name} must be among 0 to {count - 1}, got {list(stages)}.")
+        network = _downloaded(name, lambda: create(out_indices=tuple(stages), pretrained=path is None))
+        super().__init__(_filled(network, path), stride, neighbourhood)
+
+    def stages(self, image: Images) -> list[Tensor]:
+        """Feature maps of each stage."""
+        return list(self.network(image))
+
+
+def find_weights(name: str, weights: str | None) -> Path | None:
+    """Return the file that holds the weights of a network; None where a library must download them.
+
+    Args:
+        name: of the network.
+        weights: a file, here or below $ANOMALY_DIFFUSION_WEIGHTS; None: the file there whose name begins with `name`.
+
+    Raises:
+        FileNotFoundError: `weights` is in neither place.
+    """
+    folder = os.environ.get(WEIGHTS_VARIABLE)
+    if weights is None:
+        return min(Path(folder).glob(f"{name}*.safetensors"), default=None) if folder else None
+    places = [Path(weights)] + ([Path(folder) / weights] if folder else [])
+    for place in places:
+        if place.is_file():
+            return place
+    tried = " nor ".join(str(place.absolute()) for place in places)
+    hint = "Check it." if folder else f"Set {WEIGHTS_VARIABLE} to the folder that holds it."
+    raise FileNotFoundError(f"`weights` of {name} must be a file, but there is none at {tried}. {hint}")
+
+
+def _downloaded(name: str, create: Callable[[], nn.Module]) -> nn.Module:
+    """What `create` makes; whatever a library says when it cannot download becomes one message."""
+    try:
+        return create()
+    except (OSError, RuntimeError) as error:
+        reason = (str(error) or type(error).__name__).strip().splitlines()[0][:160]
+        raise FileNotFoundError(
+            f"The weights of {name} are not on this machine and could not be downloaded ({reason}). Put a file "
+            f"{name}.safetensors into a folder and set {WEIGHTS_VARIABLE} to it, or go online once."
+        ) from None
+
+
+def _filled(network: nn.Module, path: Path | None) -> nn.Module:
+    """The network with weights from a file, which may hold more than is needed, but not less."""
+    if path is None:
+        return network
+    try:
+        absent = network.load_state_dict(load_file(path), strict=False).missing_keys
+    except (SafetensorError, RuntimeError) as error:
+        reason = str(error).strip().splitlines()[-1].strip()[:160]
+        raise ValueError(f"{path} does not hold weights for this network: {reason}") from None
+    if absent:
+        raise ValueError(f"{path} holds no weights for {len(absent)} parts of this network, {absent[0]} among them.")
+    return network
+
+
+def _on_grid(stage: Tensor, size: Sequence[int]) -> Tensor:
+    if stage.shape[-1] > size[1]:
+        return F.adaptive_avg_pool2d(stage, list(size))
+    return F.interpolate(stage, size=list(size), mode="bilinear", align_corners=False)
