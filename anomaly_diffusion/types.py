@@ -91,6 +91,7 @@ class Prediction:
     """The verdict on a batch.
 
     Attributes:
+        reference: what a perfect reconstruction would look like, in pixels: the image itself where pixels are compared.
         reconstruction: healthy versions in pixels, one per depth.
         depth_maps: calibrated anomaly map of each depth, in standard deviations of normal images.
         anomaly_map: the depths fused.
@@ -98,6 +99,7 @@ class Prediction:
         nfe: number of network evaluations spent on each image.
     """
 
+    reference: Images
     reconstruction: Float[Tensor, "B D C H W"]
     depth_maps: Float[Tensor, "B D H W"]
     anomaly_map: Maps

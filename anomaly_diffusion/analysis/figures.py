@@ -51,6 +51,7 @@ class Panel:
         title: file and kind.
         verdict: score against threshold.
         correct: whether the verdict agrees with the label; None without a threshold or label.
+        reference: what a perfect reconstruction would look like, if not like the image.
     """
 
     image: Picture
@@ -59,6 +60,7 @@ class Panel:
     title: str = ""
     verdict: str = ""
     correct: bool | None = None
+    reference: Picture | None = None
 
 
 def contact_sheet(panels: Sequence[Panel], title: str = "", limit: float = 8.0, tile: int = 150) -> bytes:
@@ -140,11 +142,12 @@ def _losses(axes: Axes, losses: Sequence[tuple[int, float]]) -> None:
 def _block(panel: Panel, limit: float, tile: int) -> Picture:
     """The pictures of a panel, rows below one another."""
     image = scaled(as_rgb(panel.image), tile)
+    reference = as_rgb(panel.image if panel.reference is None else panel.reference)
     mask = scaled(panel.mask.astype(np.float32), tile, cv2.INTER_NEAREST) > 0.5
     rows = []
     for row in panel.rows:
         healthy = scaled(as_rgb(row.reconstruction), tile)
-        difference = np.abs(as_rgb(panel.image) - as_rgb(row.reconstruction)).mean(2) / RESIDUAL_WHITE
+        difference = np.abs(reference - as_rgb(row.reconstruction)).mean(2) / RESIDUAL_WHITE
         pictures = [outlined(image, mask), healthy, as_rgb(scaled(difference.clip(0, 1), tile)[..., None])]
         pictures.append(outlined(overlay(image, scaled(row.anomaly_map, tile), limit), mask))
         rows.append(np.hstack([np.pad(picture, ((0, 4), (0, 4), (0, 0)), constant_values=1) for picture in pictures]))

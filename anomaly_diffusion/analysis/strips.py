@@ -38,6 +38,7 @@ class Strip:
         anomaly_map: in standard deviations of normal images.
         title: strategy and file.
         mask: the true defect, if known.
+        reference: where a perfect reconstruction would end, if not at the image.
     """
 
     image: Float[Tensor, "C H W"]
@@ -46,6 +47,7 @@ class Strip:
     anomaly_map: Float[Tensor, "H W"]
     title: str = ""
     mask: Bool[Tensor, "H W"] | None = None
+    reference: Float[Tensor, "C H W"] | None = None
 
 
 @dataclass(frozen=True)
@@ -92,7 +94,8 @@ def _cells(strip: Strip, limit: float, tile: int) -> tuple[list[_Cell], list[_Ce
     """The upper and the lower row."""
     image, healthy = _pixels(strip.image), _pixels(strip.reconstruction)
     found = overlay(scaled(image, tile), scaled(strip.anomaly_map.float().cpu().numpy(), tile), limit)
-    difference = np.abs(image - healthy).mean(2, keepdims=True) / RESIDUAL_WHITE
+    perfect = image if strip.reference is None else _pixels(strip.reference)
+    difference = np.abs(perfect - healthy).mean(2, keepdims=True) / RESIDUAL_WHITE
     upper = [_Cell(_marked(scaled(image, tile), strip, tile), "image")]
     lower = [_Cell(_marked(found, strip, tile), "anomaly map")]
     for depth, x_t, x_0_hat in strip.evaluations:

@@ -57,7 +57,7 @@ class DenoisingStrips(pl.Callback):
         from anomaly_diffusion.analysis.strips import strip_sheet
 
         strips = [self._strip(pl_module, batch) for batch in chosen]
-        title = f"{type(pl_module.reconstruction).__name__}: what the network is shown, and what it answers"
+        title = f"{pl_module.method}: what the network is shown, and what it answers"
         files.write(Path(trainer.default_root_dir) / "panels" / "strip.png", strip_sheet(strips, title, self.limit))
 
     def _strip(self, detector: Any, batch: ImageBatch) -> Any:
@@ -72,6 +72,7 @@ class DenoisingStrips(pl.Callback):
             anomaly_map=verdict.anomaly_map[0, 0],
             title=batch.path[0],
             mask=batch.mask[0, 0] if batch.mask.any() else None,
+            reference=verdict.reference[0],
         )
 
 

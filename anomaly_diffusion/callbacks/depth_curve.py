@@ -24,12 +24,12 @@ class _Depth:
         self.card = Scorecard(device, maps=True)
         self.psnr, self.ssim = MeanMetric().to(device), MeanMetric().to(device)
 
-    def update(self, batch: ImageBatch, score: Tensor, anomaly_map: Tensor, reconstruction: Tensor) -> None:
+    def update(self, batch: ImageBatch, score: Tensor, anomaly_map: Tensor, shown: tuple[Tensor, Tensor]) -> None:
         self.card.update(batch, score, anomaly_map)
         normal = ~batch.label
-        shown = batch.image[normal].float(), reconstruction[normal].float(), batch.valid[normal]
-        self.psnr.update(depth_curve.psnr(*shown))
-        self.ssim.update(depth_curve.ssim(*shown))
+        reference, reconstruction = (pictures[normal].float() for pictures in shown)
+        self.psnr.update(depth_curve.psnr(reference, reconstruction, batch.valid[normal]))
+        self.ssim.update(depth_curve.ssim(reference, reconstruction, batch.valid[normal]))
 
     def compute(self) -> dict[str, float]:
         figures, _ = self.card.compute()
@@ -70,7 +70,8 @@ class DepthCurve(pl.Callback):
         for place, depth in enumerate(self._depths):
             anomaly_map = prediction.depth_maps[keep, place, None].float()
             score = pl_module.pool(anomaly_map, kept.valid)  # type: ignore[operator]
-            depth.update(kept, score, anomaly_map, prediction.reconstruction[keep, place])
+            shown = prediction.reference[keep], prediction.reconstruction[keep, place]
+            depth.update(kept, score, anomaly_map, shown)
 
     def on_test_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Write the curve and say how wide it is at the top."""

@@ -26,6 +26,7 @@ class Shown:
 
     image: ndarray
     mask: ndarray
+    reference: ndarray
     reconstruction: ndarray
     depth_maps: ndarray
     anomaly_map: ndarray
@@ -177,6 +178,7 @@ def _shown(prediction: Prediction, batch: ImageBatch, index: int) -> Shown:
     return Shown(
         image=_pixels(cut(batch.image)),
         mask=cut(batch.mask)[0] > 0,
+        reference=_pixels(cut(prediction.reference)),
         reconstruction=_pixels(cut(prediction.reconstruction)),
         depth_maps=cut(prediction.depth_maps),
         anomaly_map=cut(prediction.anomaly_map)[0],
@@ -206,9 +208,8 @@ def _panel(shown: Shown, depths: Iterable[str], threshold: float, labelled: bool
     verdict = f"score {shown.score:.2f}" + (f" {'≥' if found else '<'} {threshold:.2f}" if known else "")
     if labelled:
         verdict = f"{'defective' if shown.label else 'good'} · {verdict}"
-    return Panel(
-        shown.image, shown.mask, rows, shown.path, verdict, found == shown.label if known and labelled else None
-    )
+    correct = found == shown.label if known and labelled else None
+    return Panel(shown.image, shown.mask, rows, shown.path, verdict, correct, shown.reference)
 
 
 def _headline(trainer: pl.Trainer, pl_module: pl.LightningModule, split: str) -> str:

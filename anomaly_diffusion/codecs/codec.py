@@ -1,6 +1,8 @@
 """The base class of all codecs."""
 
-from torch import nn
+from collections.abc import Sequence
+
+from torch import Tensor, nn
 
 from anomaly_diffusion.types import Images
 
@@ -10,10 +12,31 @@ __all__ = ["Codec"]
 class Codec(nn.Module):
     """The space in which diffusion runs; the rest of the house never learns which one it is."""
 
+    @property
+    def fitted(self) -> bool:
+        """Whether the codec knows what it must know about healthy images."""
+        return True
+
+    def moments(self, image: Images) -> Tensor:
+        """What the codec wants to know about healthy images; it adds up over batches and processes."""
+        raise NotImplementedError
+
+    def fit(self, moments: Tensor) -> None:
+        """Learn from summed `moments`; codecs that are fitted from the start have no need of it."""
+        raise NotImplementedError
+
     def encode(self, image: Images) -> Images:
         """From pixels in [-1, 1] to model space."""
         raise NotImplementedError
 
     def decode(self, x_0: Images) -> Images:
-        """From model space to pixels in [-1, 1]."""
+        """From model space to where image and reconstruction are compared."""
         raise NotImplementedError
+
+    def reference(self, image: Images, x_0: Images) -> Images:
+        """What a perfect reconstruction of `image`, in model space `x_0`, is decoded to: the image by default."""
+        return image
+
+    def picture(self, decoded: Images, size: Sequence[int]) -> Images:
+        """Pixels in [-1, 1] of `size` that show what was decoded to people."""
+        return decoded

@@ -1,6 +1,6 @@
 """Diffusion on the whitened features of a frozen network."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -96,8 +96,8 @@ class FeatureCodec(Codec):
         """The components of the image."""
         return x_0
 
-    def picture(self, decoded: Images, size: tuple[int, int]) -> Images:
+    def picture(self, decoded: Images, size: Sequence[int]) -> Images:
         """The first three components as red, green and blue."""
         shown = decoded[:, :3]
         shown = F.pad(shown, (0, 0, 0, 0, 0, 3 - shown.shape[1]))
-        return F.interpolate((shown / _COLOUR).clamp(-1, 1), size=size, mode="nearest")
+        return F.interpolate((shown / _COLOUR).clamp(-1, 1), size=tuple(size), mode="nearest")

@@ -1,7 +1,6 @@
 """fit, validate, test, predict and train: LightningCLI with run folders, and with mistakes told briefly."""
 
 import importlib
-import inspect
 import logging
 import os
 import pkgutil
@@ -11,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from jsonargparse import ArgumentError
+from jsonargparse import ArgumentError, Namespace
 from pytorch_lightning import Callback, LightningDataModule, LightningModule, Trainer
 from pytorch_lightning.callbacks import ModelCheckpoint, ProgressBar
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI, LRSchedulerTypeUnion
@@ -25,11 +24,12 @@ from anomaly_diffusion.commands.trainer import RunTrainer
 from anomaly_diffusion.detectors.learning_rate import warmup_then_cosine
 
 _FOLDER_VARIABLE = "ANOMALY_DIFFUSION_RUN_FOLDER"  # tells processes started by the first one where the run lives
-_ROOMS = ("diffusion", "networks", "codecs", "reconstruction", "scoring", "data", "detectors", "callbacks")
+_ROOMS = ("diffusion", "networks", "codecs", "reconstruction", "scoring", "data", "detectors", "baselines", "callbacks")
 _UNSAVED = {"config", "run", "ckpt_path", "weights_only", "verbose", "return_predictions"}
 _HARMLESS = (  # warnings about choices that are ours, not the user's
     ".*does not have many workers.*",
     ".*LeafSpec.*",
+    "Found .* module.s. in eval mode at the start of training.*",
     ".*Checkpoint directory .* exists and is not empty.*",
     ".*`srun` command is available.*",
     "The dirpath has changed from .*",
@@ -96,8 +96,6 @@ class DetectorCLI(LightningCLI):
         parser.add_argument("--run", type=str | None, default=None, help="Second folder; default: the next number.")
         parser.add_argument("--runs_dir", default="runs", help="Where runs go.")
         parser.add_class_arguments(loggers.WandbOptions, "wandb")
-        if "channels" in inspect.signature(self.data).parameters:
-            parser.link_arguments("data.channels", "model.init_args.backbone.init_args.channels")
         for key, callback in self.always_on.items():
             parser.add_lightning_class_args(callback, key)
 
@@ -111,6 +109,14 @@ class DetectorCLI(LightningCLI):
 
     def _parse_ckpt_path(self) -> None:
         """Let the user's settings win: a run's config.yaml was read before them, its checkpoint has no say."""
+
+    def before_instantiate_classes(self) -> None:
+        """Give the backbone the channels of the space it works in: the components of a model, or those of images."""
+        config = self.config[self.subcommand]
+        channels = config.model.init_args.get("components", config.data.get("channels"))
+        backbone = config.model.init_args.get("backbone", Namespace()).get("init_args", Namespace())
+        if channels and "channels" in backbone:
+            backbone.channels = channels
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Claim the run folder once everything else has proved sound, and point whatever writes to it."""

@@ -1,79 +1,80 @@
-"""What every diffusion detector does: learn, calibrate on held-out normals, judge. Wiring only."""
+"""What every detector does: learn what is healthy, calibrate on held-out normals, judge. Wiring only."""
 
-from collections.abc import Iterable, Mapping
-from dataclasses import replace
-from typing import Any
+from abc import abstractmethod
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
 
 import pytorch_lightning as pl
 import torch
-from torch import Generator, Tensor
+from torch import Tensor
+from torch.utils.data import DistributedSampler
 
 from anomaly_diffusion.codecs.codec import Codec
 from anomaly_diffusion.detectors.judgement import settings
-from anomaly_diffusion.detectors.learning_rate import warmup_then_cosine
-from anomaly_diffusion.diffusion.denoiser import Denoiser
-from anomaly_diffusion.diffusion.noise import NoiseSource, NoiseStream, mix
-from anomaly_diffusion.diffusion.objective import Objective
-from anomaly_diffusion.diffusion.recorder import Evaluation, Recorder
-from anomaly_diffusion.reconstruction.strategy import Reconstruction
-from anomaly_diffusion.scoring.calibration import Calibration, moments
-from anomaly_diffusion.scoring.scorer import Scoring
-from anomaly_diffusion.types import ImageBatch, Maps, Masks, Prediction, Reconstructed, Scores
+from anomaly_diffusion.diffusion.recorder import Evaluation
+from anomaly_diffusion.scoring.calibration import Calibration, Moments, moments
+from anomaly_diffusion.scoring.scorer import Scoring, enlarged
+from anomaly_diffusion.types import ImageBatch, Images, Maps, Masks, Prediction, Reconstructed, Scores
 
-__all__ = ["Detector"]
+__all__ = ["Compared", "Detector"]
 
-CHUNK = 64  # images that pass through the network together in scoring: more of them only take more memory
-_OF_JUDGEMENT = ("calibration.", "image_threshold", "pixel_threshold")
+CODEC_LEARNS_FROM, LEARNT_FROM = 256, 512  # photographs: more of them only take more time
+_OF_JUDGEMENT = ("calibration.", "scoring.", "image_threshold", "pixel_threshold")
+
+
+class Compared(NamedTuple):
+    """A batch and its healthy versions, where the codec compares them.
+
+    Attributes:
+        reference: what perfect reconstructions would be.
+        healthy: what was found, one for each depth.
+    """
+
+    reference: Images
+    healthy: Reconstructed
 
 
 class Detector(pl.LightningModule):
-    """Image -> x_0 -> healthy x_0 at several depths -> residuals -> calibrated map and score.
+    """Image -> model space -> healthy versions -> residuals -> calibrated map and score.
 
     A detector computes no metric and draws no picture; callbacks read the `Prediction` that its steps return.
 
     Args:
-        codec: where diffusion runs.
-        denoiser: what is trained.
-        noise: what corrupts, in training and in scoring alike.
-        objective: how errors are drawn and weighted.
-        reconstruction: how a healthy image is found.
-        scoring: how image and reconstruction are compared.
-
-    Raises:
-        ValueError: a depth lies beyond the end of the schedule.
+        codec: the space in which healthy versions are sought.
+        scoring: how image and healthy version are compared.
+        versions: number of healthy versions of each image.
+        judges: whether healthy versions come with maps that take the place of residuals.
     """
 
     image_threshold: Tensor
     pixel_threshold: Tensor
-    noise_seed: Tensor
 
-    def __init__(
-        self,
-        codec: Codec,
-        denoiser: Denoiser,
-        noise: NoiseSource,
-        objective: Objective,
-        reconstruction: Reconstruction,
-        scoring: Scoring,
-    ) -> None:
+    def __init__(self, codec: Codec, scoring: Scoring, versions: int, judges: bool = False) -> None:
         super().__init__()
-        _check_depths(denoiser, objective, reconstruction)
-        self.codec, self.denoiser, self.scoring = codec, denoiser, scoring
-        self.noise, self.objective, self.reconstruction = noise, objective, reconstruction
-        self.weights = torch.ones(1) if reconstruction.judges else scoring.weights  # of the maps of one depth
-        self.calibration = Calibration(len(reconstruction.depths) * len(self.weights))
+        self.codec, self.scoring = codec, scoring
+        self.weights = torch.ones(1) if judges else scoring.weights  # of the maps of one depth
+        self.calibration = Calibration(versions * len(self.weights), scoring.reach)
         self.register_buffer("image_threshold", torch.tensor(torch.nan))
         self.register_buffer("pixel_threshold", torch.tensor(torch.nan))
-        self.register_buffer("noise_seed", torch.tensor(0))
+
+    @abstractmethod
+    def restore(self, batch: ImageBatch, x_0: Images) -> Reconstructed:
+        """Healthy versions of a batch, both in model space."""
+
+    @property
+    @abstractmethod
+    def judgement(self) -> str:
+        """The settings that decide what a residual is like: calibration and thresholds hold for no others."""
+
+    @property
+    def method(self) -> str:
+        """How healthy versions are found, in a word for people."""
+        return type(self).__name__
 
     @property
     def depths(self) -> tuple[float, ...]:
-        """Depths at which healthy versions are made."""
-        return self.reconstruction.depths
-
-    def on_fit_start(self) -> None:
-        """Remember the seed of the run: scoring draws its noise from it, later and elsewhere too."""
-        self.noise_seed.fill_(torch.initial_seed() % 2**31)
+        """Depths at which healthy versions are made; none where depth means nothing."""
+        return ()
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Write down what the calibration and the thresholds belong to."""
@@ -88,34 +89,26 @@ class Detector(pl.LightningModule):
                 if name.startswith(_OF_JUDGEMENT):
                     del checkpoint["state_dict"][name]
 
-    @property
-    def judgement(self) -> str:
-        """The settings that decide what a residual is like: calibration and thresholds hold for no others."""
-        return " ".join(settings(part) for part in (self.noise, self.reconstruction, self.scoring))
-
     def suits(self, checkpoint: Mapping[str, Any]) -> bool:
         """Whether calibration and thresholds of `checkpoint` are those of this detector's way of judging."""
         return bool(checkpoint.get("judgement") == self.judgement)
 
-    def configure_optimizers(self) -> Any:
-        """AdamW with the usual schedule, unless the config names an optimiser."""
-        optimizer = torch.optim.AdamW(self.parameters(), lr=1e-3, betas=(0.9, 0.99), weight_decay=1e-2)
-        schedule = warmup_then_cosine(optimizer, int(self.trainer.estimated_stepping_batches))
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+    def settings(self, *parts: object) -> str:
+        """Text that two detectors share if such parts of them are alike."""
+        return " ".join(settings(part) for part in (*parts, self.scoring))
 
-    def training_step(self, batch: ImageBatch, batch_idx: int) -> Tensor:
-        """Mean loss of a batch; its draws depend on seed, step and process, so that a resumed run repeats them."""
-        seed = mix(int(self.noise_seed), self.global_step, batch_idx, self.global_rank)
-        generator = Generator(self.device).manual_seed(seed)
-        denoiser = self.denoiser.given(batch.category)
-        loss = self.objective(denoiser, self.noise, self.codec.encode(batch.image), generator).mean()
-        self.log("train/loss", loss, batch_size=len(batch.image))
-        return loss
+    def on_train_start(self) -> None:
+        """Let the codec see healthy images, unless it knows them from a checkpoint."""
+        if not self.codec.fitted:
+            seen = [self.codec.moments(batch.image) for batch in first(CODEC_LEARNS_FROM, self.training_batches())]
+            self.codec.fit(self.over_processes(torch.stack(seen).sum(0)))
 
     def on_validation_epoch_start(self) -> None:
-        """Calibrate on the normal images of the validation split, with the weights about to be validated."""
+        """Learn from training images and calibrate on normal validation images, with the weights to be validated."""
         batches: Iterable[ImageBatch] = self.trainer.val_dataloaders  # type: ignore[assignment]
         with self.trainer.precision_plugin.val_step_context():
+            if self.scoring.learners:
+                self.learn(self.training_batches())
             self.calibrate(batches)
 
     def validation_step(self, batch: ImageBatch, batch_idx: int) -> Prediction:  # type: ignore[override]
@@ -141,41 +134,69 @@ class Detector(pl.LightningModule):
             raise RuntimeError(
                 "The detector is not calibrated. Validate it once, or load a checkpoint of a finished run."
             )
-        healthy = self.reconstruct(batch)
-        depth_maps, anomaly_map = self.scoring.judge(self.differences(batch, healthy), self.calibration, self.weights)
-        return Prediction(healthy.x_0, depth_maps, anomaly_map, self.pool(anomaly_map, batch.valid), healthy.nfe)
+        compared = self.compare(batch)
+        depth_maps, anomaly_map = self.scoring.judge(self.differences(batch, compared), self.calibration, self.weights)
+        reference, healthy = self.pictures(batch, compared)
+        score = self.pool(anomaly_map, batch.valid)
+        return Prediction(reference, healthy, depth_maps, anomaly_map, score, compared.healthy.nfe)
+
+    def compare(self, batch: ImageBatch, x_0: Images | None = None) -> Compared:
+        """A batch and its healthy versions.
+
+        Args:
+            batch: the images.
+            x_0: the same in model space, where they have been encoded before.
+        """
+        x_0 = self.codec.encode(batch.image) if x_0 is None else x_0
+        healthy = self.restore(batch, x_0)
+        B, D = healthy.x_0.shape[:2]
+        decoded = self.codec.decode(healthy.x_0.flatten(0, 1)).unflatten(0, (B, D))
+        return Compared(self.codec.reference(batch.image, x_0), Reconstructed(decoded, healthy.nfe, healthy.evidence))
+
+    def encode_training(self, batch: ImageBatch, step: int | None = None) -> Images:
+        """Training photographs in model space.
+
+        Args:
+            batch: as `training_batches` gives them, or as they come at a step.
+            step: the training step; None before and after.
+        """
+        return self.codec.encode(batch.image)
+
+    def differences(self, batch: ImageBatch, compared: Compared) -> Tensor:
+        """Smoothed maps (B, D*K, H, W): residuals, or what the strategy itself has found."""
+        reference, healthy = compared
+        size = batch.image.shape[-2:]
+        if healthy.evidence is None:
+            return self.scoring.compare(reference, healthy.x_0, size)
+        smoothed: Tensor = self.scoring.smoothing(enlarged(healthy.evidence, size))
+        return smoothed
+
+    def pictures(self, batch: ImageBatch, compared: Compared) -> tuple[Images, Tensor]:
+        """What is compared, (B, C, H, W) and (B, D, C, H, W), in pixels."""
+        reference, healthy = compared
+        size = batch.image.shape[-2:]
+        B, D = healthy.x_0.shape[:2]
+        shown = self.codec.picture(healthy.x_0.flatten(0, 1), size).unflatten(0, (B, D))
+        return self.codec.picture(reference, size), shown
 
     def pool(self, anomaly_map: Maps, valid: Masks) -> Scores:
         """One number per image."""
         return self.scoring.pooling(anomaly_map, valid)
 
-    def reconstruct(self, batch: ImageBatch, denoiser: Denoiser | None = None) -> Reconstructed:
-        """Healthy versions in pixels; however large the batch, the network sees at most `CHUNK` images at a time.
-
-        Args:
-            batch: the images.
-            denoiser: a stand-in for the detector's own.
-        """
-        draw = NoiseStream(self.noise, batch.key.tolist(), int(self.noise_seed))
-        denoiser = (denoiser or self.denoiser).given(batch.category).chunked(CHUNK)
-        healthy = self.reconstruction(denoiser, self.codec.encode(batch.image), draw)
-        B, D = healthy.x_0.shape[:2]
-        return replace(healthy, x_0=self.codec.decode(healthy.x_0.flatten(0, 1)).unflatten(0, (B, D)))
+    def trace(self, batch: ImageBatch) -> list[Evaluation]:
+        """All that a network was asked about a batch and answered, in pixels; nothing where none is asked."""
+        return []
 
     @torch.no_grad()
-    def trace(self, batch: ImageBatch) -> list[Evaluation]:
-        """All that the network was asked about a batch and answered, in their order, x_t and x_0_hat in pixels."""
-        recorder = Recorder(self.denoiser)
-        self.reconstruct(batch, recorder)
-        decode = self.codec.decode
-        return [asked._replace(x_t=decode(asked.x_t), x_0_hat=decode(asked.x_0_hat)) for asked in recorder.evaluations]
-
-    def differences(self, batch: ImageBatch, healthy: Reconstructed) -> Tensor:
-        """Smoothed maps (B, D*K, H, W): residuals, or what the strategy itself has found."""
-        if healthy.evidence is None:
-            return self.scoring.compare(batch.image, healthy.x_0)
-        smoothed: Tensor = self.scoring.smoothing(healthy.evidence)
-        return smoothed
+    def learn(self, batches: Iterable[ImageBatch]) -> None:
+        """Let residuals that learn see the first of `batches` of healthy images, over all processes."""
+        sums: list[Tensor] = []
+        for batch in first(LEARNT_FROM, batches):
+            reference, healthy = self.compare(batch, self.encode_training(batch))
+            new = [residual.moments(reference, healthy.x_0, batch.valid) for residual in self.scoring.learners]
+            sums = [total + more for total, more in zip(sums, new, strict=True)] if sums else new
+        for residual, total in zip(self.scoring.learners, sums, strict=True):
+            residual.fit(self.over_processes(total))
 
     @torch.no_grad()
     def calibrate(self, batches: Iterable[ImageBatch]) -> None:
@@ -184,33 +205,45 @@ class Detector(pl.LightningModule):
         Raises:
             ValueError: there is no normal image.
         """
-        total = self.calibration.no_moments()
+        total: Moments | None = None
         for batch in batches:
-            normal = self.transfer_batch_to_device(batch, self.device, 0)
-            normal = normal.rows(~normal.label)
+            normal = self._normals(batch)
+            total = total or self.calibration.no_moments(batch.image.shape[-2:])
             if normal.path:
-                total += moments(self.differences(normal, self.reconstruct(normal)), normal.valid)
-        total = self._over_processes(total)
-        if total[0, 0] < 2:
+                total = total.plus(moments(self.differences(normal, self.compare(normal)), normal.valid))
+        if total is not None:
+            total = Moments(*(self.over_processes(part) for part in total))
+        if total is None or total.products[0, 0] < 2:
             raise ValueError("No normal image to calibrate on. Hold out some defect-free images for validation.")
         self.calibration.fit(total)
 
-    def _over_processes(self, total: Tensor) -> Tensor:
+    def training_batches(self, epoch: int = 0) -> Iterable[ImageBatch]:
+        """Batches of healthy images of one epoch, on the device, also where only a validation runs."""
+        data: Any = getattr(self.trainer, "datamodule", None)
+        if data is not None:
+            data.setup("fit")
+        # a loader of its own: the one that training goes through must not be begun anew
+        loader: Any = self.trainer.train_dataloader if data is None else data.train_dataloader()
+        if isinstance(loader.sampler, DistributedSampler):
+            loader.sampler.set_epoch(epoch)
+        return (self.transfer_batch_to_device(batch, self.device, 0) for batch in loader)
+
+    def over_processes(self, total: Tensor) -> Tensor:
+        """Sum over all processes."""
         if self._trainer is None:
             return total
         gathered: Tensor = self.all_gather(total)  # type: ignore[assignment]
         return gathered.reshape(-1, *total.shape).sum(0)
 
+    def _normals(self, batch: ImageBatch) -> ImageBatch:
+        on_device: ImageBatch = self.transfer_batch_to_device(batch, self.device, 0)
+        return on_device.rows(~on_device.label)
 
-def _check_depths(denoiser: Denoiser, objective: Objective, reconstruction: Reconstruction) -> None:
-    limit = float(denoiser.schedule.depth(torch.ones((), dtype=torch.float64)))
-    for name, depth in (("objective.deepest", objective.deepest), ("reconstruction.depths", reconstruction.deepest)):
-        if depth > limit:
-            raise ValueError(f"`{name}` must be at most {limit:.3g}, where the schedule ends, got {depth}.")
-    schedule, shallowest = denoiser.schedule, torch.tensor(min(reconstruction.depths), dtype=torch.float64)
-    states = schedule.length * float(schedule.time(shallowest))
-    if reconstruction.steps > max(1, states):
-        raise ValueError(
-            f"`reconstruction.steps` must be at most {states:.0f}: {type(schedule).__name__} has no more up to depth "
-            f"{float(shallowest):.3g}, got {reconstruction.steps}. Take fewer steps, or CosineSchedule."
-        )
+
+def first(count: int, batches: Iterable[ImageBatch]) -> Iterator[ImageBatch]:
+    """As many batches as it takes to see `count` photographs, if there are so many."""
+    for batch in batches:
+        if count <= 0:
+            return
+        count -= len(batch.path)
+        yield batch

@@ -1,7 +1,7 @@
 """Diffusion on pixels."""
 
 from anomaly_diffusion.codecs.pixel import PixelCodec
-from anomaly_diffusion.detectors.base import Detector
+from anomaly_diffusion.detectors.diffusion import DiffusionDetector
 from anomaly_diffusion.diffusion.denoiser import Denoiser
 from anomaly_diffusion.diffusion.noise import NoiseSource
 from anomaly_diffusion.diffusion.objective import Objective
@@ -14,7 +14,7 @@ from anomaly_diffusion.scoring.scorer import Scoring
 __all__ = ["PixelDetector"]
 
 
-class PixelDetector(Detector):
+class PixelDetector(DiffusionDetector):
     """Diffusion runs on the pixels themselves; its seven arguments are the seven axes of the field.
 
     Args:

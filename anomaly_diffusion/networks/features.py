@@ -235,5 +235,5 @@ def _filled(network: nn.Module, path: Path | None) -> nn.Module:
 
 def _on_grid(stage: Tensor, size: Sequence[int]) -> Tensor:
     if stage.shape[-1] > size[1]:
-        return F.adaptive_avg_pool2d(stage, list(size))
+        return F.interpolate(stage, size=list(size), mode="area")
     return F.interpolate(stage, size=list(size), mode="bilinear", align_corners=False)

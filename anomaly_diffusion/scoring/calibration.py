@@ -1,11 +1,34 @@
 """What residuals look like on healthy images, so that maps can be read in standard deviations of normal."""
 
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
+from anomaly_diffusion.scoring.smoothing import GaussianSmoothing
 from anomaly_diffusion.types import Masks
 
-__all__ = ["Calibration", "moments"]
+__all__ = ["Calibration", "Moments", "moments"]
+
+_PRIOR = 8.0  # images that the statistics of all positions count for at each of them
+
+
+class Moments(NamedTuple):
+    """Sums over the valid pixels of normal images, float64; both add up over batches and processes.
+
+    Attributes:
+        products: of (1, residuals) with itself, over all pixels.
+        placed: of 1, residuals and their squares, at each pixel.
+    """
+
+    products: Float[Tensor, "1+M 1+M"]
+    placed: Float[Tensor, "1+2*M H W"]
+
+    def plus(self, other: "Moments") -> "Moments":
+        """The sums over both."""
+        return Moments(self.products + other.products, self.placed + other.placed)
 
 
 class Calibration(nn.Module):
@@ -14,52 +37,98 @@ class Calibration(nn.Module):
     The covariance makes every fusion of maps a calibrated one: a weighted sum w of standardised maps has the standard
     deviation sqrt(w' R w) on normal images, with R their correlation.
 
+    With a `reach`, each position is standardised by the mean and deviation of its neighbourhood, in which the
+    statistics of all positions count for eight images; R remains that of all pixels.
+
     Args:
         maps: M, the number of residual maps of an image.
+        reach: standard deviation of the neighbourhood in pixels; None: one mean and deviation for all positions.
     """
 
     count: Tensor
     mean: Tensor
     covariance: Tensor
+    placed: Tensor
 
-    def __init__(self, maps: int) -> None:
+    def __init__(self, maps: int, reach: float | None = None) -> None:
         super().__init__()
+        self.neighbourhood = None if reach is None else GaussianSmoothing(reach)
         self.register_buffer("count", torch.zeros((), dtype=torch.float64))
         self.register_buffer("mean", torch.zeros(maps, dtype=torch.float64))
         self.register_buffer("covariance", torch.zeros(maps, maps, dtype=torch.float64))
+        self.register_buffer("placed", torch.zeros(2, maps, 0, 0))  # mean and deviation at each pixel
 
-    def no_moments(self) -> Tensor:
-        """A sum of `moments` over nothing."""
-        return self.covariance.new_zeros(len(self.mean) + 1, len(self.mean) + 1)
+    def no_moments(self, size: Sequence[int]) -> Moments:
+        """Sums of `moments` over no image at all, of height and width `size`."""
+        count = len(self.mean)
+        return Moments(self.mean.new_zeros(1 + count, 1 + count), self.mean.new_zeros(1 + 2 * count, *size))
 
     @property
     def fitted(self) -> bool:
         """Whether statistics have been set."""
         return bool(self.count > 1)
 
-    def fit(self, moments: Tensor) -> None:
-        """Set the statistics from summed `moments` (1 + M, 1 + M), see `moments`."""
-        self.count.copy_(moments[0, 0])
-        self.mean.copy_(moments[0, 1:] / moments[0, 0])
-        self.covariance.copy_(moments[1:, 1:] / moments[0, 0] - torch.outer(self.mean, self.mean))
+    def fit(self, moments: Moments) -> None:
+        """Set the statistics from summed `moments`."""
+        products = moments.products
+        self.count.copy_(products[0, 0])
+        self.mean.copy_(products[0, 1:] / products[0, 0])
+        self.covariance.copy_(products[1:, 1:] / products[0, 0] - torch.outer(self.mean, self.mean))
+        if self.neighbourhood is not None:
+            self.placed = self._of_neighbourhoods(moments.placed, self.neighbourhood).to(self.placed)
 
-    def standardise(self, residuals: Tensor) -> Tensor:
-        """Residuals (B, M, H, W) in standard deviations of normal."""
-        spread = self.covariance.diagonal().clamp(min=1e-16).sqrt()
-        return (residuals - self.mean.to(residuals)[:, None, None]) / spread.to(residuals)[:, None, None]
+    def standardise(self, residuals: Float[Tensor, "B M H W"]) -> Float[Tensor, "B M H W"]:
+        """Residuals in standard deviations of normal.
+
+        Raises:
+            ValueError: each position has statistics of its own, but of images of another size.
+        """
+        if self.neighbourhood is None:
+            mean, spread = (value.to(residuals)[:, None, None] for value in (self.mean, self._spread))
+        else:
+            self._check(residuals)
+            mean, spread = self.placed
+        return (residuals - mean) / spread
 
     def fuse(self, standardised: Tensor, weights: Tensor) -> Tensor:
         """Weighted sums (B, F, H, W) of maps (B, M, H, W), of unit variance on normals; `weights` is (F, M)."""
-        spread = self.covariance.diagonal().clamp(min=1e-16).sqrt()
-        correlation = self.covariance / torch.outer(spread, spread)
+        correlation = self.covariance / torch.outer(self._spread, self._spread)
         weights = weights.to(correlation)
         variance = torch.einsum("fm,mn,fn->f", weights, correlation, weights)
         unit = weights / variance.clamp(min=1e-12).sqrt()[:, None]
         return torch.einsum("fm,bmhw->bfhw", unit.to(standardised), standardised)
 
+    @property
+    def _spread(self) -> Tensor:
+        return self.covariance.diagonal().clamp(min=1e-16).sqrt()
 
-def moments(residuals: Tensor, valid: Masks) -> Tensor:
-    """Sums of products of (1, residuals) over valid pixels, (1 + M, 1 + M); they add up over batches and processes."""
+    def _of_neighbourhoods(self, placed: Tensor, neighbourhood: nn.Module) -> Tensor:
+        """Mean and deviation (2, M, H, W) at each pixel, from sums (1 + 2 * M, H, W)."""
+        overall = torch.cat([self.count.new_ones(1), self.mean, self.covariance.diagonal() + self.mean**2])
+        near = neighbourhood(placed[None].float())[0].double() + _PRIOR * overall[:, None, None]
+        mean, square = (near[1:] / near[:1]).chunk(2)
+        return torch.stack([mean, (square - mean**2).clamp(min=1e-16).sqrt()])
+
+    def _check(self, residuals: Tensor) -> None:
+        if self.placed.shape[-2:] != residuals.shape[-2:]:
+            known, given = ("{} x {}".format(*maps.shape[-2:]) for maps in (self.placed, residuals))
+            raise ValueError(
+                f"The calibration knows positions of {known} pixels, got {given}. Keep `image_size`, or validate again."
+            )
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
+        """Take statistics of any size: it follows from the images."""
+        stored = state_dict.get(prefix + "placed")
+        if stored is not None:
+            self.placed = torch.empty_like(stored, device=self.placed.device)
+        super()._load_from_state_dict(state_dict, prefix, *rest)
+
+
+def moments(residuals: Float[Tensor, "B M H W"], valid: Masks) -> Moments:
+    """Sums over the valid pixels of residuals."""
+    inside = valid.double()
+    rows = torch.cat([torch.ones_like(inside), residuals.double()], dim=1) * inside
+    placed = torch.cat([rows, rows[:, 1:].square()], dim=1).sum(0)
     columns = residuals.transpose(0, 1).flatten(1)[:, valid.flatten()].double()  # (M, pixels)
     columns = torch.cat([torch.ones_like(columns[:1]), columns])
-    return columns @ columns.T
+    return Moments(columns @ columns.T, placed)

@@ -1,20 +1,38 @@
 """What differs between an image and its reconstruction: maps >= 0, zero where the two agree, larger is worse."""
 
+from typing import ClassVar
+
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from anomaly_diffusion.scoring.smoothing import GaussianSmoothing
-from anomaly_diffusion.types import Images, Maps
+from anomaly_diffusion.types import Images, Maps, Masks
 
 __all__ = ["GradientSimilarityResidual", "L1Residual", "L2Residual", "Residual", "SSIMResidual"]
 
 
 class Residual(nn.Module):
-    """Compares an image with a reconstruction, pixel by pixel."""
+    """Compares an image with a reconstruction, position by position."""
+
+    learns: ClassVar[bool] = False
+    """Whether it must be shown healthy images and their reconstructions before it can measure: see `moments`."""
 
     def forward(self, image: Images, reconstruction: Images) -> Maps:
-        """Map >= 0; both images have pixels in [-1, 1]."""
+        """Map >= 0; both images have pixels in [-1, 1], or whatever else a codec compares."""
+        raise NotImplementedError
+
+    def maps(self, reference: Images, healthy: Float[Tensor, "B D C h w"]) -> Float[Tensor, "B D h w"]:
+        """Map of each depth."""
+        return torch.cat([self(reference, one) for one in healthy.unbind(1)], dim=1)
+
+    def moments(self, reference: Images, healthy: Float[Tensor, "B D C h w"], valid: Masks) -> Tensor:
+        """What a residual that learns wants to know about healthy images; it adds up over batches and processes."""
+        raise NotImplementedError
+
+    def fit(self, moments: Tensor) -> None:
+        """Learn from summed `moments`."""
         raise NotImplementedError
 
 

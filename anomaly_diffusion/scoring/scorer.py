@@ -1,10 +1,11 @@
 """From an image and its reconstructions to calibrated maps and one score."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from anomaly_diffusion.scoring.calibration import Calibration
 from anomaly_diffusion.scoring.pooling import Pooling, TopKMean
@@ -12,7 +13,7 @@ from anomaly_diffusion.scoring.residual import L1Residual, Residual
 from anomaly_diffusion.scoring.smoothing import GaussianSmoothing
 from anomaly_diffusion.types import Images
 
-__all__ = ["Scoring"]
+__all__ = ["Scoring", "enlarged"]
 
 
 class Scoring(nn.Module):
@@ -25,6 +26,8 @@ class Scoring(nn.Module):
         pooling: how a map becomes a score; the mean of the worst 0.2 % of pixels if not given.
         two_sided: whether a residual far below normal is an anomaly as well, as where texture has been wiped away;
             maps are then root mean squares of standardised residuals.
+        reach: standard deviation, in pixels, of the neighbourhood that residuals are standardised by, > 0: right for
+            objects that always lie alike. None: all positions are standardised alike.
     """
 
     def __init__(
@@ -34,6 +37,7 @@ class Scoring(nn.Module):
         smoothing: float = 1.0,
         pooling: Pooling | None = None,
         two_sided: bool = False,
+        reach: float | None = None,
     ) -> None:
         super().__init__()
         self.residuals = nn.ModuleList(residuals or [L1Residual()])
@@ -48,14 +52,30 @@ class Scoring(nn.Module):
             raise ValueError(f"`smoothing` must not be negative, got {smoothing}.")
         self.smoothing = GaussianSmoothing(smoothing)
         self.pooling = pooling or TopKMean()
-        self.two_sided = two_sided
+        if reach is not None and reach <= 0:
+            raise ValueError(f"`reach` must be positive, or null for none, got {reach}.")
+        self.two_sided, self.reach = two_sided, reach
 
-    def compare(self, image: Images, reconstruction: Tensor) -> Tensor:
-        """Smoothed residual maps (B, D*K, H, W) of reconstructions (B, D, C, H, W); depths vary slowest."""
-        with torch.autocast(image.device.type, enabled=False):  # small differences need all digits
-            maps = [residual(image, healthy) for healthy in reconstruction.unbind(1) for residual in self.residuals]
-            smoothed: Tensor = self.smoothing(torch.cat(maps, dim=1))
+    def compare(self, reference: Images, healthy: Float[Tensor, "B D C h w"], size: Sequence[int]) -> Tensor:
+        """Smoothed residual maps (B, D*K, *size); depths vary slowest.
+
+        Args:
+            reference: what perfect reconstructions would be.
+            healthy: reconstructions, one per depth.
+            size: height and width of the maps, in pixels; coarser residuals are interpolated.
+        """
+        with torch.autocast(reference.device.type, enabled=False):  # small differences need all digits
+            maps = torch.stack([residual.maps(reference, healthy) for residual in self._residuals()], dim=2)
+            smoothed: Tensor = self.smoothing(enlarged(maps.flatten(1, 2), size))
         return smoothed
+
+    @property
+    def learners(self) -> list[Residual]:
+        """Residuals that must learn from healthy images first."""
+        return [residual for residual in self._residuals() if residual.learns]
+
+    def _residuals(self) -> Iterable[Residual]:
+        return self.residuals  # type: ignore[return-value]
 
     def judge(
         self, residuals: Tensor, calibration: Calibration, weights: Float[Tensor, " K"] | None = None
@@ -75,6 +95,13 @@ class Scoring(nn.Module):
             standardised = calibration.standardise(residuals)
             fused = _mean_square(standardised, rows) if self.two_sided else calibration.fuse(standardised, rows)
         return fused[:, :-1], fused[:, -1:]
+
+
+def enlarged(maps: Float[Tensor, "B M h w"], size: Sequence[int]) -> Float[Tensor, "B M H W"]:
+    """Maps interpolated to a height and width."""
+    if maps.shape[-2:] == tuple(size):
+        return maps
+    return F.interpolate(maps, size=tuple(size), mode="bilinear", align_corners=False)
 
 
 def _mean_square(standardised: Tensor, weights: Tensor) -> Tensor:

@@ -37,7 +37,7 @@ def drawn(folder, strategy, **options):
 def test_what_the_network_was_asked_is_what_the_reconstruction_is_made_of() -> None:
     batch, one_shot = image_batch(3), detector(OneShot((0.4, 0.8)))
     asked = one_shot.trace(batch)
-    healthy = one_shot.reconstruct(batch).x_0
+    healthy = one_shot.compare(batch).healthy.x_0
     assert torch.equal(torch.stack([one.x_0_hat for one in asked], dim=1), healthy)
     assert [round(float(one.depth[0]), 4) for one in asked] == [0.4, 0.8]
 

@@ -56,6 +56,7 @@ class ToyDetector(pl.LightningModule):
     """Believes that a healthy image is one number everywhere, and learns it."""
 
     depths = (0.5, 1.0)
+    method = "Constant"
 
     def __init__(self) -> None:
         super().__init__()
@@ -77,7 +78,7 @@ class ToyDetector(pl.LightningModule):
         reconstruction = self.healthy.detach().expand(len(batch.image), 2, 3, SIDE, SIDE)
         depth_maps = (batch.image[:, None] - reconstruction).abs().mean(2) * 8
         anomaly_map = depth_maps.mean(1, keepdim=True)
-        return Prediction(reconstruction, depth_maps, anomaly_map, anomaly_map.flatten(1).amax(1), nfe=2)
+        return Prediction(batch.image, reconstruction, depth_maps, anomaly_map, anomaly_map.flatten(1).amax(1), nfe=2)
 
     def validation_step(self, batch: ImageBatch, batch_idx: int) -> Prediction:
         return self.judge(batch)

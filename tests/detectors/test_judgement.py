@@ -62,7 +62,7 @@ def test_a_difference_in_any_setting_shows(one: object, other: object) -> None:
 def test_training_mode_and_use_are_no_difference() -> None:
     scoring, image = Scoring([SSIMResidual()]), image_batch(2).image
     before = settings(scoring)
-    scoring.eval().compare(image, image[:, None])
+    scoring.eval().compare(image, image[:, None], image.shape[-2:])
     assert settings(scoring) == before
 
 

@@ -70,8 +70,10 @@ def test_a_residual_of_weight_zero_has_no_say() -> None:
 def test_moments_add_up_over_any_split() -> None:
     maps = _correlated_maps()
     whole = moments(maps, VALID)
-    parts = sum(moments(maps[a:b], VALID[a:b]) for a, b in ((0, 1), (1, 4), (4, 6)))
-    torch.testing.assert_close(parts, whole, rtol=1e-12, atol=0)
+    parts = _fitted(maps).no_moments(maps.shape[-2:])
+    for a, b in ((0, 1), (1, 4), (4, 6)):
+        parts = parts.plus(moments(maps[a:b], VALID[a:b]))
+    torch.testing.assert_close(tuple(parts), tuple(whole), rtol=1e-12, atol=0)
 
 
 def test_statistics_are_those_of_torch() -> None:
@@ -84,7 +86,36 @@ def test_statistics_are_those_of_torch() -> None:
 
 def test_invalid_pixels_leave_no_trace() -> None:
     maps = _correlated_maps()
-    assert torch.equal(moments(maps.masked_fill(~VALID, 1e9), VALID), moments(maps, VALID))
+    for other, ours in zip(moments(maps.masked_fill(~VALID, 1e9), VALID), moments(maps, VALID), strict=True):
+        assert torch.equal(other, ours)
+
+
+def _by_position(maps: Tensor, reach: float) -> Calibration:
+    calibration = Calibration(maps.shape[1], reach)
+    calibration.fit(moments(maps, torch.ones_like(maps[:, :1], dtype=torch.bool)))
+    return calibration
+
+
+def test_a_position_that_always_stands_out_is_normal_there_only() -> None:
+    maps = torch.randn(64, 2, 12, 15, generator=seeded())
+    maps[:, :, :, :5] += 6
+    placed, alike = _by_position(maps, 0.4).standardise(maps), _by_position(maps, 1e3).standardise(maps)
+    assert placed[..., :4].mean().abs() < 0.25 < 0.5 < alike[..., :4].mean()
+    moved = maps.roll(8, dims=-1)  # the same values elsewhere
+    assert _by_position(maps, 0.4).standardise(moved)[..., 9:12].mean() > 2
+
+
+def test_with_few_images_a_position_trusts_all_the_others() -> None:
+    maps = torch.randn(2, 1, 12, 15, generator=seeded())
+    deviation = _by_position(maps, 0.3).placed[1]
+    assert deviation.min() > 0.7
+    assert deviation.max() < 1.5
+
+
+def test_positions_of_another_size_are_refused() -> None:
+    maps = torch.randn(4, 1, 12, 15, generator=seeded())
+    with pytest.raises(ValueError, match="12 x 15 pixels, got 12 x 14"):
+        _by_position(maps, 1.0).standardise(maps[..., :14])
 
 
 def test_a_calibration_survives_its_state_dict() -> None:
@@ -107,7 +138,7 @@ def test_maps_are_ordered_by_depth_and_then_by_residual() -> None:
     image = torch.rand(2, 3, 20, 20, generator=seeded())
     healthy = torch.rand(2, 2, 3, 20, 20, generator=seeded(1))
     parts = [L1Residual(), GradientSimilarityResidual()]
-    maps = Scoring(parts, smoothing=0.0).compare(image, healthy)
+    maps = Scoring(parts, smoothing=0.0).compare(image, healthy, image.shape[-2:])
     expected = [part(image, healthy[:, depth]) for depth in range(2) for part in parts]
     assert torch.equal(maps, torch.cat(expected, dim=1))
 
@@ -115,9 +146,9 @@ def test_maps_are_ordered_by_depth_and_then_by_residual() -> None:
 def test_mixed_precision_leaves_scores_alone() -> None:
     image, healthy = torch.rand(1, 3, 20, 20, generator=seeded()), torch.rand(1, 2, 3, 20, 20, generator=seeded(1))
     scoring = Scoring([SSIMResidual(), GradientSimilarityResidual()])
-    maps, calibration = scoring.compare(image, healthy), Calibration(4)
+    maps, calibration = scoring.compare(image, healthy, image.shape[-2:]), Calibration(4)
     calibration.fit(moments(maps, torch.ones(1, 1, 20, 20, dtype=torch.bool)))
     _, expected = scoring.judge(maps, calibration)
     with torch.autocast("cpu", torch.bfloat16):
-        assert torch.equal(scoring.compare(image, healthy), maps)
+        assert torch.equal(scoring.compare(image, healthy, image.shape[-2:]), maps)
         assert torch.equal(scoring.judge(maps, calibration)[1], expected)

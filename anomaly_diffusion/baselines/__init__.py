@@ -1,0 +1,1 @@
+"""Methods to measure up to: classical ones, and Stable Diffusion."""

@@ -1,0 +1,48 @@
+"""Encoded training photographs, kept in memory."""
+
+from collections import defaultdict
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from anomaly_diffusion.types import ImageBatch, Images
+
+__all__ = ["EncodingCache"]
+
+
+class EncodingCache:
+    """Several augmented views of each photograph in model space, in half precision.
+
+    Args:
+        views: number of views of each photograph, >= 0.
+
+    Raises:
+        ValueError: `views` is negative.
+    """
+
+    def __init__(self, views: int) -> None:
+        if views < 0:
+            raise ValueError(f"`views` must not be negative, got {views}.")
+        self.views = views
+        self._kept: dict[int, list[Tensor]] = defaultdict(list)
+
+    def keep(self, batch: ImageBatch, x_0: Images) -> None:
+        """Keep one more view of each photograph of a batch."""
+        for key, encoded in zip(batch.key.tolist(), x_0.half().cpu(), strict=True):
+            if len(self._kept[key]) < self.views:
+                self._kept[key].append(encoded)
+
+    def take(self, batch: ImageBatch, numbers: list[int], encode: Callable[[Images], Images]) -> Images:
+        """A view of each photograph of a batch; if one was never kept, all are encoded.
+
+        Args:
+            batch: the photographs.
+            numbers: which view of each, modulo the number of views.
+            encode: from pixels to model space.
+        """
+        keys = batch.key.tolist()
+        if not all(key in self._kept for key in keys):
+            return encode(batch.image)
+        views = [self._kept[key][number % len(self._kept[key])] for key, number in zip(keys, numbers, strict=True)]
+        return torch.stack(views).to(batch.image)

@@ -1,0 +1,122 @@
+"""Differences measured by how healthy images differ from their reconstructions."""
+
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import functional as F
+
+from anomaly_diffusion.scoring.residual import Residual
+from anomaly_diffusion.types import Images, Masks
+
+__all__ = ["MahalanobisResidual"]
+
+_FLOOR = 1e-3  # share of the mean variance that is added to every variance: no direction is free of noise
+
+
+class MahalanobisResidual(Residual):
+    r"""Distance of a difference from those of healthy images, in standard deviations per channel.
+
+    d = sqrt((r - mean)' S^-1 (r - mean) / C),   r = image - reconstruction
+
+    with a mean and a covariance S of its own for each depth and, unless turned off, each position. Where a position has
+    seen n healthy images, its moments count n times and those of all positions together `prior` times, so that few
+    images do no harm.
+
+    Reference: Defard et al., "PaDiM: a Patch Distribution Modeling Framework", 2021, Eq. 1 and 2, which is this
+    residual of a constant reconstruction.
+
+    Args:
+        per_position: whether each position has statistics of its own; right for objects that always lie alike.
+        full: whether channels are known to be correlated; otherwise each has but its variance.
+        prior: weight of the statistics of all positions, in images, >= 0.
+
+    Raises:
+        ValueError: `prior` is negative.
+    """
+
+    learns = True
+    mean: Tensor
+    whitening: Tensor
+
+    def __init__(self, per_position: bool = True, full: bool = True, prior: float = 50.0) -> None:
+        super().__init__()
+        if prior < 0:
+            raise ValueError(f"`prior` must not be negative, got {prior}.")
+        self.per_position, self.full, self.prior = per_position, full, prior
+        self.register_buffer("mean", torch.empty(0))  # (D, P, C) with P positions, or one
+        self.register_buffer("whitening", torch.empty(0))  # (D, P, C, C)
+
+    def moments(self, reference: Images, healthy: Float[Tensor, "B D C h w"], valid: Masks) -> Tensor:
+        """Sums of products of (1, difference) over valid positions, (D, P, 1 + C, 1 + C); they add up over batches."""
+        rows = _rows(reference[:, None] - healthy)  # (D, P, B, C)
+        coarse = F.interpolate(valid.to(rows), size=healthy.shape[-2:], mode="area")
+        inside = coarse.flatten(1).T[None, :, :, None]  # (1, P, B, 1)
+        rows = torch.cat([torch.ones_like(rows[..., :1]), rows], dim=-1)
+        products: Tensor = (rows * (inside > 0.5)).transpose(-1, -2) @ rows
+        return products if self.per_position else products.sum(1, keepdim=True)
+
+    def fit(self, moments: Tensor) -> None:
+        """Set the statistics from summed `moments`.
+
+        Raises:
+            ValueError: there are fewer than two images.
+        """
+        moments = moments.double()
+        overall = moments.sum(1, keepdim=True)
+        if overall[0, 0, 0, 0] < 2:
+            raise ValueError("No healthy image to learn differences from.")
+        mixed = moments + self.prior * overall / overall[..., :1, :1]
+        mixed = mixed / mixed[..., :1, :1]
+        mean = mixed[..., 0, 1:]
+        covariance = mixed[..., 1:, 1:] - mean[..., :, None] * mean[..., None, :]
+        if not self.full:
+            covariance = torch.diag_embed(covariance.diagonal(dim1=-2, dim2=-1))
+        self.mean, self.whitening = mean.float(), _inverse_root(covariance).float()
+
+    def maps(self, reference: Images, healthy: Float[Tensor, "B D C h w"]) -> Float[Tensor, "B D h w"]:
+        """Distances of each depth.
+
+        Raises:
+            RuntimeError: nothing has been learnt.
+            ValueError: there are other positions than those learnt.
+        """
+        rows = _rows(reference[:, None] - healthy)
+        self._check(rows)
+        white = (rows - self.mean[:, :, None]) @ self.whitening.transpose(-1, -2)  # (D, P, B, C)
+        distance: Tensor = white.square().mean(-1).sqrt()
+        maps: Tensor = distance.permute(2, 0, 1).unflatten(2, healthy.shape[-2:])
+        return maps
+
+    def _check(self, rows: Tensor) -> None:
+        if self.mean.numel() == 0:
+            raise RuntimeError("The residual has learnt nothing yet. Validate the detector once.")
+        depths, positions = self.mean.shape[:2]
+        if rows.shape[0] != depths or positions not in (1, rows.shape[1]):
+            raise ValueError(
+                f"Statistics are known for {depths} depths and {positions} positions, got {rows.shape[0]} and "
+                f"{rows.shape[1]}. Keep `image_size` and the depths, or validate the detector again."
+            )
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
+        """Take statistics of any size: it follows from the images."""
+        for name in ("mean", "whitening"):
+            stored = state_dict.get(prefix + name)
+            if stored is not None:
+                setattr(self, name, torch.empty_like(stored, device=getattr(self, name).device))
+        super()._load_from_state_dict(state_dict, prefix, *rest)
+
+
+def _rows(difference: Float[Tensor, "B D C h w"]) -> Float[Tensor, "D P B C"]:
+    return difference.flatten(3).permute(1, 3, 0, 2)
+
+
+def _inverse_root(covariance: Tensor) -> Tensor:
+    """A matrix W with W S W' = 1."""
+    size = covariance.shape[-1]
+    identity = torch.eye(size, dtype=covariance.dtype, device=covariance.device)
+    floor = covariance.diagonal(dim1=-2, dim2=-1).mean(-1).clamp(min=1e-12) * _FLOOR
+    root = torch.linalg.cholesky(covariance + floor[..., None, None] * identity)
+    inverse: Tensor = torch.linalg.solve_triangular(root, identity.expand_as(root), upper=False)
+    return inverse
