@@ -146,7 +146,8 @@ def test_a_run_without_a_model_is_told_where_to_find_one(run, capsys):
 
 def test_wandb_is_not_imported_when_it_is_disabled(run):
     program = (
-        "import sys, anomaly_diffusion; sys.path.insert(0, sys.argv.pop()); import toy; from anomaly_diffusion.commands import lightning;"
+        "import sys, anomaly_diffusion; sys.path.insert(0, sys.argv.pop()); import toy;"
+        "from anomaly_diffusion.commands import lightning;"
         "lightning.import_rooms = lambda: None; lightning.classes = lambda: (toy.ToyDetector, toy.ToyData, {});"
         "from anomaly_diffusion.cli import main; assert main(['fit', '--config', 'toy.yaml']) == 0;"
         "sys.exit('wandb' in sys.modules)"
