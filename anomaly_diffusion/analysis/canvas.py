@@ -77,6 +77,16 @@ def write_text(figure: Figure, left: float, top: float, text: str, size: float =
     figure.text(left / width, 1 - top / height, text, fontsize=size, **style)
 
 
+def text_size(figure: Figure, text: str, size: float) -> tuple[float, float]:
+    """Width and height that a text will have, in pixels."""
+    written = figure.text(0, 0, text, fontsize=size, parse_math=False)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
+        box = written.get_window_extent(FigureCanvasAgg(figure).get_renderer())
+    written.remove()
+    return float(box.width), float(box.height)
+
+
 def map_legend(figure: Figure, size: tuple[int, int], limit: float) -> None:
     """The colour scale of anomaly maps, at the bottom left; `size` is that of the figure in pixels."""
     width, height = size

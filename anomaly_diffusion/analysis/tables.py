@@ -59,7 +59,7 @@ def markdown_table(summaries: Mapping[str, Sequence[Mapping[str, Any]]] | Sequen
     groups = summaries if isinstance(summaries, Mapping) else {"model": summaries}
     rows = [["", "runs", *FIGURES.values(), *COSTS.values(), *RUN_COSTS.values()]]
     rows.append(["---", *["---:"] * (len(rows[0]) - 1)])
-    for names in _by_test_set(groups):
+    for names in by_test_set(groups):
         rows += [
             [f"**{name}**", str(len(groups[name])), *_cells(groups[name]), *_run_costs(groups[name])] for name in names
         ]
@@ -90,12 +90,13 @@ def size_table(groups: Mapping[str, Sequence[Sequence[SizeClass]]]) -> str:
     return "\n".join("| " + " | ".join(row) + " |" for row in rows) + "\n"
 
 
-def _by_test_set(groups: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[list[str]]:
+def by_test_set(groups: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[list[str]]:
     """Names of groups that were measured on the same images: a control that has learnt nothing tells."""
     sets: dict[str, list[str]] = {}
     for name, runs in groups.items():
-        untaught = runs[0].get("controls", {}).get("blurred_self", {}) if runs else {}
-        figures = {figure: round(value or 0.0, 3) for figure, value in untaught.items()}  # machines differ by less
+        untaught = [run["controls"]["blurred_self"] for run in runs if "blurred_self" in run.get("controls", {})]
+        measured = untaught[0].items() if untaught else ()
+        figures = {figure: round(value or 0.0, 3) for figure, value in measured}  # machines differ by less
         sets.setdefault(str(figures or name), []).append(name)
     return list(sets.values())
 

@@ -1,35 +1,82 @@
-"""`compare`: run folders side by side, mean and spread over seeds, as Markdown."""
+"""`compare`: run folders side by side, mean and spread over seeds, as Markdown and as a picture."""
 
 import argparse
 import csv
 import json
+import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import yaml
+
+from anomaly_diffusion.analysis import files
+from anomaly_diffusion.analysis.cost import cost_panels, lacking
 from anomaly_diffusion.analysis.sizes import SizeClass, by_size
-from anomaly_diffusion.analysis.tables import markdown_table, size_table
-from anomaly_diffusion.commands import run_folder
+from anomaly_diffusion.analysis.tables import FIGURES, markdown_table, size_table
+from anomaly_diffusion.commands import mistakes, run_folder
 
 __all__ = ["main"]
 
 _SUMMARY = "summary.json"
 _IMAGES = "per_image.csv"
+_FIGURE = "pixel_ap"
 
 
 def main(arguments: list[str]) -> int:
     """Print one table of all runs; runs of one experiment are its seeds."""
-    options = _parser().parse_args(arguments)
+    options = _checked(_parser().parse_args(arguments))
     folders = [folder for path in options.runs for folder in _run_folders(path)]
     groups: dict[str, list[Path]] = {}
     for folder in folders:
         groups.setdefault(_group(folder), []).append(folder)
-    table = markdown_table({name: [_summary(run) for run in runs] for name, runs in groups.items()})
+    summaries = {name: [_summary(run) for run in runs] for name, runs in groups.items()}
+    table = markdown_table(summaries)
     if options.by_size:
         table += "\n" + size_table({name: [_sizes(run) for run in runs] for name, runs in groups.items()})
     print(table)
     if options.output:
         options.output.write_text(table)
+    if options.chart:
+        titles = {name: _data_set(runs[0]) for name, runs in groups.items()}
+        _draw(options.chart, options.figure, summaries, titles)
     return 0
+
+
+def _checked(options: argparse.Namespace) -> argparse.Namespace:
+    """Refuse what cannot be drawn before anything is read."""
+    if options.figure and not options.chart:
+        raise mistakes.UsageError("`figure` must go with a chart, got none. Add --chart FILE.png")
+    options.figure = options.figure or _FIGURE
+    if options.figure not in FIGURES:
+        hint = mistakes.closest(options.figure, FIGURES)
+        raise mistakes.UsageError(f"`figure` must be one of {', '.join(FIGURES)}, got {options.figure!r}.{hint}")
+    if options.chart and options.chart.suffix.lower() != ".png":
+        raise mistakes.UsageError(f"`chart` must be a file that ends in .png, got {options.chart}.")
+    return options
+
+
+def _draw(
+    path: Path, figure: str, summaries: Mapping[str, Sequence[Mapping[str, Any]]], titles: Mapping[str, str]
+) -> None:
+    """Write the chart, and say what is not on it; not among the tables, so that these stay Markdown."""
+    from anomaly_diffusion.analysis.cost_figure import chart  # loads matplotlib
+
+    files.write(path, chart(cost_panels(summaries, titles, figure), FIGURES[figure]))
+    missing = {name: lacking(runs, figure) for name, runs in summaries.items()}
+    absent = [f"{name} ({reason})" for name, reason in missing.items() if reason]
+    if absent:
+        print(f"left out of {path}: {', '.join(absent)}", file=sys.stderr)
+
+
+def _data_set(folder: Path) -> str:
+    """What a run was tested on, and at which size: "tile, 64 x 128"."""
+    data = yaml.safe_load((folder / run_folder.CONFIG).read_text(encoding="utf-8")).get("data") or {}
+    dataset = data.get("dataset") or {}
+    settings = dataset.get("init_args") or {}
+    name = settings.get("category") or settings.get("texture") or Path(settings.get("root") or "").name
+    name = ", ".join(name) if isinstance(name, list) else name or dataset.get("class_path", "").rpartition(".")[2]
+    return ", ".join(filter(None, [name, " x ".join(map(str, data.get("image_size") or []))]))
 
 
 def _summary(folder: Path) -> dict[str, Any]:
@@ -67,4 +114,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("runs", type=Path, nargs="+", help="run folders, or experiment folders that hold several seeds")
     parser.add_argument("--by_size", action="store_true", help="also image AUROC of small, middle and large defects")
     parser.add_argument("--output", type=Path, help="also write what is printed to this Markdown file")
+    parser.add_argument("--chart", type=Path, help="also draw accuracy over seconds per image to this PNG file")
+    shown = f"what the chart shows, {_FIGURE} if not given; one of {', '.join(FIGURES)}"
+    parser.add_argument("--figure", metavar="NAME", help=shown)
     return parser
