@@ -1,6 +1,6 @@
 """The records that travel between the rooms, and the aliases for their shapes.
 
-Letters in shapes: B images, C channels, H W pixels, D depths, K residuals.
+Letters in shapes: B images, C channels, H W pixels, c h w the same in model space, D depths, K residuals.
 """
 
 from dataclasses import dataclass
@@ -11,6 +11,7 @@ from torch import Tensor
 
 __all__ = [
     "Categories",
+    "Encoded",
     "Estimate",
     "ImageBatch",
     "Images",
@@ -25,6 +26,7 @@ __all__ = [
 ]
 
 Images = Float[Tensor, "B C H W"]
+Encoded = Float[Tensor, "B c h w"]
 Maps = Float[Tensor, "B 1 H W"]
 Masks = Bool[Tensor, "B 1 H W"]
 Labels = Bool[Tensor, " B"]

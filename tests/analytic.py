@@ -1,11 +1,13 @@
 """Ground truth: data whose best denoiser is known in closed form, and doubles that record what they are asked."""
 
 import torch
+from pytorch_lightning.utilities.seed import isolate_rng
 from torch import Generator, Tensor, nn
 
 from anomaly_diffusion.diffusion.denoiser import Denoiser
 from anomaly_diffusion.diffusion.parametrisation import ImagePrediction, Parametrisation
 from anomaly_diffusion.diffusion.schedule import CosineSchedule, Schedule
+from anomaly_diffusion.networks.features import FeatureExtractor
 from anomaly_diffusion.networks.unet import Backbone
 from anomaly_diffusion.types import Estimate, ImageBatch, Images, Times, like
 
@@ -125,3 +127,28 @@ def image_batch(count: int, height: int = 16, width: int = 16, seed: int = 0) ->
 def single(batch: ImageBatch, index: int) -> ImageBatch:
     """The batch that holds one image only."""
     return ImageBatch(*(field[index : index + 1] for field in batch))
+
+
+class TinyNetwork(nn.Module):
+    """Two stages, of 4 and 6 channels, 2 and 4 pixels apart."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fine, self.coarse = nn.Conv2d(3, 4, 3, 2, 1), nn.Conv2d(4, 6, 3, 2, 1)
+
+    def forward(self, image: Tensor) -> list[Tensor]:
+        fine = self.fine(image).tanh()
+        return [fine, self.coarse(fine).tanh()]
+
+
+class TinyFeatures(FeatureExtractor):
+    """Features of a random network, the same each time."""
+
+    def __init__(self, stride: int = 4, neighbourhood: int = 3) -> None:
+        with isolate_rng():
+            torch.manual_seed(0)
+            super().__init__(TinyNetwork(), stride, neighbourhood)
+
+    def stages(self, image: Images) -> list[Tensor]:
+        stages: list[Tensor] = self.network(image)
+        return stages

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from anomaly_diffusion.types import Images
+from anomaly_diffusion.types import Encoded, Images
 
 __all__ = ["Codec"]
 
@@ -25,18 +25,18 @@ class Codec(nn.Module):
         """Learn from summed `moments`; codecs that are fitted from the start have no need of it."""
         raise NotImplementedError
 
-    def encode(self, image: Images) -> Images:
+    def encode(self, image: Images) -> Encoded:
         """From pixels in [-1, 1] to model space."""
         raise NotImplementedError
 
-    def decode(self, x_0: Images) -> Images:
+    def decode(self, x_0: Encoded) -> Tensor:
         """From model space to where image and reconstruction are compared."""
         raise NotImplementedError
 
-    def reference(self, image: Images, x_0: Images) -> Images:
+    def reference(self, image: Images, x_0: Encoded) -> Tensor:
         """What a perfect reconstruction of `image`, in model space `x_0`, is decoded to: the image by default."""
         return image
 
-    def picture(self, decoded: Images, size: Sequence[int]) -> Images:
+    def picture(self, decoded: Encoded, size: Sequence[int]) -> Images:
         """Pixels in [-1, 1] of `size` that show what was decoded to people."""
         return decoded

@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from anomaly_diffusion.codecs.codec import Codec
 from anomaly_diffusion.networks.features import FeatureExtractor
-from anomaly_diffusion.types import Images
+from anomaly_diffusion.types import Encoded, Images
 
 __all__ = ["FeatureCodec"]
 
@@ -82,21 +82,21 @@ class FeatureCodec(Codec):
         self.explained.copy_(variances.sum() / len(total))
         self.count.copy_(count)
 
-    def encode(self, image: Images) -> Images:
+    def encode(self, image: Images) -> Encoded:
         """Components (B, components, h, w)."""
         with torch.no_grad():
             centred = self.extractor(image) - self.mean[:, None, None]
             return torch.einsum("kc,bchw->bkhw", self.projection, centred)
 
-    def decode(self, x_0: Images) -> Images:
+    def decode(self, x_0: Encoded) -> Encoded:
         """The components themselves."""
         return x_0
 
-    def reference(self, image: Images, x_0: Images) -> Images:
+    def reference(self, image: Images, x_0: Encoded) -> Encoded:
         """The components of the image."""
         return x_0
 
-    def picture(self, decoded: Images, size: Sequence[int]) -> Images:
+    def picture(self, decoded: Encoded, size: Sequence[int]) -> Images:
         """The first three components as red, green and blue."""
         shown = decoded[:, :3]
         shown = F.pad(shown, (0, 0, 0, 0, 0, 3 - shown.shape[1]))

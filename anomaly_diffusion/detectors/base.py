@@ -14,7 +14,7 @@ from anomaly_diffusion.detectors.judgement import settings
 from anomaly_diffusion.diffusion.recorder import Evaluation
 from anomaly_diffusion.scoring.calibration import Calibration, Moments, moments
 from anomaly_diffusion.scoring.scorer import Scoring, enlarged
-from anomaly_diffusion.types import ImageBatch, Images, Maps, Masks, Prediction, Reconstructed, Scores
+from anomaly_diffusion.types import Encoded, ImageBatch, Images, Maps, Masks, Prediction, Reconstructed, Scores
 
 __all__ = ["Compared", "Detector"]
 
@@ -30,7 +30,7 @@ class Compared(NamedTuple):
         healthy: what was found, one for each depth.
     """
 
-    reference: Images
+    reference: Encoded
     healthy: Reconstructed
 
 
@@ -58,7 +58,7 @@ class Detector(pl.LightningModule):
         self.register_buffer("pixel_threshold", torch.tensor(torch.nan))
 
     @abstractmethod
-    def restore(self, batch: ImageBatch, x_0: Images) -> Reconstructed:
+    def restore(self, batch: ImageBatch, x_0: Encoded) -> Reconstructed:
         """Healthy versions of a batch, both in model space."""
 
     @property
@@ -140,7 +140,7 @@ class Detector(pl.LightningModule):
         score = self.pool(anomaly_map, batch.valid)
         return Prediction(reference, healthy, depth_maps, anomaly_map, score, compared.healthy.nfe)
 
-    def compare(self, batch: ImageBatch, x_0: Images | None = None) -> Compared:
+    def compare(self, batch: ImageBatch, x_0: Encoded | None = None) -> Compared:
         """A batch and its healthy versions.
 
         Args:
@@ -153,7 +153,7 @@ class Detector(pl.LightningModule):
         decoded = self.codec.decode(healthy.x_0.flatten(0, 1)).unflatten(0, (B, D))
         return Compared(self.codec.reference(batch.image, x_0), Reconstructed(decoded, healthy.nfe, healthy.evidence))
 
-    def encode_training(self, batch: ImageBatch, step: int | None = None) -> Images:
+    def encode_training(self, batch: ImageBatch, step: int | None = None) -> Encoded:
         """Training photographs in model space.
 
         Args:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from anomaly_diffusion.types import ImageBatch, Images
+from anomaly_diffusion.types import Encoded, ImageBatch, Images
 
 __all__ = ["EncodingCache"]
 
@@ -27,13 +27,13 @@ class EncodingCache:
         self.views = views
         self._kept: dict[int, list[Tensor]] = defaultdict(list)
 
-    def keep(self, batch: ImageBatch, x_0: Images) -> None:
+    def keep(self, batch: ImageBatch, x_0: Encoded) -> None:
         """Keep one more view of each photograph of a batch."""
         for key, encoded in zip(batch.key.tolist(), x_0.half().cpu(), strict=True):
             if len(self._kept[key]) < self.views:
                 self._kept[key].append(encoded)
 
-    def take(self, batch: ImageBatch, numbers: list[int], encode: Callable[[Images], Images]) -> Images:
+    def take(self, batch: ImageBatch, numbers: list[int], encode: Callable[[Images], Encoded]) -> Encoded:
         """A view of each photograph of a batch; if one was never kept, all are encoded.
 
         Args:

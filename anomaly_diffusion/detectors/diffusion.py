@@ -14,7 +14,7 @@ from anomaly_diffusion.diffusion.objective import Objective
 from anomaly_diffusion.diffusion.recorder import Evaluation, Recorder
 from anomaly_diffusion.reconstruction.strategy import Reconstruction
 from anomaly_diffusion.scoring.scorer import Scoring
-from anomaly_diffusion.types import ImageBatch, Images, Reconstructed
+from anomaly_diffusion.types import Encoded, ImageBatch, Images, Reconstructed
 
 __all__ = ["DiffusionDetector"]
 
@@ -87,7 +87,7 @@ class DiffusionDetector(Detector):
         self.log("train/loss", loss, batch_size=len(batch.image))
         return loss
 
-    def restore(self, batch: ImageBatch, x_0: Images, denoiser: Denoiser | None = None) -> Reconstructed:
+    def restore(self, batch: ImageBatch, x_0: Encoded, denoiser: Denoiser | None = None) -> Reconstructed:
         """Healthy versions; however large the batch, the network sees at most `CHUNK` images at a time.
 
         Args:
@@ -106,7 +106,7 @@ class DiffusionDetector(Detector):
         self.restore(batch, self.codec.encode(batch.image), recorder)
         size = batch.image.shape[-2:]
 
-        def shown(x_0: Images) -> Images:
+        def shown(x_0: Encoded) -> Images:
             return self.codec.picture(self.codec.decode(x_0), size)
 
         return [asked._replace(x_t=shown(asked.x_t), x_0_hat=shown(asked.x_0_hat)) for asked in recorder.evaluations]

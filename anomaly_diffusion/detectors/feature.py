@@ -12,7 +12,7 @@ from anomaly_diffusion.networks.features import FeatureExtractor
 from anomaly_diffusion.networks.unet import Backbone
 from anomaly_diffusion.reconstruction.strategy import Reconstruction
 from anomaly_diffusion.scoring.scorer import Scoring
-from anomaly_diffusion.types import ImageBatch, Images
+from anomaly_diffusion.types import Encoded, ImageBatch
 
 __all__ = ["FeatureDetector"]
 
@@ -56,7 +56,7 @@ class FeatureDetector(DiffusionDetector):
             for batch in self.training_batches(view):
                 self.cache.keep(batch, self.codec.encode(batch.image))
 
-    def encode_training(self, batch: ImageBatch, step: int | None = None) -> Images:
+    def encode_training(self, batch: ImageBatch, step: int | None = None) -> Encoded:
         """Components of training photographs, of a view that is at hand: the first one, or another at each step."""
         numbers = [0 if step is None else mix(step, key) for key in batch.key.tolist()]
         return self.cache.take(batch, numbers, self.codec.encode)

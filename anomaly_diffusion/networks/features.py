@@ -7,7 +7,7 @@ import os
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -50,7 +50,7 @@ class FeatureExtractor(nn.Module):
         self.network = network.requires_grad_(False).eval()
         self.stride, self.neighbourhood = stride, neighbourhood
 
-    def train(self, mode: bool = True) -> Self:
+    def train(self, mode: bool = True) -> "FeatureExtractor":
         """Stay in evaluation: running statistics are those of the pre-training."""
         return super().train(False)
 

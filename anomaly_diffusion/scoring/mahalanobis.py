@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from anomaly_diffusion.scoring.residual import Residual
-from anomaly_diffusion.types import Images, Masks
+from anomaly_diffusion.types import Encoded, Masks
 
 __all__ = ["MahalanobisResidual"]
 
@@ -48,7 +48,7 @@ class MahalanobisResidual(Residual):
         self.register_buffer("mean", torch.empty(0))  # (D, P, C) with P positions, or one
         self.register_buffer("whitening", torch.empty(0))  # (D, P, C, C)
 
-    def moments(self, reference: Images, healthy: Float[Tensor, "B D C h w"], valid: Masks) -> Tensor:
+    def moments(self, reference: Encoded, healthy: Float[Tensor, "B D c h w"], valid: Masks) -> Tensor:
         """Sums of products of (1, difference) over valid positions, (D, P, 1 + C, 1 + C); they add up over batches."""
         rows = _rows(reference[:, None] - healthy)  # (D, P, B, C)
         coarse = F.interpolate(valid.to(rows), size=healthy.shape[-2:], mode="area")
@@ -75,7 +75,7 @@ class MahalanobisResidual(Residual):
             covariance = torch.diag_embed(covariance.diagonal(dim1=-2, dim2=-1))
         self.mean, self.whitening = mean.float(), _inverse_root(covariance).float()
 
-    def maps(self, reference: Images, healthy: Float[Tensor, "B D C h w"]) -> Float[Tensor, "B D h w"]:
+    def maps(self, reference: Encoded, healthy: Float[Tensor, "B D c h w"]) -> Float[Tensor, "B D h w"]:
         """Distances of each depth.
 
         Raises:

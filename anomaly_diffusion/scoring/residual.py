@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from anomaly_diffusion.scoring.smoothing import GaussianSmoothing
-from anomaly_diffusion.types import Images, Maps, Masks
+from anomaly_diffusion.types import Encoded, Images, Maps, Masks
 
 __all__ = ["GradientSimilarityResidual", "L1Residual", "L2Residual", "Residual", "SSIMResidual"]
 
@@ -23,11 +23,11 @@ class Residual(nn.Module):
         """Map >= 0; both images have pixels in [-1, 1], or whatever else a codec compares."""
         raise NotImplementedError
 
-    def maps(self, reference: Images, healthy: Float[Tensor, "B D C h w"]) -> Float[Tensor, "B D h w"]:
+    def maps(self, reference: Encoded, healthy: Float[Tensor, "B D c h w"]) -> Float[Tensor, "B D h w"]:
         """Map of each depth."""
         return torch.cat([self(reference, one) for one in healthy.unbind(1)], dim=1)
 
-    def moments(self, reference: Images, healthy: Float[Tensor, "B D C h w"], valid: Masks) -> Tensor:
+    def moments(self, reference: Encoded, healthy: Float[Tensor, "B D c h w"], valid: Masks) -> Tensor:
         """What a residual that learns wants to know about healthy images; it adds up over batches and processes."""
         raise NotImplementedError
 

@@ -11,7 +11,7 @@ from anomaly_diffusion.scoring.calibration import Calibration
 from anomaly_diffusion.scoring.pooling import Pooling, TopKMean
 from anomaly_diffusion.scoring.residual import L1Residual, Residual
 from anomaly_diffusion.scoring.smoothing import GaussianSmoothing
-from anomaly_diffusion.types import Images
+from anomaly_diffusion.types import Encoded
 
 __all__ = ["Scoring", "enlarged"]
 
@@ -56,7 +56,7 @@ class Scoring(nn.Module):
             raise ValueError(f"`reach` must be positive, or null for none, got {reach}.")
         self.two_sided, self.reach = two_sided, reach
 
-    def compare(self, reference: Images, healthy: Float[Tensor, "B D C h w"], size: Sequence[int]) -> Tensor:
+    def compare(self, reference: Encoded, healthy: Float[Tensor, "B D c h w"], size: Sequence[int]) -> Tensor:
         """Smoothed residual maps (B, D*K, *size); depths vary slowest.
 
         Args:
