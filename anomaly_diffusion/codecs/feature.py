@@ -24,6 +24,8 @@ class FeatureCodec(Codec):
     Args:
         extractor: the frozen network.
         components: how many are kept, at least 1.
+        level: whether each image is first brought to the mean brightness of healthy ones: right where light drifts and
+            says nothing about defects.
 
     Raises:
         ValueError: `components` is not positive.
@@ -33,12 +35,13 @@ class FeatureCodec(Codec):
     projection: Tensor
     count: Tensor
     explained: Tensor
+    brightness: Tensor
 
-    def __init__(self, extractor: FeatureExtractor, components: int = 64) -> None:
+    def __init__(self, extractor: FeatureExtractor, components: int = 64, level: bool = False) -> None:
         super().__init__()
         if components < 1:
             raise ValueError(f"`components` must be at least 1, got {components}.")
-        self.extractor, self.components = extractor, components
+        self.extractor, self.components, self.level = extractor, components, level
         with torch.no_grad():
             channels = extractor(torch.zeros(1, 3, 16 * extractor.stride, 16 * extractor.stride)).shape[1]
         if components > channels:
@@ -47,6 +50,7 @@ class FeatureCodec(Codec):
         self.register_buffer("projection", torch.zeros(components, channels))
         self.register_buffer("count", torch.zeros((), dtype=torch.float64))
         self.register_buffer("explained", torch.zeros(()))
+        self.register_buffer("brightness", torch.zeros(()))
 
     @property
     def fitted(self) -> bool:
@@ -55,9 +59,10 @@ class FeatureCodec(Codec):
 
     @torch.no_grad()
     def moments(self, image: Images) -> Tensor:
-        """Sums of products of (1, features) over all positions, (1 + D, 1 + D); they add up over batches."""
-        columns = self.extractor(image).double().transpose(0, 1).flatten(1)
-        columns = torch.cat([torch.ones_like(columns[:1]), columns])
+        """Sums of products of (1, features, brightness of the image) over all positions; they add up over batches."""
+        features = self.extractor(image).double()
+        light = image.double().mean((1, 2, 3), keepdim=True).expand_as(features[:, :1])
+        columns = torch.cat([torch.ones_like(light), features, light], dim=1).transpose(0, 1).flatten(1)
         return columns @ columns.T
 
     def fit(self, moments: Tensor) -> None:
@@ -66,25 +71,28 @@ class FeatureCodec(Codec):
         Raises:
             ValueError: there are fewer positions than channels.
         """
-        count, total = moments[0, 0], moments[0, 1:]
+        count, total = moments[0, 0], moments[0, 1:-1]
         if count <= len(total):
             raise ValueError(
                 f"{len(total)} channels of features need more positions than that to learn from, got {count:.0f}. "
                 "Take more photographs, larger frames or fewer stages."
             )
         mean = total / count
-        covariance = moments[1:, 1:] / count - torch.outer(mean, mean)
+        covariance = moments[1:-1, 1:-1] / count - torch.outer(mean, mean)
         spread = covariance.diagonal().clamp(min=1e-12).sqrt()
         variances, axes = torch.linalg.eigh(covariance / torch.outer(spread, spread))
         variances, axes = variances.flip(0)[: self.components], axes.flip(1)[:, : self.components]
         self.projection.copy_((axes / variances.clamp(min=1e-6).sqrt()).T / spread)
         self.mean.copy_(mean)
         self.explained.copy_(variances.sum() / len(total))
+        self.brightness.copy_(moments[0, -1] / count)
         self.count.copy_(count)
 
     def encode(self, image: Images) -> Encoded:
         """Components (B, components, h, w)."""
         with torch.no_grad():
+            if self.level:
+                image = image + self.brightness - image.mean((1, 2, 3), keepdim=True)
             centred = self.extractor(image) - self.mean[:, None, None]
             return torch.einsum("kc,bchw->bkhw", self.projection, centred)
 
