@@ -9,6 +9,7 @@ import yaml
 
 from anomaly_diffusion import cli
 from anomaly_diffusion.commands.arguments import experiments_folder
+from anomaly_diffusion.networks.features import WEIGHTS_VARIABLE, find_weights
 
 FOLDER = experiments_folder()
 MODEL = "model/pixel.yaml"
@@ -18,9 +19,12 @@ FILES = sorted(set(FOLDER.rglob("*.yaml")) - {*SWEEPS, FOLDER / "base.yaml"})
 OVERLAYS = [path.relative_to(FOLDER).as_posix() for path in FILES]
 RUNNABLE = [name for name in OVERLAYS if not name.startswith("data/")] + ["data/textures.yaml"]
 REAL = [name for name in OVERLAYS if name.startswith("data/") and "textures" not in name and "folder" not in name]
+WEIGHTS = {"ablation/ddad_features.yaml": "mobilenet_v2", "ablation/lpips.yaml": "stlpips_alex"}
 SMALL = ("--trainer.fast_dev_run", "1", "--wandb.mode", "disabled", "--data.batch_size", "2")
 SMALL += ("--model.init_args.backbone.init_args.width", "8")
-TINY = ("--data.dataset.init_args.train", "8", "--data.dataset.init_args.test", "4")
+TINY = tuple(
+    f"--data.dataset.init_args.{part}={size}" for part, size in {"train": 8, "validation": 8, "test": 4}.items()
+)
 
 
 @pytest.fixture
@@ -52,7 +56,15 @@ def test_every_experiment_parses(run, capsys, name):
 
 @pytest.mark.parametrize("name", RUNNABLE)
 def test_every_experiment_runs(run, name):
+    if name in WEIGHTS and find_weights(WEIGHTS[name], None) is None:
+        pytest.skip(f"{WEIGHTS_VARIABLE} names no folder with weights of {WEIGHTS[name]}")
     assert run("train", "--config", MODEL, "--config", name, *SMALL, *TINY) == 0
+
+
+def test_a_refusal_deep_inside_a_detector_is_told_in_its_own_words(run, capsys):
+    residuals = "[{class_path: SSIMResidual, init_args: {sigma: 0.0}}]"
+    assert run("train", "--config", MODEL, f"--model.init_args.scoring.residuals={residuals}", *SMALL, *TINY) == 1
+    assert capsys.readouterr().err.splitlines()[0] == "error: `sigma` must be positive, got 0.0."
 
 
 @pytest.mark.parametrize("name", REAL)
