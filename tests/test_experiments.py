@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
+from frozen_networks import lpips_weights
 from safetensors.torch import save_file
 
 from anomaly_diffusion import cli
@@ -21,18 +22,21 @@ RUNNABLE = [name for name in OVERLAYS if not name.startswith("data/")] + ["data/
 REAL = [name for name in OVERLAYS if name.startswith("data/") and "textures" not in name and "folder" not in name]
 SMALL = ("--trainer.fast_dev_run", "1", "--wandb.mode", "disabled", "--data.batch_size", "2")
 SMALL += ("--model.init_args.backbone.init_args.width", "8")
-TINY = ("--data.dataset.init_args.train", "8", "--data.dataset.init_args.test", "4")
+TINY = tuple(
+    f"--data.dataset.init_args.{part}={size}" for part, size in {"train": 8, "validation": 8, "test": 4}.items()
+)
 
 
 @pytest.fixture(scope="session")
 def weights(tmp_path_factory):
-    """Weights of a random network in the file that real ones come in, where there are no real ones."""
+    """Weights of random networks in the files that real ones come in, where there are no real ones."""
     if "ANOMALY_DIFFUSION_WEIGHTS" in os.environ:
         return os.environ["ANOMALY_DIFFUSION_WEIGHTS"]
     from torchvision.models import mobilenet_v2
 
     folder = tmp_path_factory.mktemp("weights")
     save_file(mobilenet_v2().state_dict(), folder / "mobilenet_v2.safetensors")
+    save_file(lpips_weights(), folder / "stlpips_alex.safetensors")
     return str(folder)
 
 
@@ -69,6 +73,12 @@ def test_every_experiment_parses(run, capsys, name):
 def test_every_experiment_runs(run, name):
     below = [] if name.startswith("model/") else ["--config", MODEL]
     assert run("train", *below, "--config", name, *SMALL, *TINY) == 0
+
+
+def test_a_refusal_deep_inside_a_detector_is_told_in_its_own_words(run, capsys):
+    residuals = "[{class_path: SSIMResidual, init_args: {sigma: 0.0}}]"
+    assert run("train", "--config", MODEL, f"--model.init_args.scoring.residuals={residuals}", *SMALL, *TINY) == 1
+    assert capsys.readouterr().err.splitlines()[0] == "error: `sigma` must be positive, got 0.0."
 
 
 @pytest.mark.parametrize("name", REAL)
