@@ -11,7 +11,7 @@ import yaml
 from anomaly_diffusion import cli
 from anomaly_diffusion.commands.arguments import experiments_folder
 
-CONTROLS = {"padim": {"components": 6}}
+CONTROLS = {"padim": {"components": 6}, "patchcore": {"components": 6}}
 DATA = {"dataset": {"class_path": "Textures", "init_args": {"train": 12, "test": 4}}, "image_size": [32, 32]}
 
 
