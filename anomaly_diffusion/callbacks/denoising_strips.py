@@ -16,6 +16,7 @@ class DenoisingStrips(pl.Callback):
     """Draws `<run>/panels/strip.png` after a test: a few images on their way through the reconstruction strategy.
 
     Images are chosen by kind and place only (see `Spread`), and reconstructed once more while the network is watched.
+    Nothing is drawn of detectors that ask no network.
 
     Args:
         count: number of images shown, at least 1.
@@ -56,7 +57,9 @@ class DenoisingStrips(pl.Callback):
             return
         from anomaly_diffusion.analysis.strips import strip_sheet
 
-        strips = [self._strip(pl_module, batch) for batch in chosen]
+        strips = [strip for strip in (self._strip(pl_module, batch) for batch in chosen) if strip.evaluations]
+        if not strips:
+            return
         title = f"{pl_module.method}: what the network is shown, and what it answers"
         files.write(Path(trainer.default_root_dir) / "panels" / "strip.png", strip_sheet(strips, title, self.limit))
 

@@ -21,11 +21,15 @@ class FeatureCodec(Codec):
     Components are those of the correlation of the channels, so that no stage counts for more because its numbers are
     larger. Nothing is decoded: a residual compares components.
 
+    Not whitened, components are those of the covariance and keep their variance: all of them have the distances that
+    the features themselves have.
+
     Args:
         extractor: the frozen network.
-        components: how many are kept, at least 1.
+        components: how many are kept, at least 1; None: all, as many as there are channels.
+        whiten: whether components are scaled to unit variance.
         level: whether each image is first brought to the mean brightness of healthy ones: right where light drifts and
-            says nothing about defects.
+            says nothing about defects, and where frames have no padding.
 
     Raises:
         ValueError: `components` is not positive.
@@ -36,21 +40,26 @@ class FeatureCodec(Codec):
     count: Tensor
     explained: Tensor
     brightness: Tensor
+    spread: Tensor
 
-    def __init__(self, extractor: FeatureExtractor, components: int = 64, level: bool = False) -> None:
+    def __init__(
+        self, extractor: FeatureExtractor, components: int | None = 64, whiten: bool = True, level: bool = False
+    ) -> None:
         super().__init__()
-        if components < 1:
+        if components is not None and components < 1:
             raise ValueError(f"`components` must be at least 1, got {components}.")
-        self.extractor, self.components, self.level = extractor, components, level
         with torch.no_grad():
             channels = extractor(torch.zeros(1, 3, 16 * extractor.stride, 16 * extractor.stride)).shape[1]
+        components = channels if components is None else components
         if components > channels:
             raise ValueError(f"`components` must be at most {channels}, the channels of the stages, got {components}.")
+        self.extractor, self.components, self.whiten, self.level = extractor, components, whiten, level
         self.register_buffer("mean", torch.zeros(channels))
         self.register_buffer("projection", torch.zeros(components, channels))
         self.register_buffer("count", torch.zeros((), dtype=torch.float64))
         self.register_buffer("explained", torch.zeros(()))
         self.register_buffer("brightness", torch.zeros(()))
+        self.register_buffer("spread", torch.ones(components), persistent=not whiten)  # of each component
 
     @property
     def fitted(self) -> bool:
@@ -79,12 +88,14 @@ class FeatureCodec(Codec):
             )
         mean = total / count
         covariance = moments[1:-1, 1:-1] / count - torch.outer(mean, mean)
-        spread = covariance.diagonal().clamp(min=1e-12).sqrt()
-        variances, axes = torch.linalg.eigh(covariance / torch.outer(spread, spread))
-        variances, axes = variances.flip(0)[: self.components], axes.flip(1)[:, : self.components]
-        self.projection.copy_((axes / variances.clamp(min=1e-6).sqrt()).T / spread)
+        scale = covariance.diagonal().clamp(min=1e-12).sqrt() if self.whiten else torch.ones_like(mean)
+        variances, axes = torch.linalg.eigh(covariance / torch.outer(scale, scale))
+        self.explained.copy_(variances.flip(0)[: self.components].sum() / variances.sum())
+        variances, axes = variances.flip(0)[: self.components].clamp(min=1e-6), axes.flip(1)[:, : self.components]
+        unit = variances.sqrt() if self.whiten else torch.ones_like(variances)
+        self.projection.copy_((axes / unit).T / scale)
+        self.spread.copy_(variances.sqrt() / unit)
         self.mean.copy_(mean)
-        self.explained.copy_(variances.sum() / len(total))
         self.brightness.copy_(moments[0, -1] / count)
         self.count.copy_(count)
 
@@ -106,6 +117,6 @@ class FeatureCodec(Codec):
 
     def picture(self, decoded: Encoded, size: Sequence[int]) -> Images:
         """The first three components as red, green and blue."""
-        shown = decoded[:, :3]
+        shown = (decoded / self.spread[:, None, None])[:, :3]
         shown = F.pad(shown, (0, 0, 0, 0, 0, 3 - shown.shape[1]))
         return F.interpolate((shown / _COLOUR).clamp(-1, 1), size=tuple(size), mode="nearest")

@@ -137,7 +137,7 @@ class Detector(pl.LightningModule):
         compared = self.compare(batch)
         depth_maps, anomaly_map = self.scoring.judge(self.differences(batch, compared), self.calibration, self.weights)
         reference, healthy = self.pictures(batch, compared)
-        score = self.pool(anomaly_map, batch.valid)
+        score = self.score(batch, compared, anomaly_map)
         return Prediction(reference, healthy, depth_maps, anomaly_map, score, compared.healthy.nfe)
 
     def compare(self, batch: ImageBatch, x_0: Encoded | None = None) -> Compared:
@@ -178,6 +178,10 @@ class Detector(pl.LightningModule):
         B, D = healthy.x_0.shape[:2]
         shown = self.codec.picture(healthy.x_0.flatten(0, 1), size).unflatten(0, (B, D))
         return self.codec.picture(reference, size), shown
+
+    def score(self, batch: ImageBatch, compared: Compared, anomaly_map: Maps) -> Scores:
+        """One number per image: that of its map, unless a detector knows better."""
+        return self.pool(anomaly_map, batch.valid)
 
     def pool(self, anomaly_map: Maps, valid: Masks) -> Scores:
         """One number per image."""

@@ -47,7 +47,7 @@ class FeatureDetector(DiffusionDetector):
         level: bool = False,
     ) -> None:
         denoiser = Denoiser(backbone, CosineSchedule(), VelocityPrediction())
-        codec = FeatureCodec(features, components, level)
+        codec = FeatureCodec(features, components, level=level)
         super().__init__(codec, denoiser, GaussianNoise(), objective, reconstruction, scoring)
         self.cache = EncodingCache(views)
 

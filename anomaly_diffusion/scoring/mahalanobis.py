@@ -12,8 +12,6 @@ from anomaly_diffusion.types import Encoded, Masks
 
 __all__ = ["MahalanobisResidual"]
 
-_FLOOR = 1e-3  # share of the mean variance that is added to every variance: no direction is free of noise
-
 
 class MahalanobisResidual(Residual):
     r"""Distance of a difference from those of healthy images, in standard deviations per channel.
@@ -31,20 +29,24 @@ class MahalanobisResidual(Residual):
         per_position: whether each position has statistics of its own; right for objects that always lie alike.
         full: whether channels are known to be correlated; otherwise each has but its variance.
         prior: weight of the statistics of all positions, in images, >= 0.
+        floor: share of the mean variance that is added to every variance, > 0: no direction is free of noise, and one
+            that healthy images hardly ever take must not decide alone.
 
     Raises:
-        ValueError: `prior` is negative.
+        ValueError: `prior` is negative, or `floor` not positive.
     """
 
     learns = True
     mean: Tensor
     whitening: Tensor
 
-    def __init__(self, per_position: bool = True, full: bool = True, prior: float = 50.0) -> None:
+    def __init__(self, per_position: bool = True, full: bool = True, prior: float = 50.0, floor: float = 1e-3) -> None:
         super().__init__()
         if prior < 0:
             raise ValueError(f"`prior` must not be negative, got {prior}.")
-        self.per_position, self.full, self.prior = per_position, full, prior
+        if floor <= 0:
+            raise ValueError(f"`floor` must be positive, got {floor}.")
+        self.per_position, self.full, self.prior, self.floor = per_position, full, prior, floor
         self.register_buffer("mean", torch.empty(0))  # (D, P, C) with P positions, or one
         self.register_buffer("whitening", torch.empty(0))  # (D, P, C, C)
 
@@ -73,7 +75,7 @@ class MahalanobisResidual(Residual):
         covariance = mixed[..., 1:, 1:] - mean[..., :, None] * mean[..., None, :]
         if not self.full:
             covariance = torch.diag_embed(covariance.diagonal(dim1=-2, dim2=-1))
-        self.mean, self.whitening = mean.float(), _inverse_root(covariance).float()
+        self.mean, self.whitening = mean.float(), _inverse_root(covariance, self.floor).float()
 
     def maps(self, reference: Encoded, healthy: Float[Tensor, "B D c h w"]) -> Float[Tensor, "B D h w"]:
         """Distances of each depth.
@@ -112,11 +114,11 @@ def _rows(difference: Float[Tensor, "B D C h w"]) -> Float[Tensor, "D P B C"]:
     return difference.flatten(3).permute(1, 3, 0, 2)
 
 
-def _inverse_root(covariance: Tensor) -> Tensor:
+def _inverse_root(covariance: Tensor, floor: float) -> Tensor:
     """A matrix W with W S W' = 1."""
     size = covariance.shape[-1]
     identity = torch.eye(size, dtype=covariance.dtype, device=covariance.device)
-    floor = covariance.diagonal(dim1=-2, dim2=-1).mean(-1).clamp(min=1e-12) * _FLOOR
-    root = torch.linalg.cholesky(covariance + floor[..., None, None] * identity)
+    least = covariance.diagonal(dim1=-2, dim2=-1).mean(-1).clamp(min=1e-12) * floor
+    root = torch.linalg.cholesky(covariance + least[..., None, None] * identity)
     inverse: Tensor = torch.linalg.solve_triangular(root, identity.expand_as(root), upper=False)
     return inverse

@@ -1,0 +1,157 @@
+"""A memory of healthy patches: which ones are considered, which ones are kept, and which one is nearest."""
+
+import math
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Float, Int64
+from torch import Generator, Tensor, nn
+
+from anomaly_diffusion.diffusion.noise import mix
+
+__all__ = ["Candidates", "Memory", "greedy_coreset"]
+
+_CHUNK = 1024  # patches that are compared with the memory together: more of them only take more room
+Patches = Float[Tensor, "N C"]
+
+
+class Candidates:
+    """A uniform random sample of the patches of many images.
+
+    Every patch draws a lot from seed and image, and the lowest lots win: the sample is the same however the images come
+    in batches or are shared among processes.
+
+    Args:
+        at_most: size of the sample, >= 1.
+        seed: of the lots.
+    """
+
+    def __init__(self, at_most: int, seed: int) -> None:
+        self.at_most, self.seed = at_most, seed
+        self.seen = 0
+        self.patches, self.lots = torch.empty(0), torch.empty(0, dtype=torch.float64)
+
+    def add(self, patches: Float[Tensor, "B P C"], inside: Bool[Tensor, "B P"], keys: list[int]) -> None:
+        """Let the patches `inside` images take part.
+
+        Args:
+            patches: of each image.
+            inside: those that belong to the photograph.
+            keys: a number for each image that names it for good.
+        """
+        lots = torch.stack([self._draw(patches.shape[1], key) for key in keys])
+        self.merge(patches[inside].float().cpu(), lots[inside.cpu()], int(inside.sum()))
+
+    def merge(self, patches: Patches, lots: Float[Tensor, " N"], seen: int) -> None:
+        """Take in what another sample has kept of `seen` patches."""
+        self.seen += seen
+        patches = torch.cat([self.patches.reshape(-1, patches.shape[1]), patches])
+        lots = torch.cat([self.lots, lots])
+        order = lots.argsort()[: self.at_most]
+        self.patches, self.lots = patches[order], lots[order]
+
+    def _draw(self, count: int, key: int) -> Tensor:
+        return torch.rand(count, dtype=torch.float64, generator=Generator().manual_seed(mix(self.seed, key)))
+
+
+class Memory(nn.Module):
+    """A coreset of healthy patches.
+
+    Reference: Roth et al., "Towards Total Recall in Industrial Anomaly Detection" (PatchCore), 2022, section 3.2 and
+    Algorithm 1.
+
+    Args:
+        share: how many of all patches of the training images are kept, in (0, 1].
+        at_most: upper bound of their number, >= 1.
+        candidates: number of patches, drawn at random from all, from which they are chosen; >= 1. The paper considers
+            all, which takes hours where there are millions.
+        projected: dimensions to which candidates are projected at random for the choice; >= 1.
+        seed: of what is drawn.
+
+    Raises:
+        ValueError: a number lies outside its range.
+    """
+
+    items: Tensor
+
+    def __init__(
+        self, share: float = 0.1, at_most: int = 8192, candidates: int = 65536, projected: int = 64, seed: int = 0
+    ) -> None:
+        super().__init__()
+        if not 0 < share <= 1:
+            raise ValueError(f"`share` must lie in (0, 1], got {share}.")
+        for name, value in (("at_most", at_most), ("candidates", candidates), ("projected", projected)):
+            if value < 1:
+                raise ValueError(f"`{name}` must be at least 1, got {value}.")
+        self.share, self.at_most, self.candidates = share, at_most, candidates
+        self.projected, self.seed = projected, seed
+        self.register_buffer("items", torch.empty(0, 0))
+
+    @property
+    def filled(self) -> bool:
+        """Whether there is anything to remember."""
+        return len(self.items) > 0
+
+    def fill(self, candidates: Candidates) -> None:
+        """Keep a coreset of `candidates`.
+
+        Raises:
+            ValueError: there is none.
+        """
+        if not candidates.seen:
+            raise ValueError("No healthy patch to remember. Take more training images.")
+        patches = candidates.patches.to(self.items)
+        count = min(math.ceil(self.share * candidates.seen), self.at_most, len(patches))
+        generator = Generator().manual_seed(mix(self.seed))
+        self.items = patches[greedy_coreset(self._projected(patches, generator), count, generator)]
+
+    def nearest(self, patches: Patches, count: int = 1) -> Float[Tensor, "N K C"]:
+        """The `count` items nearest to each patch, nearest first.
+
+        Raises:
+            RuntimeError: the memory is empty.
+        """
+        if not self.filled:
+            raise RuntimeError("The memory is empty. Train the detector, or load a checkpoint of a finished run.")
+        lengths = self.items.square().sum(1)
+        found = []
+        with torch.autocast(patches.device.type, enabled=False):  # neighbours differ in the last digits
+            for chunk in patches.float().split(_CHUNK):
+                squared = torch.addmm(lengths, chunk, self.items.T, alpha=-2)  # less |patch|^2, alike for all items
+                found.append(squared.topk(count, largest=False).indices)
+        return self.items[torch.cat(found)]
+
+    def _projected(self, patches: Patches, generator: Generator) -> Patches:
+        channels = patches.shape[1]
+        if channels <= self.projected:
+            return patches
+        axes = torch.randn(channels, self.projected, generator=generator) / math.sqrt(self.projected)
+        return patches @ axes.to(patches)
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
+        """Take a memory of any size: it follows from the images."""
+        stored = state_dict.get(prefix + "items")
+        if stored is not None:
+            self.items = torch.empty_like(stored, device=self.items.device)
+        super()._load_from_state_dict(state_dict, prefix, *rest)
+
+
+def greedy_coreset(points: Patches, count: int, generator: Generator) -> Int64[Tensor, " count"]:
+    """Numbers of `count` points, each the farthest from those before it; the first is drawn at random.
+
+    next = argmax_p min_m |p - m|^2
+
+    Reference: Sener and Savarese, "Active Learning for Convolutional Neural Networks: A Core-Set Approach", 2018,
+    Algorithm 1.
+    """
+    points = points - points.mean(0)
+    lengths = points.square().sum(1)
+    distance = torch.full_like(lengths, torch.inf)
+    chosen = torch.randint(len(points), (count,), generator=generator).to(points.device)
+    for place in range(count):
+        if place:
+            chosen[place] = distance.argmax()
+        last = points[chosen[place]]
+        torch.minimum(distance, torch.addmv(lengths, points, last, alpha=-2) + last @ last, out=distance)
+        distance[chosen[place]] = -torch.inf  # rounding must not let it be chosen again
+    return chosen

@@ -1,0 +1,36 @@
+"""What the classical controls share: they look at the training photographs once and follow no gradient."""
+
+import torch
+from torch import Tensor, nn
+
+from anomaly_diffusion.codecs.codec import Codec
+from anomaly_diffusion.detectors.base import Detector
+from anomaly_diffusion.scoring.scorer import Scoring
+from anomaly_diffusion.types import ImageBatch
+
+__all__ = ["OnePassDetector"]
+
+
+class OnePassDetector(Detector):
+    """A detector whose training steps change nothing; one epoch is all it needs.
+
+    Lightning counts steps, and writes checkpoints, by the steps of an optimiser: this one is given a number on which
+    nothing depends.
+
+    Args:
+        codec: where images and healthy versions are compared.
+        scoring: how they are compared.
+        judges: whether the detector brings maps that take the place of residuals.
+    """
+
+    def __init__(self, codec: Codec, scoring: Scoring, judges: bool = False) -> None:
+        super().__init__(codec, scoring, versions=1, judges=judges)
+        self.idle = nn.Parameter(torch.zeros(()))
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        """One that never moves."""
+        return torch.optim.SGD([self.idle], lr=0.0)
+
+    def training_step(self, batch: ImageBatch, batch_idx: int) -> Tensor:
+        """Nothing to improve."""
+        return 0 * self.idle

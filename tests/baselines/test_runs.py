@@ -1,0 +1,61 @@
+"""The controls go through the command line like every other detector: train, test again, predict, go on."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+from anomaly_diffusion import cli
+from anomaly_diffusion.commands.arguments import experiments_folder
+
+CONTROLS = {"padim": {"components": 6}, "patchcore": {"components": 6}}
+DATA = {"dataset": {"class_path": "Textures", "init_args": {"train": 12, "test": 4}}, "image_size": [32, 32]}
+
+
+@pytest.fixture(params=CONTROLS)
+def control(request, tmp_path, monkeypatch):
+    """The command line and the shipped experiment of a control, with a tiny network in place of the real one."""
+    monkeypatch.chdir(tmp_path)
+    config = yaml.safe_load((experiments_folder() / f"model/{request.param}.yaml").read_text())
+    config["model"]["init_args"] |= {"features": {"class_path": "analytic.TinyFeatures"}} | CONTROLS[request.param]
+    settings = {"data": DATA, "wandb": {"mode": "disabled"}}
+    Path("tiny.yaml").write_text(yaml.safe_dump(config | settings))
+    before = dict(os.environ)
+    yield lambda *arguments: cli.main(list(arguments))
+    os.environ.clear()
+    os.environ.update(before)
+
+
+def figures(folder):
+    summary = json.loads((Path(folder) / "summary.json").read_text())
+    return [summary[name] for name in ("image_auroc", "pixel_auroc", "aupro", "nfe")]
+
+
+@pytest.mark.slow
+def test_a_run_can_be_tested_again_predicted_from_and_resumed(control):
+    assert control("train", "--config", "tiny.yaml") == 0
+    run = Path("runs/tiny/001")
+    assert (run / "panels/test.png").is_file()
+    assert not (run / "panels/strip.png").exists()  # no network is asked anything
+    weights = torch.load(run / "checkpoints/best.ckpt", weights_only=True)
+    assert weights["global_step"] > 0
+
+    assert control("test", "--run_folder", str(run)) == 0
+    assert figures(run / "evaluations/001") == figures(run)
+    assert control("predict", "--run_folder", str(run)) == 0
+    assert (run / "evaluations/002/predictions.csv").is_file()
+    assert control("fit", "--resume", str(run)) == 0
+    after = torch.load(run / "checkpoints/last.ckpt", weights_only=True)
+    assert after["state_dict"].keys() == weights["state_dict"].keys()
+    assert all(torch.equal(after["state_dict"][name], value) for name, value in weights["state_dict"].items())
+
+
+@pytest.mark.slow
+def test_another_scoring_needs_no_other_run(control):
+    assert control("train", "--config", "tiny.yaml") == 0
+    assert control("test", "--run_folder", "runs/tiny/001", "--model.init_args.scoring.smoothing", "1") == 0
+    (other,) = Path("runs/tiny/001/evaluations").iterdir()
+    assert figures(other)[1] != figures("runs/tiny/001")[1]
