@@ -117,8 +117,8 @@ class PatchCore(OnePassDetector):
         patch, nearest = (_patches(maps)[one].float() for maps in (compared.reference, compared.healthy.x_0[:, 0]))
         around = self.memory.nearest(nearest, self.neighbours)
         away, reach = (patch - nearest).norm(dim=1), (patch[:, None] - around).norm(dim=2)
-        weight: Tensor = (1 - torch.exp(away - reach.logsumexp(1))).clamp(min=0)
-        return weight * away
+        score: Tensor = (1 - torch.exp(away - reach.logsumexp(1))).clamp(min=0) * away
+        return score
 
     def _remember_once(self) -> None:
         if not self.memory.filled:
