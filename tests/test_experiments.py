@@ -6,12 +6,15 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
+from frozen_networks import lpips_weights
+from safetensors.torch import save_file
 
 from anomaly_diffusion import cli
 from anomaly_diffusion.commands.arguments import experiments_folder
 
 FOLDER = experiments_folder()
 MODEL = "model/pixel.yaml"
+CONTROLS = ("model/padim.yaml", "model/patchcore.yaml")  # with nothing to train
 LONGEST = 15
 SWEEPS = sorted((FOLDER / "sweeps").glob("*.yaml"))
 FILES = sorted(set(FOLDER.rglob("*.yaml")) - {*SWEEPS, FOLDER / "base.yaml"})
@@ -19,15 +22,31 @@ OVERLAYS = [path.relative_to(FOLDER).as_posix() for path in FILES]
 RUNNABLE = [name for name in OVERLAYS if not name.startswith("data/")] + ["data/textures.yaml"]
 REAL = [name for name in OVERLAYS if name.startswith("data/") and "textures" not in name and "folder" not in name]
 SMALL = ("--trainer.fast_dev_run", "1", "--wandb.mode", "disabled", "--data.batch_size", "2")
-SMALL += ("--model.init_args.backbone.init_args.width", "8")
-TINY = ("--data.dataset.init_args.train", "8", "--data.dataset.init_args.test", "4")
+NARROW = ("--model.init_args.backbone.init_args.width", "8")
+TINY = tuple(
+    f"--data.dataset.init_args.{part}={size}" for part, size in {"train": 8, "validation": 8, "test": 4}.items()
+)
+
+
+@pytest.fixture(scope="session")
+def weights(tmp_path_factory):
+    """Weights of random networks in the files that real ones come in, where there are no real ones."""
+    if "ANOMALY_DIFFUSION_WEIGHTS" in os.environ:
+        return os.environ["ANOMALY_DIFFUSION_WEIGHTS"]
+    from torchvision.models import mobilenet_v2
+
+    folder = tmp_path_factory.mktemp("weights")
+    save_file(mobilenet_v2().state_dict(), folder / "mobilenet_v2.safetensors")
+    save_file(lpips_weights(), folder / "stlpips_alex.safetensors")
+    return str(folder)
 
 
 @pytest.fixture
-def run(tmp_path, monkeypatch):
+def run(tmp_path, monkeypatch, weights):
     """The command line, in a folder of its own."""
     monkeypatch.chdir(tmp_path)
     before = dict(os.environ)
+    os.environ["ANOMALY_DIFFUSION_WEIGHTS"] = weights
     yield lambda *arguments: cli.main(list(arguments))
     os.environ.clear()
     os.environ.update(before)
@@ -47,12 +66,23 @@ def test_every_experiment_parses(run, capsys, name):
         run("train", "--config", MODEL, "--config", name, "--print_config")
     assert stop.value.code == 0
     merged = yaml.safe_load(capsys.readouterr().out)
-    assert merged["model"]["class_path"].endswith("PixelDetector")
+    wanted = yaml.safe_load((FOLDER / name).read_text()).get("model", {}).get("class_path", "PixelDetector")
+    assert merged["model"]["class_path"].endswith(wanted)
 
 
 @pytest.mark.parametrize("name", RUNNABLE)
 def test_every_experiment_runs(run, name):
-    assert run("train", "--config", MODEL, "--config", name, *SMALL, *TINY) == 0
+    below = [] if name.startswith("model/") else ["--config", MODEL]
+    narrow = () if name in CONTROLS else NARROW
+    assert run("train", *below, "--config", name, *SMALL, *narrow, *TINY) == 0
+
+
+def test_a_refusal_deep_inside_a_detector_is_told_in_its_own_words(run, capsys):
+    residuals = "[{class_path: SSIMResidual, init_args: {sigma: 0.0}}]"
+    assert (
+        run("train", "--config", MODEL, f"--model.init_args.scoring.residuals={residuals}", *SMALL, *NARROW, *TINY) == 1
+    )
+    assert capsys.readouterr().err.splitlines()[0] == "error: `sigma` must be positive, got 0.0."
 
 
 @pytest.mark.parametrize("name", REAL)
@@ -61,7 +91,7 @@ def test_every_experiment_on_real_images_runs(run, name):
     merged = yaml.safe_load((FOLDER / name).read_text())["data"]["dataset"]["init_args"]
     if not (data / merged["root"] / merged["category"]).is_dir():
         pytest.skip("ANOMALY_DIFFUSION_DATA names no folder with this data set")
-    assert run("fit", "--config", MODEL, "--config", name, *SMALL) == 0
+    assert run("fit", "--config", MODEL, "--config", name, *SMALL, *NARROW) == 0
 
 
 @pytest.mark.parametrize("path", SWEEPS, ids=lambda path: path.stem)

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 import pytest
+from frozen_networks import TinyFeatures, random_lpips
 
 from anomaly_diffusion.detectors.pixel import PixelDetector
 from anomaly_diffusion.diffusion.noise import GaussianNoise
@@ -24,6 +25,7 @@ from anomaly_diffusion.reconstruction.one_shot import OneShot
 from anomaly_diffusion.reconstruction.partial_diffusion import PartialDiffusion
 from anomaly_diffusion.reconstruction.posterior import PosteriorAverage
 from anomaly_diffusion.reconstruction.two_level import TwoLevel
+from anomaly_diffusion.scoring.perceptual import FeatureCosineResidual
 from anomaly_diffusion.scoring.pooling import TopKMean
 from anomaly_diffusion.scoring.residual import GradientSimilarityResidual, L1Residual, SSIMResidual
 from anomaly_diffusion.scoring.scorer import Scoring
@@ -109,6 +111,8 @@ REFUSALS: list[tuple[Callable[[], object], str, str]] = [
     (lambda: SSIMResidual(0.0), "`sigma`", "0.0"),
     (lambda: GradientSimilarityResidual(scales=0), "`scales`", "0"),
     (lambda: GradientSimilarityResidual(stability=0.0), "`stability`", "0.0"),
+    (lambda: FeatureCosineResidual(TinyFeatures(), scale=0), "`scale`", "0"),
+    (lambda: random_lpips(scale=-1), "`scale`", "-1"),
     (lambda: TopKMean(0.0), "`share`", "0.0"),
     (lambda: TopKMean(1.5), "`share`", "1.5"),
     (lambda: Scoring([L1Residual()], weights=[1.0, 2.0]), "`weights`", "2"),

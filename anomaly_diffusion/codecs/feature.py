@@ -27,6 +27,8 @@ class FeatureCodec(Codec):
     Args:
         extractor: the frozen network.
         components: how many are kept, at least 1; None: all, as many as there are channels.
+        level: whether each image is first brought to the mean brightness of healthy ones: right where light drifts and
+            says nothing about defects.
         whiten: whether components are scaled to unit variance.
 
     Raises:
@@ -38,8 +40,11 @@ class FeatureCodec(Codec):
     count: Tensor
     explained: Tensor
     spread: Tensor
+    brightness: Tensor
 
-    def __init__(self, extractor: FeatureExtractor, components: int | None = 64, whiten: bool = True) -> None:
+    def __init__(
+        self, extractor: FeatureExtractor, components: int | None = 64, level: bool = False, whiten: bool = True
+    ) -> None:
         super().__init__()
         if components is not None and components < 1:
             raise ValueError(f"`components` must be at least 1, got {components}.")
@@ -48,12 +53,13 @@ class FeatureCodec(Codec):
         components = channels if components is None else components
         if components > channels:
             raise ValueError(f"`components` must be at most {channels}, the channels of the stages, got {components}.")
-        self.extractor, self.components, self.whiten = extractor, components, whiten
+        self.extractor, self.components, self.level, self.whiten = extractor, components, level, whiten
         self.register_buffer("mean", torch.zeros(channels))
         self.register_buffer("projection", torch.zeros(components, channels))
         self.register_buffer("count", torch.zeros((), dtype=torch.float64))
         self.register_buffer("explained", torch.zeros(()))
         self.register_buffer("spread", torch.ones(components), persistent=not whiten)  # of each component
+        self.register_buffer("brightness", torch.zeros(()))
 
     @property
     def fitted(self) -> bool:
@@ -62,9 +68,10 @@ class FeatureCodec(Codec):
 
     @torch.no_grad()
     def moments(self, image: Images) -> Tensor:
-        """Sums of products of (1, features) over all positions, (1 + D, 1 + D); they add up over batches."""
-        columns = self.extractor(image).double().transpose(0, 1).flatten(1)
-        columns = torch.cat([torch.ones_like(columns[:1]), columns])
+        """Sums of products of (1, features, brightness of the image) over all positions; they add up over batches."""
+        features = self.extractor(image).double()
+        light = image.double().mean((1, 2, 3), keepdim=True).expand_as(features[:, :1])
+        columns = torch.cat([torch.ones_like(light), features, light], dim=1).transpose(0, 1).flatten(1)
         return columns @ columns.T
 
     def fit(self, moments: Tensor) -> None:
@@ -73,14 +80,14 @@ class FeatureCodec(Codec):
         Raises:
             ValueError: there are fewer positions than channels.
         """
-        count, total = moments[0, 0], moments[0, 1:]
+        count, total = moments[0, 0], moments[0, 1:-1]
         if count <= len(total):
             raise ValueError(
                 f"{len(total)} channels of features need more positions than that to learn from, got {count:.0f}. "
                 "Take more photographs, larger frames or fewer stages."
             )
         mean = total / count
-        covariance = moments[1:, 1:] / count - torch.outer(mean, mean)
+        covariance = moments[1:-1, 1:-1] / count - torch.outer(mean, mean)
         scale = covariance.diagonal().clamp(min=1e-12).sqrt() if self.whiten else torch.ones_like(mean)
         variances, axes = torch.linalg.eigh(covariance / torch.outer(scale, scale))
         self.explained.copy_(variances.flip(0)[: self.components].sum() / variances.sum())
@@ -89,11 +96,14 @@ class FeatureCodec(Codec):
         self.projection.copy_((axes / unit).T / scale)
         self.spread.copy_(variances.sqrt() / unit)
         self.mean.copy_(mean)
+        self.brightness.copy_(moments[0, -1] / count)
         self.count.copy_(count)
 
     def encode(self, image: Images) -> Encoded:
         """Components (B, components, h, w)."""
         with torch.no_grad():
+            if self.level:
+                image = image + self.brightness - image.mean((1, 2, 3), keepdim=True)
             centred = self.extractor(image) - self.mean[:, None, None]
             return torch.einsum("kc,bchw->bkhw", self.projection, centred)
 

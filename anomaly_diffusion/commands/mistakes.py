@@ -11,7 +11,7 @@ from anomaly_diffusion.commands import listing
 _LONGEST = 12  # lines
 _WIDEST = 400  # characters
 _NOISE = re.compile(
-    r"(Does not validate against any of the Union subtypes|Subtypes: |Errors:|- Expected a <class 'NoneType'>"
+    r"((- )?Does not validate against any of the Union subtypes|Subtypes: |Errors:|- Expected a <class 'NoneType'>"
     r"|Given value( type)?: |Validation failed:?$)"
 )
 _UNKNOWN_KEY = re.compile(

@@ -97,7 +97,7 @@ class Detector(pl.LightningModule):
         """Text that two detectors share if such parts of them are alike."""
         return " ".join(settings(part) for part in (*parts, self.scoring))
 
-    def on_train_start(self) -> None:
+    def on_fit_start(self) -> None:
         """Let the codec see healthy images, unless it knows them from a checkpoint."""
         if not self.codec.fitted:
             seen = [self.codec.moments(batch.image) for batch in first(CODEC_LEARNS_FROM, self.training_batches())]
@@ -226,6 +226,8 @@ class Detector(pl.LightningModule):
         data: Any = getattr(self.trainer, "datamodule", None)
         if data is not None:
             data.setup("fit")
+        else:
+            self.trainer.fit_loop.setup_data()
         # a loader of its own: the one that training goes through must not be begun anew
         loader: Any = self.trainer.train_dataloader if data is None else data.train_dataloader()
         if isinstance(loader.sampler, DistributedSampler):

@@ -70,6 +70,7 @@ class DiffusionDetector(Detector):
 
     def on_fit_start(self) -> None:
         """Remember the seed of the run: scoring draws its noise from it, later and elsewhere too."""
+        super().on_fit_start()
         self.noise_seed.fill_(torch.initial_seed() % 2**31)
 
     def configure_optimizers(self) -> Any:

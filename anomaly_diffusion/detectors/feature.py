@@ -29,6 +29,7 @@ class FeatureDetector(DiffusionDetector):
         components: number of principal components of the features.
         views: how often each training photograph is augmented, its features kept in memory; 0 computes them at each
             step. Without augmentation one view is all there is.
+        level: whether images are brought to the mean brightness of training images.
 
     Raises:
         ValueError: `views` is negative.
@@ -43,15 +44,16 @@ class FeatureDetector(DiffusionDetector):
         scoring: Scoring,
         components: int = 64,
         views: int = 1,
+        level: bool = False,
     ) -> None:
         denoiser = Denoiser(backbone, CosineSchedule(), VelocityPrediction())
-        codec = FeatureCodec(features, components)
+        codec = FeatureCodec(features, components, level)
         super().__init__(codec, denoiser, GaussianNoise(), objective, reconstruction, scoring)
         self.cache = EncodingCache(views)
 
-    def on_train_start(self) -> None:
+    def on_fit_start(self) -> None:
         """Fit the components, then encode every view of the training photographs once."""
-        super().on_train_start()
+        super().on_fit_start()
         for view in range(self.cache.views):
             for batch in self.training_batches(view):
                 self.cache.keep(batch, self.codec.encode(batch.image))

@@ -59,7 +59,11 @@ class FeatureExtractor(nn.Module):
         """Feature maps of each stage, finest first, of an image standardised as ImageNet's are."""
 
     def forward(self, image: Images) -> Float[Tensor, "B D h w"]:
-        """Features of all stages on the grid of ceil(H / stride) x ceil(W / stride) positions.
+        """The features of `grids`, joined."""
+        return torch.cat(self.grids(image), dim=1)
+
+    def grids(self, image: Images) -> list[Tensor]:
+        """Features (B, C_i, h, w) of each stage, finest first, on the grid of ceil(H / stride) x ceil(W / stride).
 
         Args:
             image: pixels in [-1, 1], grey or colour.
@@ -72,7 +76,7 @@ class FeatureExtractor(nn.Module):
         size = [-(-side // self.stride) for side in image.shape[-2:]]
         stages = self.stages(((colour + 1) / 2 - mean) / spread)
         self._check(stages, image)
-        return torch.cat([_on_grid(self._averaged(stage), size) for stage in stages], dim=1)
+        return [_on_grid(self._averaged(stage), size) for stage in stages]
 
     def _averaged(self, stage: Tensor) -> Tensor:
         reach = self.neighbourhood // 2
@@ -131,6 +135,7 @@ class TorchvisionFeatures(FeatureExtractor):
             raise ValueError(f"`stages` must name modules of {name}, got {unknown}. Some that it has: {known}.")
         network = create_feature_extractor(whole.eval(), list(stages))
         super().__init__(_filled(network, path), stride, neighbourhood)
+        self.name, self.chosen = name, tuple(stages)
 
     def stages(self, image: Images) -> list[Tensor]:
         """Feature maps of each stage."""
@@ -179,6 +184,7 @@ class TimmFeatures(FeatureExtractor):
             raise ValueError(f"`stages` of {name} must be among 0 to {count - 1}, got {list(stages)}.")
         network = _downloaded(name, lambda: create(out_indices=tuple(stages), pretrained=path is None))
         super().__init__(_filled(network, path), stride, neighbourhood)
+        self.name, self.chosen = name, tuple(stages)
 
     def stages(self, image: Images) -> list[Tensor]:
         """Feature maps of each stage."""

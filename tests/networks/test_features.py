@@ -138,5 +138,5 @@ def test_real_weights_tell_a_scratch_from_a_change_of_light(kind):
     scratched = plain.clone()
     scratched[..., 60:62, 30:100] += 0.5
     change = (features(scratched) - features(plain)).square().sum(1).sqrt()[0]
-    assert change[6:9, 4:12].mean() > 5 * change[:3].mean()
+    assert change[6:9, 4:12].mean() > 3 * change[:3].mean()
     assert change[6:9, 4:12].mean() > (features(plain + 0.05) - features(plain)).square().sum(1).sqrt().mean()

@@ -2,9 +2,11 @@ import numpy as np
 import pytest
 import torch
 from analytic import seeded
+from frozen_networks import TinyFeatures, random_lpips
 from scipy import ndimage
 from skimage.metrics import structural_similarity
 
+from anomaly_diffusion.scoring.perceptual import FeatureCosineResidual
 from anomaly_diffusion.scoring.residual import (
     GradientSimilarityResidual,
     L1Residual,
@@ -13,8 +15,16 @@ from anomaly_diffusion.scoring.residual import (
     SSIMResidual,
 )
 
-RESIDUALS = [L1Residual(), L2Residual(), SSIMResidual(), GradientSimilarityResidual(), GradientSimilarityResidual(1)]
-residuals = pytest.mark.parametrize("residual", RESIDUALS, ids=lambda residual: type(residual).__name__)
+OF_ANY_SIZE = [L1Residual(), L2Residual(), SSIMResidual(), GradientSimilarityResidual(), GradientSimilarityResidual(1)]
+LOCAL = [*OF_ANY_SIZE, FeatureCosineResidual(TinyFeatures()), FeatureCosineResidual(TinyFeatures(), scale=2)]
+RESIDUALS = [*LOCAL, random_lpips()]  # LPIPS sees far, and its grids do not fit the pixels exactly
+
+
+def parametrised(residuals: list[Residual]) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize("residual", residuals, ids=lambda residual: type(residual).__name__)
+
+
+residuals = parametrised(RESIDUALS)
 
 
 def _pair(height: int = 48, width: int = 40) -> tuple[torch.Tensor, torch.Tensor]:
@@ -27,7 +37,7 @@ def _pair(height: int = 48, width: int = 40) -> tuple[torch.Tensor, torch.Tensor
 @residuals
 @pytest.mark.parametrize("kind", ["random", "flat", "extreme"])
 def test_an_image_does_not_differ_from_itself(residual: Residual, kind: str) -> None:
-    images = {"random": _pair()[0], "flat": torch.full((1, 3, 16, 16), 0.9), "extreme": _pair()[0].sign()}
+    images = {"random": _pair()[0], "flat": torch.full((1, 3, 24, 24), 0.9), "extreme": _pair()[0].sign()}
     assert not residual(images[kind], images[kind].clone()).any()
 
 
@@ -44,7 +54,7 @@ def test_image_and_reconstruction_are_interchangeable(residual: Residual) -> Non
     torch.testing.assert_close(residual(image, reconstruction), residual(reconstruction, image))
 
 
-@residuals
+@parametrised(LOCAL)
 def test_a_residual_moves_with_the_image(residual: Residual) -> None:
     """Away from the border, and by whole cells of the coarsest scale."""
     image, reconstruction = _pair(96, 96)
@@ -54,7 +64,7 @@ def test_a_residual_moves_with_the_image(residual: Residual) -> None:
     torch.testing.assert_close(moved[inner], expected[inner], rtol=0, atol=1e-6)
 
 
-@residuals
+@parametrised(LOCAL)
 def test_a_residual_stays_near_the_difference(residual: Residual) -> None:
     image, _ = _pair(96, 96)
     changed = image.clone()
@@ -73,7 +83,7 @@ def test_each_image_is_compared_alone(residual: Residual) -> None:
     torch.testing.assert_close(residual(image, reconstruction), alone, rtol=0, atol=1e-6)
 
 
-@residuals
+@parametrised(OF_ANY_SIZE)
 @pytest.mark.parametrize(("height", "width"), [(1, 1), (3, 7), (17, 5)])
 def test_small_and_odd_images_have_maps_of_their_size(residual: Residual, height: int, width: int) -> None:
     image = torch.rand(1, 1, height, width, generator=seeded())

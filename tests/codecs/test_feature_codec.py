@@ -22,7 +22,7 @@ def test_components_are_uncorrelated_and_of_unit_variance_over_what_they_were_fi
 def test_the_unit_of_a_channel_does_not_matter() -> None:
     ours, other = _fitted(10), FeatureCodec(TinyFeatures(), 10)
     moments = ours.moments(IMAGES)
-    scale = torch.ones(11, dtype=torch.float64)
+    scale = torch.ones(12, dtype=torch.float64)
     scale[4] = 1000.0
     other.fit(moments * torch.outer(scale, scale))
     features = ours.extractor(IMAGES)
@@ -82,3 +82,13 @@ def test_too_few_positions_are_refused() -> None:
     codec = FeatureCodec(TinyFeatures(), 6)
     with pytest.raises(ValueError, match="10 channels of features need more positions than that to learn from, got 9"):
         codec.fit(codec.moments(IMAGES[:1, :, :12, :12]))
+
+
+def test_levelled_features_do_not_see_a_change_of_light() -> None:
+    darker = IMAGES[:3] * 0.8 - 0.1
+    shift = _fitted().encode(darker + 0.1) - _fitted().encode(darker)
+    levelled = FeatureCodec(TinyFeatures(), 6, level=True)
+    levelled.load_state_dict(_fitted().state_dict())
+    torch.testing.assert_close(levelled.encode(darker + 0.1), levelled.encode(darker), rtol=0, atol=1e-4)
+    assert shift.abs().mean() > 0.01
+    assert levelled.brightness == pytest.approx(IMAGES.mean().item(), abs=1e-5)

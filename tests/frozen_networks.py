@@ -1,0 +1,58 @@
+"""Frozen networks with random weights: small, and in the format of the genuine ones."""
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import torch
+from analytic import seeded
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from anomaly_diffusion.networks.features import FeatureExtractor
+from anomaly_diffusion.scoring.perceptual import LPIPSResidual
+
+TRUNK = {
+    "slice1.0": (64, 3, 11, 11),
+    "slice2.5": (192, 64, 5, 5),
+    "slice3.9": (384, 192, 3, 3),
+    "slice4.11": (256, 384, 3, 3),
+    "slice5.13": (256, 256, 3, 3),
+}
+BLURS = {"slice1.1": 64, "slice2.4": 64, "slice3.8": 192}
+
+
+class TinyFeatures(FeatureExtractor):
+    """Two stages of strides 4 and 8, seven and five channels, the first with running statistics."""
+
+    def __init__(self, seed: int = 0, stride: int = 8) -> None:
+        torch.manual_seed(seed)
+        first = nn.Sequential(nn.Conv2d(3, 7, 4, stride=4), nn.BatchNorm2d(7), nn.Tanh())
+        super().__init__(nn.ModuleList([first, nn.Conv2d(7, 5, 2, stride=2)]), stride)
+
+    def stages(self, image: Tensor) -> list[Tensor]:
+        first = self.network[0](image)
+        return [first, self.network[1](first)]
+
+
+def lpips_weights(seed: int = 0) -> dict[str, Tensor]:
+    """Random weights, named as in stlpips_alex.safetensors."""
+    generator, state = seeded(seed), {}
+    for number, (name, shape) in enumerate(TRUNK.items()):
+        fan_in = shape[1] * shape[2] * shape[3]
+        state[f"net.{name}.weight"] = torch.randn(shape, generator=generator) * (2 / fan_in) ** 0.5
+        state[f"net.{name}.bias"] = torch.randn(shape[0], generator=generator) * 0.1
+        state[f"lin{number}.model.1.weight"] = torch.rand(1, shape[0], 1, 1, generator=generator)
+    binomial = torch.tensor([1.0, 2.0, 1.0]) / 4
+    for name, channels in BLURS.items():
+        state[f"net.{name}.filt"] = torch.outer(binomial, binomial).repeat(channels, 1, 1, 1)
+    state["scaling_layer.shift"] = torch.tensor([-0.030, -0.088, -0.188]).reshape(1, 3, 1, 1)
+    state["scaling_layer.scale"] = torch.tensor([0.458, 0.448, 0.450]).reshape(1, 3, 1, 1)
+    return state
+
+
+def random_lpips(seed: int = 0, scale: int = 1) -> LPIPSResidual:
+    """LPIPS that no one has trained."""
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "stlpips_alex.safetensors"
+        save_file(lpips_weights(seed), path)
+        return LPIPSResidual(str(path), scale)
