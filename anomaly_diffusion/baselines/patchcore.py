@@ -119,7 +119,8 @@ class PatchCore(OnePassDetector):
         patch, nearest = (_patches(maps)[one].float() for maps in (compared.reference, compared.healthy.x_0[:, 0]))
         around = self.memory.nearest(nearest, self.neighbours)
         away, reach = (patch - nearest).norm(dim=1), (patch[:, None] - around).norm(dim=2)
-        return (1 - torch.exp(away - reach.logsumexp(1))).clamp(min=0) * away
+        weighted: Tensor = (1 - torch.exp(away - reach.logsumexp(1))).clamp(min=0) * away
+        return weighted
 
     def _remember_once(self) -> None:
         if not self.memory.filled:
