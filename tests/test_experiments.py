@@ -14,6 +14,7 @@ from anomaly_diffusion.commands.arguments import experiments_folder
 
 FOLDER = experiments_folder()
 MODEL = "model/pixel.yaml"
+CONTROLS = ("model/padim.yaml", "model/patchcore.yaml")  # with nothing to train
 LONGEST = 15
 SWEEPS = sorted((FOLDER / "sweeps").glob("*.yaml"))
 FILES = sorted(set(FOLDER.rglob("*.yaml")) - {*SWEEPS, FOLDER / "base.yaml"})
@@ -21,7 +22,7 @@ OVERLAYS = [path.relative_to(FOLDER).as_posix() for path in FILES]
 RUNNABLE = [name for name in OVERLAYS if not name.startswith("data/")] + ["data/textures.yaml"]
 REAL = [name for name in OVERLAYS if name.startswith("data/") and "textures" not in name and "folder" not in name]
 SMALL = ("--trainer.fast_dev_run", "1", "--wandb.mode", "disabled", "--data.batch_size", "2")
-SMALL += ("--model.init_args.backbone.init_args.width", "8")
+NARROW = ("--model.init_args.backbone.init_args.width", "8")
 TINY = tuple(
     f"--data.dataset.init_args.{part}={size}" for part, size in {"train": 8, "validation": 8, "test": 4}.items()
 )
@@ -72,12 +73,15 @@ def test_every_experiment_parses(run, capsys, name):
 @pytest.mark.parametrize("name", RUNNABLE)
 def test_every_experiment_runs(run, name):
     below = [] if name.startswith("model/") else ["--config", MODEL]
-    assert run("train", *below, "--config", name, *SMALL, *TINY) == 0
+    narrow = () if name in CONTROLS else NARROW
+    assert run("train", *below, "--config", name, *SMALL, *narrow, *TINY) == 0
 
 
 def test_a_refusal_deep_inside_a_detector_is_told_in_its_own_words(run, capsys):
     residuals = "[{class_path: SSIMResidual, init_args: {sigma: 0.0}}]"
-    assert run("train", "--config", MODEL, f"--model.init_args.scoring.residuals={residuals}", *SMALL, *TINY) == 1
+    assert (
+        run("train", "--config", MODEL, f"--model.init_args.scoring.residuals={residuals}", *SMALL, *NARROW, *TINY) == 1
+    )
     assert capsys.readouterr().err.splitlines()[0] == "error: `sigma` must be positive, got 0.0."
 
 
@@ -87,7 +91,7 @@ def test_every_experiment_on_real_images_runs(run, name):
     merged = yaml.safe_load((FOLDER / name).read_text())["data"]["dataset"]["init_args"]
     if not (data / merged["root"] / merged["category"]).is_dir():
         pytest.skip("ANOMALY_DIFFUSION_DATA names no folder with this data set")
-    assert run("fit", "--config", MODEL, "--config", name, *SMALL) == 0
+    assert run("fit", "--config", MODEL, "--config", name, *SMALL, *NARROW) == 0
 
 
 @pytest.mark.parametrize("path", SWEEPS, ids=lambda path: path.stem)

@@ -32,14 +32,21 @@ class PaDiM(OnePassDetector):
         scoring: with a `MahalanobisResidual`; if not given, smoothed over 4 pixels and pooled by the maximum, as in
             the paper.
         components: number of principal components of the features; None: as many as there are channels.
+        level: whether images are brought to the mean brightness of training images.
 
     Raises:
         ValueError: `scoring` has no `MahalanobisResidual`.
     """
 
-    def __init__(self, features: FeatureExtractor, scoring: Scoring | None = None, components: int | None = 64) -> None:
+    def __init__(
+        self,
+        features: FeatureExtractor,
+        scoring: Scoring | None = None,
+        components: int | None = 64,
+        level: bool = False,
+    ) -> None:
         scoring = scoring or Scoring([MahalanobisResidual()], smoothing=4.0, pooling=MaxPooling())
-        super().__init__(FeatureCodec(features, components), scoring)
+        super().__init__(FeatureCodec(features, components, level), scoring)
         self._gaussians()
 
     @property

@@ -38,6 +38,7 @@ class PatchCore(OnePassDetector):
         components: number of principal components of the features; None: as many as there are channels.
         whiten: whether components are scaled to unit variance; the paper takes features as they are.
         neighbours: number of items near m by which a score is weighted, >= 2; 0: pool the map, as `scoring` says.
+        level: whether images are brought to the mean brightness of training images.
 
     Raises:
         ValueError: `neighbours` is 1 or negative.
@@ -51,11 +52,12 @@ class PatchCore(OnePassDetector):
         components: int | None = None,
         whiten: bool = False,
         neighbours: int = 9,
+        level: bool = False,
     ) -> None:
         if neighbours < 0 or neighbours == 1:
             raise ValueError(f"`neighbours` must be at least 2, or 0 for no weight, got {neighbours}.")
         scoring = scoring or Scoring(smoothing=4.0, pooling=MaxPooling())
-        super().__init__(FeatureCodec(features, components, whiten), scoring, judges=True)
+        super().__init__(FeatureCodec(features, components, level, whiten), scoring, judges=True)
         self.memory, self.neighbours = memory or Memory(), neighbours
 
     @property
@@ -69,9 +71,9 @@ class PatchCore(OnePassDetector):
         if not self.suits(checkpoint):
             checkpoint["state_dict"]["memory.items"] = self.memory.items
 
-    def on_train_start(self) -> None:
+    def on_fit_start(self) -> None:
         """Fit the components, then fill the memory."""
-        super().on_train_start()
+        super().on_fit_start()
         self._remember_once()
 
     def on_validation_epoch_start(self) -> None:
@@ -117,8 +119,8 @@ class PatchCore(OnePassDetector):
         patch, nearest = (_patches(maps)[one].float() for maps in (compared.reference, compared.healthy.x_0[:, 0]))
         around = self.memory.nearest(nearest, self.neighbours)
         away, reach = (patch - nearest).norm(dim=1), (patch[:, None] - around).norm(dim=2)
-        score: Tensor = (1 - torch.exp(away - reach.logsumexp(1))).clamp(min=0) * away
-        return score
+        weighted: Tensor = (1 - torch.exp(away - reach.logsumexp(1))).clamp(min=0) * away
+        return weighted
 
     def _remember_once(self) -> None:
         if not self.memory.filled:

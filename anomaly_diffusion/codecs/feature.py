@@ -27,9 +27,9 @@ class FeatureCodec(Codec):
     Args:
         extractor: the frozen network.
         components: how many are kept, at least 1; None: all, as many as there are channels.
-        whiten: whether components are scaled to unit variance.
         level: whether each image is first brought to the mean brightness of healthy ones: right where light drifts and
-            says nothing about defects, and where frames have no padding.
+            says nothing about defects.
+        whiten: whether components are scaled to unit variance.
 
     Raises:
         ValueError: `components` is not positive.
@@ -39,11 +39,11 @@ class FeatureCodec(Codec):
     projection: Tensor
     count: Tensor
     explained: Tensor
-    brightness: Tensor
     spread: Tensor
+    brightness: Tensor
 
     def __init__(
-        self, extractor: FeatureExtractor, components: int | None = 64, whiten: bool = True, level: bool = False
+        self, extractor: FeatureExtractor, components: int | None = 64, level: bool = False, whiten: bool = True
     ) -> None:
         super().__init__()
         if components is not None and components < 1:
@@ -53,13 +53,13 @@ class FeatureCodec(Codec):
         components = channels if components is None else components
         if components > channels:
             raise ValueError(f"`components` must be at most {channels}, the channels of the stages, got {components}.")
-        self.extractor, self.components, self.whiten, self.level = extractor, components, whiten, level
+        self.extractor, self.components, self.level, self.whiten = extractor, components, level, whiten
         self.register_buffer("mean", torch.zeros(channels))
         self.register_buffer("projection", torch.zeros(components, channels))
         self.register_buffer("count", torch.zeros((), dtype=torch.float64))
         self.register_buffer("explained", torch.zeros(()))
-        self.register_buffer("brightness", torch.zeros(()))
         self.register_buffer("spread", torch.ones(components), persistent=not whiten)  # of each component
+        self.register_buffer("brightness", torch.zeros(()))
 
     @property
     def fitted(self) -> bool:
