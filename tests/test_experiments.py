@@ -53,6 +53,16 @@ def run(tmp_path, monkeypatch, weights):
     torch.use_deterministic_algorithms(False)
 
 
+def below(name):
+    """The model that an overlay changes: the one in the head of the file, or else that of pixels."""
+    return "model/feature.yaml" if "model/feature.yaml" in (FOLDER / name).read_text() else MODEL
+
+
+def stacked(name):
+    """Options that lay an experiment on the model below it; a model stands alone."""
+    return ("--config", name) if name.startswith("model/") else ("--config", below(name), "--config", name)
+
+
 @pytest.mark.parametrize("name", OVERLAYS)
 def test_an_experiment_is_a_short_diff_with_a_head(name):
     lines = (FOLDER / name).read_text().splitlines()
@@ -63,18 +73,17 @@ def test_an_experiment_is_a_short_diff_with_a_head(name):
 @pytest.mark.parametrize("name", OVERLAYS)
 def test_every_experiment_parses(run, capsys, name):
     with pytest.raises(SystemExit) as stop:
-        run("train", "--config", MODEL, "--config", name, "--print_config")
+        run("train", *stacked(name), "--print_config")
     assert stop.value.code == 0
     merged = yaml.safe_load(capsys.readouterr().out)
-    wanted = yaml.safe_load((FOLDER / name).read_text()).get("model", {}).get("class_path", "PixelDetector")
-    assert merged["model"]["class_path"].endswith(wanted)
+    base = name if name.startswith("model/") else below(name)
+    assert merged["model"]["class_path"].endswith(yaml.safe_load((FOLDER / base).read_text())["model"]["class_path"])
 
 
 @pytest.mark.parametrize("name", RUNNABLE)
 def test_every_experiment_runs(run, name):
-    below = [] if name.startswith("model/") else ["--config", MODEL]
     narrow = () if name in CONTROLS else NARROW
-    assert run("train", *below, "--config", name, *SMALL, *narrow, *TINY) == 0
+    assert run("train", *stacked(name), *SMALL, *narrow, *TINY) == 0
 
 
 def test_a_refusal_deep_inside_a_detector_is_told_in_its_own_words(run, capsys):
