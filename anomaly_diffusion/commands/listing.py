@@ -16,6 +16,7 @@ KINDS = {
     "models": "Detector",
     "backbones": "Backbone",
     "codecs": "Codec",
+    "features": "FeatureExtractor",
     "schedules": "Schedule",
     "parametrisations": "Parametrisation",
     "noises": "NoiseSource",
