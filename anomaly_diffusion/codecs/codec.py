@@ -17,6 +17,11 @@ class Codec(nn.Module):
         """Whether the codec knows what it must know about healthy images."""
         return True
 
+    @property
+    def options(self) -> dict[str, object]:
+        """Settings that decide what image and reconstruction are compared as, and that no checkpoint restores."""
+        return {}
+
     def moments(self, image: Images) -> Tensor:
         """What the codec wants to know about healthy images; it adds up over batches and processes."""
         raise NotImplementedError

@@ -28,7 +28,7 @@ class FeatureCodec(Codec):
         extractor: the frozen network.
         components: how many are kept, at least 1; None: all, as many as there are channels.
         level: whether each image is first brought to the mean brightness of healthy ones: right where light drifts and
-            says nothing about defects.
+            says nothing about defects. The padding of a letterbox counts as brightness: take `Resize` with it.
         whiten: whether components are scaled to unit variance.
 
     Raises:
@@ -65,6 +65,11 @@ class FeatureCodec(Codec):
     def fitted(self) -> bool:
         """Whether the components are known."""
         return bool(self.count > 0)
+
+    @property
+    def options(self) -> dict[str, object]:
+        """How brightness is treated."""
+        return {"level": self.level}
 
     @torch.no_grad()
     def moments(self, image: Images) -> Tensor:

@@ -1,15 +1,15 @@
 """What every detector does: learn what is healthy, calibrate on held-out normals, judge. Wiring only."""
 
 from abc import abstractmethod
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 import pytorch_lightning as pl
 import torch
 from torch import Tensor
-from torch.utils.data import DistributedSampler
 
 from anomaly_diffusion.codecs.codec import Codec
+from anomaly_diffusion.detectors.healthy import first, normals, over_processes, training_batches
 from anomaly_diffusion.detectors.judgement import settings
 from anomaly_diffusion.diffusion.recorder import Evaluation
 from anomaly_diffusion.scoring.calibration import Calibration, Moments, moments
@@ -95,16 +95,22 @@ class Detector(pl.LightningModule):
 
     def settings(self, *parts: object) -> str:
         """Text that two detectors share if such parts of them are alike."""
-        return " ".join(settings(part) for part in (*parts, self.scoring))
+        return " ".join(settings(part) for part in (*parts, self.codec.options, self.scoring))
 
     def on_fit_start(self) -> None:
         """Let the codec see healthy images, unless it knows them from a checkpoint."""
         if not self.codec.fitted:
             seen = [self.codec.moments(batch.image) for batch in first(CODEC_LEARNS_FROM, self.training_batches())]
-            self.codec.fit(self.over_processes(torch.stack(seen).sum(0)))
+            self.codec.fit(over_processes(self, torch.stack(seen).sum(0)))
 
     def on_validation_epoch_start(self) -> None:
-        """Learn from training images and calibrate on normal validation images, with the weights to be validated."""
+        """Learn from training images and calibrate on normal validation images, with the weights to be validated.
+
+        Raises:
+            RuntimeError: the codec knows no healthy images, because nothing was trained or loaded.
+        """
+        if not self.codec.fitted:
+            raise RuntimeError("The detector has seen no healthy image. Train it first, or name a checkpoint of a run.")
         batches: Iterable[ImageBatch] = self.trainer.val_dataloaders  # type: ignore[assignment]
         with self.trainer.precision_plugin.val_step_context():
             if self.scoring.learners:
@@ -193,14 +199,20 @@ class Detector(pl.LightningModule):
 
     @torch.no_grad()
     def learn(self, batches: Iterable[ImageBatch]) -> None:
-        """Let residuals that learn see the first of `batches` of healthy images, over all processes."""
+        """Let residuals that learn see the first of `batches` of healthy images, over all processes.
+
+        Raises:
+            ValueError: there is no batch.
+        """
         sums: list[Tensor] = []
         for batch in first(LEARNT_FROM, batches):
             reference, healthy = self.compare(batch, self.encode_training(batch))
             new = [residual.moments(reference, healthy.x_0, batch.valid) for residual in self.scoring.learners]
             sums = [total + more for total, more in zip(sums, new, strict=True)] if sums else new
+        if not sums:
+            raise ValueError("No healthy training image to learn differences from.")
         for residual, total in zip(self.scoring.learners, sums, strict=True):
-            residual.fit(self.over_processes(total))
+            residual.fit(over_processes(self, total))
 
     @torch.no_grad()
     def calibrate(self, batches: Iterable[ImageBatch]) -> None:
@@ -211,45 +223,16 @@ class Detector(pl.LightningModule):
         """
         total: Moments | None = None
         for batch in batches:
-            normal = self._normals(batch)
+            normal = normals(self, batch)
             total = total or self.calibration.no_moments(batch.image.shape[-2:])
             if normal.path:
                 total = total.plus(moments(self.differences(normal, self.compare(normal)), normal.valid))
         if total is not None:
-            total = Moments(*(self.over_processes(part) for part in total))
+            total = Moments(*(over_processes(self, part) for part in total))
         if total is None or total.products[0, 0] < 2:
             raise ValueError("No normal image to calibrate on. Hold out some defect-free images for validation.")
         self.calibration.fit(total)
 
     def training_batches(self, epoch: int = 0) -> Iterable[ImageBatch]:
         """Batches of healthy images of one epoch, on the device, also where only a validation runs."""
-        data: Any = getattr(self.trainer, "datamodule", None)
-        if data is not None:
-            data.setup("fit")
-        else:
-            self.trainer.fit_loop.setup_data()
-        # a loader of its own: the one that training goes through must not be begun anew
-        loader: Any = self.trainer.train_dataloader if data is None else data.train_dataloader()
-        if isinstance(loader.sampler, DistributedSampler):
-            loader.sampler.set_epoch(epoch)
-        return (self.transfer_batch_to_device(batch, self.device, 0) for batch in loader)
-
-    def over_processes(self, total: Tensor) -> Tensor:
-        """Sum over all processes."""
-        if self._trainer is None:
-            return total
-        gathered: Tensor = self.all_gather(total)  # type: ignore[assignment]
-        return gathered.reshape(-1, *total.shape).sum(0)
-
-    def _normals(self, batch: ImageBatch) -> ImageBatch:
-        on_device: ImageBatch = self.transfer_batch_to_device(batch, self.device, 0)
-        return on_device.rows(~on_device.label)
-
-
-def first(count: int, batches: Iterable[ImageBatch]) -> Iterator[ImageBatch]:
-    """As many batches as it takes to see `count` photographs, if there are so many."""
-    for batch in batches:
-        if count <= 0:
-            return
-        count -= len(batch.path)
-        yield batch
+        return training_batches(self, epoch)

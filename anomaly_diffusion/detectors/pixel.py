@@ -15,7 +15,7 @@ __all__ = ["PixelDetector"]
 
 
 class PixelDetector(DiffusionDetector):
-    """Diffusion runs on the pixels themselves; its seven arguments are the seven axes of the field.
+    """Diffusion runs on the pixels themselves; an argument for each axis of the field.
 
     Args:
         backbone: the network that is trained.

@@ -22,7 +22,9 @@ COMPONENTS = 5
 SEEN = image_batch(24, seed=3)
 
 
-def _detector(strategy: Reconstruction = STRATEGIES["antithetic"], views: int = 0) -> FeatureDetector:
+def _detector(
+    strategy: Reconstruction = STRATEGIES["antithetic"], views: int = 0, level: bool = False
+) -> FeatureDetector:
     with isolate_rng():
         torch.manual_seed(0)
         return FeatureDetector(
@@ -33,6 +35,7 @@ def _detector(strategy: Reconstruction = STRATEGIES["antithetic"], views: int = 
             scoring=Scoring([MahalanobisResidual(), L2Residual()], reach=2.0),
             components=COMPONENTS,
             views=views,
+            level=level,
         ).eval()
 
 
@@ -109,11 +112,19 @@ def test_a_cache_gives_the_view_that_is_asked_for_and_encodes_what_it_never_saw(
         EncodingCache(-1)
 
 
-def test_a_detector_that_judges_otherwise_leaves_what_was_learnt(tmp_path) -> None:
-    detector, other = _calibrated(), _detector(STRATEGIES["noise-free"])
+@pytest.mark.parametrize("other", [_detector(STRATEGIES["noise-free"]), _detector(level=True)])
+def test_a_detector_that_judges_otherwise_leaves_what_was_learnt(other: FeatureDetector) -> None:
+    detector = _calibrated()
     checkpoint = {"state_dict": detector.state_dict()}
     detector.on_save_checkpoint(checkpoint)
     other.on_load_checkpoint(checkpoint)
     other.load_state_dict(checkpoint["state_dict"])
     assert not other.calibration.fitted
     assert other.codec.fitted
+
+
+def test_what_has_seen_no_healthy_image_says_so() -> None:
+    with pytest.raises(RuntimeError, match="has seen no healthy image"):
+        _detector().on_validation_epoch_start()
+    with pytest.raises(ValueError, match="No healthy training image"):
+        _calibrated().learn([])
