@@ -1,6 +1,7 @@
 """Every shipped experiment parses, is a short diff with a head, and runs one batch of everything."""
 
 import os
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -10,11 +11,13 @@ from frozen_networks import lpips_weights
 from safetensors.torch import save_file
 
 from anomaly_diffusion import cli
+from anomaly_diffusion.baselines.tiny_clip import write_tiny_clip
 from anomaly_diffusion.commands.arguments import experiments_folder
 
 FOLDER = experiments_folder()
 MODEL = "model/pixel.yaml"
-CONTROLS = ("model/padim.yaml", "model/patchcore.yaml")  # with nothing to train
+CONTROLS = ("model/padim.yaml", "model/patchcore.yaml", "baselines/clip.yaml", "baselines/clip_few_shot.yaml")
+ALONE = ("model/", "baselines/")  # folders of experiments that lie on no other
 LONGEST = 15
 SWEEPS = sorted((FOLDER / "sweeps").glob("*.yaml"))
 FILES = sorted(set(FOLDER.rglob("*.yaml")) - {*SWEEPS, FOLDER / "base.yaml"})
@@ -31,11 +34,15 @@ TINY = tuple(
 @pytest.fixture(scope="session")
 def weights(tmp_path_factory):
     """Weights of random networks in the files that real ones come in, where there are no real ones."""
+    folder = tmp_path_factory.mktemp("weights")
+    if find_spec("transformers"):
+        write_tiny_clip(folder / "openai/clip-vit-base-patch16")
     if "ANOMALY_DIFFUSION_WEIGHTS" in os.environ:
-        return os.environ["ANOMALY_DIFFUSION_WEIGHTS"]
+        for path in Path(os.environ["ANOMALY_DIFFUSION_WEIGHTS"]).glob("*.safetensors"):
+            (folder / path.name).symlink_to(path.absolute())
+        return str(folder)
     from torchvision.models import mobilenet_v2
 
-    folder = tmp_path_factory.mktemp("weights")
     save_file(mobilenet_v2().state_dict(), folder / "mobilenet_v2.safetensors")
     save_file(lpips_weights(), folder / "stlpips_alex.safetensors")
     return str(folder)
@@ -60,7 +67,7 @@ def below(name):
 
 def stacked(name):
     """Options that lay an experiment on the model below it; a model stands alone."""
-    return ("--config", name) if name.startswith("model/") else ("--config", below(name), "--config", name)
+    return ("--config", name) if name.startswith(ALONE) else ("--config", below(name), "--config", name)
 
 
 @pytest.mark.parametrize("name", OVERLAYS)
@@ -76,12 +83,14 @@ def test_every_experiment_parses(run, capsys, name):
         run("train", *stacked(name), "--print_config")
     assert stop.value.code == 0
     merged = yaml.safe_load(capsys.readouterr().out)
-    base = name if name.startswith("model/") else below(name)
+    base = name if name.startswith(ALONE) else below(name)
     assert merged["model"]["class_path"].endswith(yaml.safe_load((FOLDER / base).read_text())["model"]["class_path"])
 
 
 @pytest.mark.parametrize("name", RUNNABLE)
 def test_every_experiment_runs(run, name):
+    if "clip" in name:
+        pytest.importorskip("transformers")
     narrow = () if name in CONTROLS else NARROW
     assert run("train", *stacked(name), *SMALL, *narrow, *TINY) == 0
 

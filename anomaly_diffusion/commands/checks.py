@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from anomaly_diffusion import __version__
+from anomaly_diffusion.commands import abilities
 
 _PACKAGES = (
     "torch", "pytorch-lightning", "torchmetrics", "diffusers", "albumentations", "numpy", "scikit-image",
@@ -26,7 +27,7 @@ _VARIABLES = {
 _OWN_PREFIX = "ANOMALY_DIFFUSION_"
 _GIB = 2**30
 _HELP = """\
-anomaly-diffusion checks: versions, processor, memory, GPU, disk space and W&B of this machine.
+anomaly-diffusion checks: versions, processor, memory, GPU, disk and W&B of this machine; which baselines run on it.
 
 usage: anomaly-diffusion checks [RUNS_DIR]     (default: runs)"""
 
@@ -36,13 +37,10 @@ def main(arguments: list[str]) -> int:
     if {"-h", "--help"} & set(arguments):
         print(_HELP)
         return 0
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
-    for name, value in rows(Path(arguments[0] if arguments else "runs")):
-        table.add_row(name, value)
-    Console(soft_wrap=True, highlight=False).print(table)
+    table = list(rows(Path(arguments[0] if arguments else "runs")))
+    width = max(len(name) for name, _ in table)
+    for name, value in table:  # never wrapped: some values are commands to be copied
+        print(f"{name:<{width}}  {value}")
     return 0
 
 
@@ -54,6 +52,7 @@ def rows(runs: Path) -> Iterator[tuple[str, str]]:
     yield from _hardware()
     yield "disk", _disk(runs)
     yield "W&B", _wandb()
+    yield from abilities.rows()
     yield from _variables()
 
 

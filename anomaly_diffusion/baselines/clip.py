@@ -1,0 +1,106 @@
+"""WinCLIP: anomalies by what texts say of an image and of its windows."""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from anomaly_diffusion.baselines.clip_model import CLIPNetwork, harmonic_mean
+from anomaly_diffusion.baselines.one_pass import OnePassDetector
+from anomaly_diffusion.baselines.prompts import Prompts
+from anomaly_diffusion.codecs.codec import Codec
+from anomaly_diffusion.detectors.base import Compared
+from anomaly_diffusion.scoring.pooling import MaxPooling
+from anomaly_diffusion.scoring.scorer import Scoring
+from anomaly_diffusion.types import Encoded, ImageBatch, Images, Maps, Reconstructed, Scores
+
+__all__ = ["ZeroShotCLIP"]
+
+
+class CLIPCodec(Codec):
+    """An image as one point where texts are as well.
+
+    Args:
+        network: what finds it.
+    """
+
+    def __init__(self, network: CLIPNetwork) -> None:
+        super().__init__()
+        self.network = network
+
+    @torch.no_grad()
+    def encode(self, image: Images) -> Float[Tensor, "B E 1 1"]:
+        """Its embedding."""
+        return self.network.embed(image)[:, :, None, None]
+
+    def decode(self, x_0: Encoded) -> Encoded:
+        """The embedding."""
+        return x_0
+
+    def reference(self, image: Images, x_0: Encoded) -> Encoded:
+        """The embedding."""
+        return x_0
+
+
+class ZeroShotCLIP(OnePassDetector):
+    """How much more an image, and each of its windows, is like texts on anomalous objects than on normal ones.
+
+    p(view) = softmax(<view, normal> / temperature, <view, anomalous> / temperature)[anomalous]
+    score = p(image),   map = harmonic mean over scales, the image one of them, of the harmonic mean of p(window)
+
+    It sees no training image; healthy images for validation only set the unit of its maps. The healthy version of an
+    image is what texts say of normal objects, and has no picture: the image itself is shown.
+
+    Reference: Jeong et al., "WinCLIP: Zero-/Few-Shot Anomaly Classification and Segmentation", 2023, section 4.
+
+    Args:
+        network: CLIP; the default one if not given.
+        prompts: what is said of normal and of anomalous objects; name the object.
+        scoring: how maps are smoothed and standardised; if not given, over 4 pixels. Its residuals and pooling have no
+            say.
+    """
+
+    labels: Tensor
+
+    def __init__(
+        self, network: CLIPNetwork | None = None, prompts: Prompts | None = None, scoring: Scoring | None = None
+    ) -> None:
+        network, prompts = network or CLIPNetwork(), prompts or Prompts()
+        super().__init__(CLIPCodec(network), scoring or Scoring(smoothing=4.0, pooling=MaxPooling()), judges=True)
+        self.network, self.prompts = network, prompts
+        labels, self.temperature = network.texts(*prompts.sentences())
+        self.register_buffer("labels", labels, persistent=False)  # (2, E): normal, anomalous
+
+    @property
+    def judgement(self) -> str:
+        """The settings that decide what a map is like."""
+        return self.settings(self.network, self.prompts)
+
+    def restore(self, batch: ImageBatch, x_0: Encoded) -> Reconstructed:
+        """What texts say of normal objects, and a map of what they say of windows."""
+        return self.healthy(x_0, self.told(self.network.windows(batch.image), x_0))
+
+    def told(self, windows: list[Tensor], x_0: Encoded) -> Float[Tensor, "B 1 g g"]:
+        """Map in [0, 1] of what texts say of windows, and of the image as a whole."""
+        scales = zip(windows, self.network.scales, strict=True)
+        maps = [harmonic_mean(self.anomalous(window), scale) for window, scale in scales]
+        inverse = 1 / self.anomalous(x_0) + torch.stack([1 / one for one in maps]).sum(0)
+        return (1 + len(maps)) / inverse
+
+    def anomalous(self, views: Float[Tensor, "B E h w"]) -> Float[Tensor, "B 1 h w"]:
+        """How likely texts on anomalous objects are."""
+        with torch.autocast(views.device.type, enabled=False):  # the temperature is low: all digits matter
+            likeness = torch.einsum("le,behw->blhw", self.labels, views.to(self.labels))
+            return (likeness / self.temperature).softmax(1)[:, 1:]
+
+    def pictures(self, batch: ImageBatch, compared: Compared) -> tuple[Images, Tensor]:
+        """The image, twice."""
+        return batch.image, batch.image[:, None]
+
+    def score(self, batch: ImageBatch, compared: Compared, anomaly_map: Maps) -> Scores:
+        """What texts say of the image as a whole, in [0, 1]."""
+        return self.anomalous(compared.reference).flatten()
+
+    def healthy(self, x_0: Encoded, evidence: Float[Tensor, "B D g g"]) -> Reconstructed:
+        """What texts say of normal objects, wherever there is evidence."""
+        normal = self.labels[0][:, None, None].expand(*evidence.shape[:2], -1, *evidence.shape[2:])
+        return Reconstructed(normal.to(x_0), nfe=0, evidence=evidence)
