@@ -80,12 +80,12 @@ class Reconstructed:
     Attributes:
         x_0: reconstructions in model space, shallowest first.
         nfe: number of network evaluations spent on each image.
-        evidence: maps of the strategy's own, which take the place of residuals; larger is worse, >= 0.
+        evidence: maps of the strategy's own, of any size, which take the place of residuals; larger is worse, >= 0.
     """
 
     x_0: Float[Tensor, "B D C H W"]
     nfe: int
-    evidence: Float[Tensor, "B D H W"] | None = None
+    evidence: Float[Tensor, "B D h w"] | None = None
 
 
 @dataclass(frozen=True)

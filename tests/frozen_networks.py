@@ -56,3 +56,37 @@ def random_lpips(seed: int = 0, scale: int = 1) -> LPIPSResidual:
         path = Path(folder) / "stlpips_alex.safetensors"
         save_file(lpips_weights(seed), path)
         return LPIPSResidual(str(path), scale)
+
+
+def taef2_weights(seed: int = 0) -> dict[str, Tensor]:
+    """Random weights, named as in taef2_fp16.safetensors."""
+    generator, state = seeded(seed), {}
+
+    def conv(name: str, out: int = 64, into: int = 64, side: int = 3, bias: bool = True) -> None:
+        fan_in = into * side**2
+        state[f"{name}.weight"] = (torch.randn(out, into, side, side, generator=generator) / fan_in**0.5).half()
+        if bias:
+            state[f"{name}.bias"] = torch.zeros(out).half()
+
+    def block(name: str, pooled: bool) -> None:
+        for layer in (0, 2, 4):
+            conv(f"{name}.conv.{layer}")
+        if pooled:
+            conv(f"{name}.pool.0", 256, side=1, bias=False)
+            state[f"{name}.pool.1.weight"] = torch.ones(256).half()
+            state[f"{name}.pool.1.bias"] = torch.zeros(256).half()
+            conv(f"{name}.pool.3", into=256, side=1, bias=False)
+
+    conv("encoder.0", into=3)
+    for layer in (2, 6, 10):
+        conv(f"encoder.{layer}", bias=False)
+    for layer in (1, 3, 4, 5, 7, 8, 9, 11, 12, 13):
+        block(f"encoder.{layer}", layer > 10)
+    conv("encoder.14", out=32)
+    conv("decoder.1", into=32)
+    for layer in (3, 4, 5, 8, 9, 10, 13, 14, 15, 18):
+        block(f"decoder.{layer}", layer < 6)
+    for layer in (7, 12, 17):
+        conv(f"decoder.{layer}", bias=False)
+    conv("decoder.19", out=3)
+    return state

@@ -7,16 +7,20 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
-from frozen_networks import lpips_weights
+from frozen_networks import lpips_weights, taef2_weights
 from safetensors.torch import save_file
 
 from anomaly_diffusion import cli
 from anomaly_diffusion.baselines.tiny_clip import write_tiny_clip
 from anomaly_diffusion.commands.arguments import experiments_folder
+from anomaly_diffusion.networks.autoencoder import ConvAutoencoder
 
 FOLDER = experiments_folder()
 MODEL = "model/pixel.yaml"
-CONTROLS = ("model/padim.yaml", "model/patchcore.yaml", "baselines/clip.yaml", "baselines/clip_few_shot.yaml")
+CONTROLS = (  # without a backbone
+    *("model/padim.yaml", "model/patchcore.yaml", "model/vae_floor.yaml", "model/autoencoder.yaml"),
+    *("baselines/clip.yaml", "baselines/clip_few_shot.yaml"),
+)
 ALONE = ("model/", "baselines/")  # folders of experiments that lie on no other
 LONGEST = 15
 SWEEPS = sorted((FOLDER / "sweeps").glob("*.yaml"))
@@ -45,13 +49,26 @@ def weights(tmp_path_factory):
 
     save_file(mobilenet_v2().state_dict(), folder / "mobilenet_v2.safetensors")
     save_file(lpips_weights(), folder / "stlpips_alex.safetensors")
+    save_file(taef2_weights(), folder / "taef2.safetensors")
     return str(folder)
 
 
+@pytest.fixture(scope="session")
+def autoencoder(tmp_path_factory):
+    """The checkpoint of an autoencoder as experiments/model/autoencoder.yaml would train it."""
+    shape = yaml.safe_load((FOLDER / "model/autoencoder.yaml").read_text())["model"]["init_args"]["autoencoder"]
+    state = ConvAutoencoder(**shape["init_args"]).state_dict()
+    path = tmp_path_factory.mktemp("autoencoder") / "best.ckpt"
+    torch.save({"state_dict": {f"autoencoder.{name}": value for name, value in state.items()}}, path)
+    return path
+
+
 @pytest.fixture
-def run(tmp_path, monkeypatch, weights):
+def run(tmp_path, monkeypatch, weights, autoencoder):
     """The command line, in a folder of its own."""
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs/autoencoder/001/checkpoints").mkdir(parents=True)
+    (tmp_path / "runs/autoencoder/001/checkpoints/best.ckpt").symlink_to(autoencoder)
     before = dict(os.environ)
     os.environ["ANOMALY_DIFFUSION_WEIGHTS"] = weights
     yield lambda *arguments: cli.main(list(arguments))
@@ -62,7 +79,8 @@ def run(tmp_path, monkeypatch, weights):
 
 def below(name):
     """The model that an overlay changes: the one in the head of the file, or else that of pixels."""
-    return "model/feature.yaml" if "model/feature.yaml" in (FOLDER / name).read_text() else MODEL
+    text = (FOLDER / name).read_text()
+    return next((model for model in ("model/feature.yaml", "model/latent.yaml") if model in text), MODEL)
 
 
 def stacked(name):
@@ -92,6 +110,8 @@ def test_every_experiment_runs(run, name):
     if "clip" in name:
         pytest.importorskip("transformers")
     narrow = () if name in CONTROLS else NARROW
+    if "TAEF2" in (FOLDER / name).read_text():
+        narrow += ("--data.image_size=[64, 64]",)  # it is no network for the frames of a test
     assert run("train", *stacked(name), *SMALL, *narrow, *TINY) == 0
 
 

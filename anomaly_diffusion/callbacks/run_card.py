@@ -20,6 +20,7 @@ from anomaly_diffusion.analysis.images import COLUMNS, ImageRow, as_csv, image_r
 from anomaly_diffusion.analysis.tables import FIGURES, summary_table
 from anomaly_diffusion.callbacks import weights_and_biases as wb
 from anomaly_diffusion.callbacks.anomaly_metrics import AnomalyMetrics
+from anomaly_diffusion.callbacks.fidelity import Fidelity
 from anomaly_diffusion.callbacks.residual_maps import ResidualMaps
 from anomaly_diffusion.types import ImageBatch, Prediction
 
@@ -33,9 +34,9 @@ class RunCard(pl.Callback):
     Must stand before the other callbacks of this package, so that the seconds per image are the detector's alone.
 
     `summary.json` holds the figures of the test (null before it), those of the validation of the same weights under
-    "validation", the controls of both, and the cost: `seconds_per_image` of test steps without the first batch;
-    `train_seconds` of fitting without validation, `fit_seconds` with it; `peak_memory_mb` of the process and
-    `peak_gpu_memory_mb` of its GPU.
+    "validation", the controls of both, what `Fidelity` measures under "fidelity", and the cost: `seconds_per_image` of
+    test steps without the first batch; `train_seconds` of fitting without validation, `fit_seconds` with it;
+    `peak_memory_mb` of the process and `peak_gpu_memory_mb` of its GPU.
     """
 
     def __init__(self) -> None:
@@ -206,7 +207,9 @@ class RunCard(pl.Callback):
         found = [callback.figures for callback in all_callbacks(trainer) if isinstance(callback, AnomalyMetrics)]
         splits = found[0] if found else {}
         test, validation = (_with_controls(splits.get(split, {})) for split in ("test", "val"))
-        return test | {"validation": validation if "val" in splits else None}
+        fidelity = [callback.figures for callback in all_callbacks(trainer) if isinstance(callback, Fidelity)]
+        known = validation if "val" in splits else None
+        return test | {"validation": known, "fidelity": fidelity[0] if fidelity else {}}
 
     def _cost(self, pl_module: pl.LightningModule) -> dict[str, Any]:
         timed = self._batches[1:] or self._batches

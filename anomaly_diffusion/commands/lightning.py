@@ -111,10 +111,12 @@ class DetectorCLI(LightningCLI):
         """Let the user's settings win: a run's config.yaml was read before them, its checkpoint has no say."""
 
     def before_instantiate_classes(self) -> None:
-        """Give the backbone the channels of the space it works in: the components of a model, or those of images."""
+        """Give the backbone the channels of the space it works in: components, a latent's if known, or an image's."""
         config = self.config[self.subcommand]
-        channels = config.model.init_args.get("components", config.data.get("channels"))
-        backbone = config.model.init_args.get("backbone", Namespace()).get("init_args", Namespace())
+        chosen = config.model.init_args
+        backbone = chosen.get("backbone", Namespace()).get("init_args", Namespace())
+        space = chosen.autoencoder.get("init_args", {}) if "autoencoder" in chosen else config.data
+        channels = chosen.get("components", space.get("channels"))
         if channels and "channels" in backbone:
             backbone.channels = channels
 
@@ -219,6 +221,7 @@ def classes() -> tuple[type[LightningModule], type[LightningDataModule], dict[st
     from anomaly_diffusion.callbacks.denoising_strips import DenoisingStrips
     from anomaly_diffusion.callbacks.depth_curve import DepthCurve
     from anomaly_diffusion.callbacks.ema import EMA
+    from anomaly_diffusion.callbacks.fidelity import Fidelity
     from anomaly_diffusion.callbacks.residual_maps import ResidualMaps
     from anomaly_diffusion.callbacks.run_card import RunCard
     from anomaly_diffusion.data.datamodule import AnomalyDataModule
@@ -226,7 +229,8 @@ def classes() -> tuple[type[LightningModule], type[LightningDataModule], dict[st
 
     # RunCard measures time, so it comes before those that spend it
     always_on = {"ema": EMA, "card": RunCard, "metrics": AnomalyMetrics, "panels": ResidualMaps}
-    return Detector, AnomalyDataModule, always_on | {"depths": DepthCurve, "strips": DenoisingStrips}
+    always_on |= {"depths": DepthCurve, "strips": DenoisingStrips, "fidelity": Fidelity}
+    return Detector, AnomalyDataModule, always_on
 
 
 def import_rooms() -> None:

@@ -17,6 +17,8 @@ KINDS = {
     "backbones": "Backbone",
     "codecs": "Codec",
     "features": "FeatureExtractor",
+    "autoencoders": "Autoencoder",
+    "references": "Against",
     "schedules": "Schedule",
     "parametrisations": "Parametrisation",
     "noises": "NoiseSource",

@@ -1,0 +1,73 @@
+"""How faithful a healthy version of a normal image is, where there is one for each image."""
+
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor
+
+from anomaly_diffusion.analysis import depth_curve
+from anomaly_diffusion.callbacks.repeats import Repeats
+from anomaly_diffusion.scoring.residual import Residual
+from anomaly_diffusion.types import ImageBatch, Images, Masks, Prediction
+
+
+class Fidelity(pl.Callback):
+    """Measures healthy versions of the normal test images; `summary.json` shows it under "fidelity".
+
+    Means over normal images of `psnr` in dB and `ssim`, and of a residual over the pixels of the photograph if one is
+    given. Only where the image itself is what a healthy version is compared with: a picture of features has no
+    fidelity. Detectors of several depths have `depths.csv` instead.
+
+    Args:
+        perceptual: for instance LPIPSResidual, whose mean over an image is LPIPS.
+    """
+
+    def __init__(self, perceptual: Residual | None = None) -> None:
+        self.perceptual = perceptual
+        self.figures: dict[str, float] = {}
+        self._sums = torch.zeros(0)  # of images, and of each figure over them
+        self._repeats = Repeats()
+
+    @property
+    def names(self) -> list[str]:
+        """What is measured."""
+        return ["psnr", "ssim", *([type(self.perceptual).__name__] if self.perceptual else [])]
+
+    def on_test_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Begin a new count."""
+        self._repeats, self.figures = Repeats(), {}
+        self._sums = torch.zeros(1 + len(self.names), device=pl_module.device)
+        if self.perceptual is not None:
+            self.perceptual.to(pl_module.device)
+
+    def on_test_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,
+        batch: ImageBatch,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Measure the normal images of a batch."""
+        prediction: Prediction = outputs
+        keep = self._repeats.fresh(trainer, trainer.test_dataloaders, len(batch.label)) & ~batch.label.cpu()
+        if prediction.reconstruction.shape[1] == 1 and keep.any() and torch.equal(prediction.reference, batch.image):
+            self._sums += self._measured(
+                batch.image[keep], prediction.reconstruction[keep, 0].float(), batch.valid[keep]
+            )
+
+    def on_test_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Sum up over all processes; `RunCard` writes the summary later."""
+        count, *sums = trainer.strategy.reduce(self._sums, reduce_op="sum").tolist()
+        self.figures = {name: total / count for name, total in zip(self.names, sums, strict=True)} if count else {}
+
+    @torch.no_grad()
+    def _measured(self, image: Images, rebuilt: Images, valid: Masks) -> Tensor:
+        """Number of images, and sums of all figures over them."""
+        figures = [depth_curve.psnr(image, rebuilt, valid), depth_curve.ssim(image, rebuilt, valid)]
+        if self.perceptual is not None:
+            residual = self.perceptual(image, rebuilt) * valid
+            figures.append(residual.sum((1, 2, 3)) / valid.sum((1, 2, 3)).clamp(min=1))
+        return torch.stack([torch.ones_like(figures[0]), *figures]).sum(1)

@@ -1,0 +1,146 @@
+"""Diffusion on the latents of a frozen autoencoder."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from anomaly_diffusion.codecs.codec import Codec
+from anomaly_diffusion.networks.autoencoder import Autoencoder
+from anomaly_diffusion.networks.frozen import freeze, identity
+from anomaly_diffusion.types import Encoded, Images
+
+__all__ = ["Against", "AgainstInput", "AgainstLatents", "AgainstRoundTrip", "LatentCodec"]
+
+
+class Against:
+    """What a healthy latent is held against, and where."""
+
+    def decode(self, codec: "LatentCodec", x_0: Encoded) -> Tensor:
+        """From model space to where the two are compared: pixels by default."""
+        return codec.pixels(x_0)
+
+    def reference(self, codec: "LatentCodec", image: Images, x_0: Encoded) -> Tensor:
+        """What a perfect reconstruction would be."""
+        raise NotImplementedError
+
+    def picture(self, codec: "LatentCodec", decoded: Tensor) -> Images:
+        """Pixels of what was decoded."""
+        return decoded
+
+
+class AgainstInput(Against):
+    """The image itself: what the autoencoder cannot draw counts as a difference."""
+
+    def reference(self, codec: "LatentCodec", image: Images, x_0: Encoded) -> Tensor:
+        """The image."""
+        return image
+
+
+class AgainstRoundTrip(Against):
+    """The image as the autoencoder draws it, D(E(image)): its own error cancels, and so does what it never saw.
+
+    Reference: Beizaee et al., "Correcting Deviations from Normality" (DeCo-Diff), 2025, which compares so.
+    """
+
+    def reference(self, codec: "LatentCodec", image: Images, x_0: Encoded) -> Tensor:
+        """The image, encoded and decoded."""
+        return codec.pixels(x_0)
+
+
+class AgainstLatents(Against):
+    """The latent of the image: nothing is decoded to be compared."""
+
+    def decode(self, codec: "LatentCodec", x_0: Encoded) -> Tensor:
+        """The latent itself."""
+        return x_0
+
+    def reference(self, codec: "LatentCodec", image: Images, x_0: Encoded) -> Tensor:
+        """The latent of the image."""
+        return x_0
+
+    def picture(self, codec: "LatentCodec", decoded: Tensor) -> Images:
+        """Latents, decoded."""
+        return codec.pixels(decoded)
+
+
+class LatentCodec(Codec):
+    """Latents, each channel of zero mean and unit variance over healthy images.
+
+    x_0 = (E(image) - mean) / spread
+
+    The autoencoder is frozen, and no checkpoint holds it; mean and spread are in the checkpoint.
+
+    Args:
+        autoencoder: E and D.
+        against: what healthy versions are compared with; the image if not given.
+    """
+
+    offset: Tensor
+    spread: Tensor
+    count: Tensor
+
+    def __init__(self, autoencoder: Autoencoder, against: Against | None = None) -> None:
+        super().__init__()
+        freeze(autoencoder.eval())
+        self.autoencoder, self.against = autoencoder, against or AgainstInput()
+        self.identity = identity(autoencoder)
+        self.register_buffer("offset", torch.zeros(autoencoder.channels))
+        self.register_buffer("spread", torch.ones(autoencoder.channels))
+        self.register_buffer("count", torch.zeros((), dtype=torch.float64))
+
+    @property
+    def fitted(self) -> bool:
+        """Whether mean and spread are known."""
+        return bool(self.count > 0)
+
+    @property
+    def options(self) -> dict[str, object]:
+        """What is compared, and by which autoencoder."""
+        return {"autoencoder": self.identity, "against": type(self.against).__name__}
+
+    @torch.no_grad()
+    def latent(self, image: Images) -> Encoded:
+        """The latent as the autoencoder has it."""
+        return self.autoencoder.encode(image)
+
+    def moments(self, image: Images) -> Tensor:
+        """Sums over images and positions of 1, latent, latent^2, (3, channels); they add up over batches."""
+        return self.latent_moments(self.latent(image))
+
+    def latent_moments(self, latent: Encoded) -> Tensor:
+        """The same, of latents that are known."""
+        values = latent.double().transpose(0, 1).flatten(1)
+        return torch.stack([torch.ones_like(values).sum(1), values.sum(1), values.square().sum(1)])
+
+    def fit(self, moments: Tensor) -> None:
+        """Find mean and spread from summed `moments`."""
+        count, total, squares = moments
+        mean = total / count
+        self.offset.copy_(mean)
+        self.spread.copy_((squares / count - mean.square()).clamp(min=1e-12).sqrt())
+        self.count.copy_(count[0])
+
+    def encode(self, image: Images) -> Encoded:
+        """Normalised latents (B, channels, H / factor, W / factor)."""
+        return self.normalised(self.latent(image))
+
+    def normalised(self, latent: Encoded) -> Encoded:
+        """A latent in units of the spread of its channel."""
+        return (latent - self.offset[:, None, None]) / self.spread[:, None, None]
+
+    def pixels(self, x_0: Encoded) -> Images:
+        """Decoded pixels in [-1, 1]."""
+        return self.autoencoder.pixels(x_0 * self.spread[:, None, None] + self.offset[:, None, None])
+
+    def decode(self, x_0: Encoded) -> Tensor:
+        """To where image and healthy version are compared."""
+        return self.against.decode(self, x_0)
+
+    def reference(self, image: Images, x_0: Encoded) -> Tensor:
+        """What healthy versions are compared with."""
+        return self.against.reference(self, image, x_0)
+
+    def picture(self, decoded: Encoded, size: Sequence[int]) -> Images:
+        """Pixels."""
+        return self.against.picture(self, decoded)
