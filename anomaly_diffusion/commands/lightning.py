@@ -219,6 +219,7 @@ def classes() -> tuple[type[LightningModule], type[LightningDataModule], dict[st
     from anomaly_diffusion.callbacks.denoising_strips import DenoisingStrips
     from anomaly_diffusion.callbacks.depth_curve import DepthCurve
     from anomaly_diffusion.callbacks.ema import EMA
+    from anomaly_diffusion.callbacks.failure_analysis import FailureAnalysis
     from anomaly_diffusion.callbacks.residual_maps import ResidualMaps
     from anomaly_diffusion.callbacks.run_card import RunCard
     from anomaly_diffusion.data.datamodule import AnomalyDataModule
@@ -226,7 +227,8 @@ def classes() -> tuple[type[LightningModule], type[LightningDataModule], dict[st
 
     # RunCard measures time, so it comes before those that spend it
     always_on = {"ema": EMA, "card": RunCard, "metrics": AnomalyMetrics, "panels": ResidualMaps}
-    return Detector, AnomalyDataModule, always_on | {"depths": DepthCurve, "strips": DenoisingStrips}
+    always_on |= {"depths": DepthCurve, "strips": DenoisingStrips, "failures": FailureAnalysis}
+    return Detector, AnomalyDataModule, always_on
 
 
 def import_rooms() -> None:
