@@ -7,14 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
-import torch.nn.functional as F
-from torch import Tensor
 
 from anomaly_diffusion.analysis.tables import FIGURES
-from anomaly_diffusion.types import Images, Masks, Scores
 
-__all__ = ["POINT", "RobustInterval", "as_csv", "psnr", "robust_interval", "ssim"]
+__all__ = ["POINT", "RobustInterval", "as_csv", "robust_interval"]
 
 POINT = 0.01  # what a figure may lose and still count as good as the best
 _FIDELITY = ("psnr", "ssim")
@@ -58,27 +54,6 @@ def robust_interval(depths: Sequence[float], figures: Sequence[float], tolerance
     return RobustInterval(depths[best], low, _edge(depths[best:], values[best:], floor))
 
 
-def psnr(image: Images, reconstruction: Images, valid: Masks) -> Scores:
-    """10 log10(4 / mean squared error) in dB over the pixels of the photograph; images lie in [-1, 1]."""
-    inside = valid.expand_as(image)
-    error = ((image - reconstruction).square() * inside).sum((1, 2, 3)) / inside.sum((1, 2, 3)).clamp(min=1)
-    return 10 * torch.log10(4 / error.clamp(min=1e-10))
-
-
-def ssim(image: Images, reconstruction: Images, valid: Masks) -> Scores:
-    """Structural similarity, windows of 7 pixels, mean over the pixels of the photograph.
-
-    Reference: Wang et al., "Image Quality Assessment: From Error Visibility to Structural Similarity", 2004, Eq. 13.
-    """
-    mean_x, mean_y = _window(image), _window(reconstruction)
-    var_x, var_y = _window(image.square()) - mean_x**2, _window(reconstruction.square()) - mean_y**2
-    covariance = _window(image * reconstruction) - mean_x * mean_y
-    luminance = (2 * mean_x * mean_y + 0.02**2) / (mean_x**2 + mean_y**2 + 0.02**2)
-    structure = (2 * covariance + 0.06**2) / (var_x + var_y + 0.06**2)
-    inside = valid.expand_as(image)
-    return (luminance * structure * inside).sum((1, 2, 3)) / inside.sum((1, 2, 3)).clamp(min=1)
-
-
 def as_csv(depths: Sequence[float], figures: Sequence[dict[str, float]]) -> str:
     """One line per depth: detection, then fidelity on normal images."""
     table = io.StringIO(newline="")
@@ -96,7 +71,3 @@ def _edge(depths: Sequence[float], values: np.ndarray, floor: float) -> float:
             share = (values[place - 1] - floor) / fall if math.isfinite(fall) else 0.0
             return float(depths[place - 1] * (depths[place] / depths[place - 1]) ** share)
     return float(depths[-1])
-
-
-def _window(x: Tensor) -> Tensor:
-    return F.avg_pool2d(F.pad(x, (3, 3, 3, 3), mode="reflect"), 7, stride=1)

@@ -1,46 +1,71 @@
-"""Which defects are found, by their size."""
+"""Which defects are found, by their size and by how much they stand out from their surroundings."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-import torch
 
-from anomaly_diffusion.metrics.anomaly import ImageMetrics
+from anomaly_diffusion.metrics.curves import auroc, count_scores
 
 
 @dataclass(frozen=True)
 class SizeClass:
-    """Defective images whose defects are about as large.
+    """Defective images whose defects are about as large, or about as strong.
 
     Args:
-        largest: upper end of the class, as a share of the photograph.
+        largest: upper end of the class: a share of the photograph, or a contrast.
         count: number of defective images in it.
         image_auroc: how well their scores are told from those of all normal images; NaN without any.
+        recall: share of them whose score reaches the threshold; NaN without a threshold.
     """
 
     largest: float
     count: int
     image_auroc: float
+    recall: float = math.nan
 
 
-def by_size(rows: Sequence[Mapping[str, str]], classes: int = 3) -> list[SizeClass]:
-    """Image AUROC of equally many small, middle and large defects; images without a mask are left out.
+def by_size(rows: Sequence[Mapping[str, Any]], classes: int = 3, threshold: float = math.nan) -> list[SizeClass]:
+    """Image AUROC and recall of equally many small, middle and large defects; images without a mask are left out.
 
     Args:
-        rows: lines of a `per_image.csv`.
+        rows: lines of a `per_image.csv` or a `failures.csv`.
         classes: number of classes, at least 1.
+        threshold: score from which an image is called defective.
     """
+    return _by("defect_share", rows, classes, threshold)
+
+
+def by_contrast(rows: Sequence[Mapping[str, Any]], classes: int = 3, threshold: float = math.nan) -> list[SizeClass]:
+    """The same of equally many faint, middle and strong defects.
+
+    Args:
+        rows: lines of a `failures.csv`.
+        classes: number of classes, at least 1.
+        threshold: score from which an image is called defective.
+    """
+    return _by("defect_contrast", rows, classes, threshold)
+
+
+def _by(column: str, rows: Sequence[Mapping[str, Any]], classes: int, threshold: float) -> list[SizeClass]:
     if classes < 1:
         raise ValueError(f"`classes` must be at least 1, got {classes}.")
-    normal = [float(row["score"]) for row in rows if row["label"] == "0"]
-    defects = [(float(row["defect_share"]), float(row["score"])) for row in rows if float(row["defect_share"]) > 0]
-    parts = np.array_split(np.array(sorted(defects)).reshape(-1, 2), classes)
-    return [SizeClass(part[-1, 0], len(part), _auroc(normal, part[:, 1].tolist())) for part in parts if len(part)]
+    normal = [float(row["score"]) for row in rows if int(row["label"]) == 0]
+    masked = [row for row in rows if float(row["defect_share"]) > 0]
+    values = [(float("nan" if row[column] == "" else row[column]), float(row["score"])) for row in masked]
+    known = sorted(value for value in values if not math.isnan(value[0]))
+    parts = np.array_split(np.array(known).reshape(-1, 2), classes)
+    return [_class(part[:, 0], part[:, 1], normal, threshold) for part in parts if len(part)]
+
+
+def _class(values: np.ndarray, scores: np.ndarray, normal: list[float], threshold: float) -> SizeClass:
+    recall = math.nan if math.isnan(threshold) else float((scores >= threshold).mean())
+    return SizeClass(float(values[-1]), len(values), _auroc(normal, scores.tolist()), recall)
 
 
 def _auroc(normal: list[float], defective: list[float]) -> float:
-    metric = ImageMetrics()
-    label = torch.tensor([False] * len(normal) + [True] * len(defective))
-    metric.update(torch.tensor(normal + defective), label)
-    return metric.compute().auroc
+    """By counts alone: a metric with a state would wait for other processes."""
+    label = np.array([False] * len(normal) + [True] * len(defective))
+    return auroc(count_scores(np.array(normal + defective), label))

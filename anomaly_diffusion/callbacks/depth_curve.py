@@ -9,7 +9,7 @@ from rich.console import Console
 from torch import Tensor
 from torchmetrics import MeanMetric
 
-from anomaly_diffusion.analysis import depth_curve, files
+from anomaly_diffusion.analysis import depth_curve, fidelity, files
 from anomaly_diffusion.analysis.tables import FIGURES
 from anomaly_diffusion.callbacks import weights_and_biases as wb
 from anomaly_diffusion.callbacks.anomaly_metrics import Scorecard
@@ -28,8 +28,8 @@ class _Depth:
         self.card.update(batch, score, anomaly_map)
         normal = ~batch.label
         reference, reconstruction = (pictures[normal].float() for pictures in shown)
-        self.psnr.update(depth_curve.psnr(reference, reconstruction, batch.valid[normal]))
-        self.ssim.update(depth_curve.ssim(reference, reconstruction, batch.valid[normal]))
+        self.psnr.update(fidelity.psnr(reference, reconstruction, batch.valid[normal]))
+        self.ssim.update(fidelity.ssim(reference, reconstruction, batch.valid[normal]))
 
     def compute(self) -> dict[str, float]:
         figures, _ = self.card.compute()

@@ -6,7 +6,7 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
-from anomaly_diffusion.analysis import depth_curve
+from anomaly_diffusion.analysis.fidelity import psnr, ssim
 from anomaly_diffusion.callbacks.repeats import Repeats
 from anomaly_diffusion.scoring.residual import Residual
 from anomaly_diffusion.types import ImageBatch, Images, Masks, Prediction
@@ -66,7 +66,7 @@ class Fidelity(pl.Callback):
     @torch.no_grad()
     def _measured(self, image: Images, rebuilt: Images, valid: Masks) -> Tensor:
         """Number of images, and sums of all figures over them."""
-        figures = [depth_curve.psnr(image, rebuilt, valid), depth_curve.ssim(image, rebuilt, valid)]
+        figures = [psnr(image, rebuilt, valid), ssim(image, rebuilt, valid)]
         if self.perceptual is not None:
             residual = self.perceptual(image, rebuilt) * valid
             figures.append(residual.sum((1, 2, 3)) / valid.sum((1, 2, 3)).clamp(min=1))

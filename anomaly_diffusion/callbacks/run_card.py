@@ -9,7 +9,6 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
-import torch.distributed
 from pytorch_lightning.trainer.states import TrainerFn
 from rich.console import Console
 from torch import Tensor
@@ -21,6 +20,7 @@ from anomaly_diffusion.analysis.tables import FIGURES, summary_table
 from anomaly_diffusion.callbacks import weights_and_biases as wb
 from anomaly_diffusion.callbacks.anomaly_metrics import AnomalyMetrics
 from anomaly_diffusion.callbacks.fidelity import Fidelity
+from anomaly_diffusion.callbacks.processes import from_all_processes
 from anomaly_diffusion.callbacks.residual_maps import ResidualMaps
 from anomaly_diffusion.types import ImageBatch, Prediction
 
@@ -189,7 +189,7 @@ class RunCard(pl.Callback):
 
     def _write_images(self, trainer: pl.Trainer, name: str) -> None:
         """One line per image of all processes; images that a sampler repeated are listed once."""
-        rows = list({row.path: row for row in _from_all_processes(self._rows)}.values())
+        rows = list({row.path: row for row in from_all_processes(self._rows)}.values())
         if not trainer.is_global_zero:
             return
         files.write(Path(trainer.default_root_dir) / name, as_csv(rows))
@@ -236,14 +236,6 @@ def all_callbacks(trainer: pl.Trainer) -> list[pl.Callback]:
 def _with_controls(figures: Mapping[str, Mapping[str, float]]) -> dict[str, Any]:
     controls = {name: dict(values) for name, values in figures.items() if name != "model"}
     return {name: figures.get("model", {}).get(name) for name in FIGURES} | {"controls": controls}
-
-
-def _from_all_processes(rows: list[ImageRow]) -> list[ImageRow]:
-    if not torch.distributed.is_initialized():
-        return rows
-    gathered: list[list[ImageRow]] = [[] for _ in range(torch.distributed.get_world_size())]
-    torch.distributed.all_gather_object(gathered, rows)
-    return [row for rank in gathered for row in rank]
 
 
 def _logged_figures(trainer: pl.Trainer) -> dict[str, float]:

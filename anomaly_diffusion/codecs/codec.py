@@ -1,6 +1,7 @@
 """The base class of all codecs."""
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 from torch import Tensor, nn
 
@@ -11,6 +12,9 @@ __all__ = ["Codec"]
 
 class Codec(nn.Module):
     """The space in which diffusion runs; the rest of the house never learns which one it is."""
+
+    photographs: ClassVar[bool] = True
+    """Whether `picture` shows photographs; False for colours that stand for something else, such as features."""
 
     @property
     def fitted(self) -> bool:

@@ -35,6 +35,7 @@ class FeatureCodec(Codec):
         ValueError: `components` is not positive.
     """
 
+    photographs = False
     mean: Tensor
     projection: Tensor
     count: Tensor

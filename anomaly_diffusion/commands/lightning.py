@@ -221,6 +221,7 @@ def classes() -> tuple[type[LightningModule], type[LightningDataModule], dict[st
     from anomaly_diffusion.callbacks.denoising_strips import DenoisingStrips
     from anomaly_diffusion.callbacks.depth_curve import DepthCurve
     from anomaly_diffusion.callbacks.ema import EMA
+    from anomaly_diffusion.callbacks.failure_analysis import FailureAnalysis
     from anomaly_diffusion.callbacks.fidelity import Fidelity
     from anomaly_diffusion.callbacks.residual_maps import ResidualMaps
     from anomaly_diffusion.callbacks.run_card import RunCard
@@ -229,7 +230,7 @@ def classes() -> tuple[type[LightningModule], type[LightningDataModule], dict[st
 
     # RunCard measures time, so it comes before those that spend it
     always_on = {"ema": EMA, "card": RunCard, "metrics": AnomalyMetrics, "panels": ResidualMaps}
-    always_on |= {"depths": DepthCurve, "strips": DenoisingStrips, "fidelity": Fidelity}
+    always_on |= {"depths": DepthCurve, "strips": DenoisingStrips, "fidelity": Fidelity, "failures": FailureAnalysis}
     return Detector, AnomalyDataModule, always_on
 
 

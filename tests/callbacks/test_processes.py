@@ -8,6 +8,7 @@ from anomaly_diffusion.analysis.tables import FIGURES
 from anomaly_diffusion.callbacks.anomaly_metrics import AnomalyMetrics
 from anomaly_diffusion.callbacks.depth_curve import DepthCurve
 from anomaly_diffusion.callbacks.ema import EMA
+from anomaly_diffusion.callbacks.failure_analysis import FailureAnalysis
 from anomaly_diffusion.callbacks.residual_maps import ResidualMaps
 from anomaly_diffusion.callbacks.run_card import RunCard
 
@@ -15,7 +16,7 @@ TEST = ToyImages(23, seed=2)  # an odd number, so that the sampler must repeat a
 
 
 def run(folder, checkpoint, **options):
-    callbacks = RunCard(), EMA(), AnomalyMetrics(), ResidualMaps(count=2), DepthCurve()
+    callbacks = RunCard(), EMA(), AnomalyMetrics(), ResidualMaps(count=2), DepthCurve(), FailureAnalysis()
     trainer(folder, *callbacks, **options).test(ToyDetector(), TEST.loader(), ckpt_path=checkpoint, verbose=False)
     rows = list(csv.DictReader((folder / "per_image.csv").read_text().splitlines()))
     return json.loads((folder / "summary.json").read_text()), sorted(row["path"] for row in rows)
@@ -38,3 +39,9 @@ def test_two_processes_give_the_figures_of_one(tmp_path):
         if not line.startswith("depth"):
             values = [list(map(float, row.split(","))) for row in (line, line_of_two)]
             assert values[1] == pytest.approx(values[0], abs=1e-5)
+    failed = [json.loads((tmp_path / name / "failures.json").read_text()) for name in ("one", "two")]
+    worst = [{name: [case["path"] for case in kept] for name, kept in report["worst"].items()} for report in failed]
+    assert worst[0]["false_alarm"] == worst[1]["false_alarm"]
+    assert failed[0]["spectra"]["normal_images"] == failed[1]["spectra"]["normal_images"] == 12
+    for name, power in failed[0]["spectra"]["power"].items():
+        assert failed[1]["spectra"]["power"][name] == pytest.approx(power, rel=1e-4, abs=1e-9)

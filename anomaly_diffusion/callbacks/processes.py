@@ -1,0 +1,18 @@
+"""What several processes have found, brought together."""
+
+from collections.abc import Sequence
+from typing import TypeVar
+
+import torch
+import torch.distributed
+
+Item = TypeVar("Item")
+
+
+def from_all_processes(items: Sequence[Item]) -> list[Item]:
+    """The items of all processes, in the order of their ranks."""
+    if not torch.distributed.is_initialized():
+        return list(items)
+    gathered: list[list[Item]] = [[] for _ in range(torch.distributed.get_world_size())]
+    torch.distributed.all_gather_object(gathered, list(items))
+    return [item for rank in gathered for item in rank]
