@@ -6,7 +6,7 @@ import pytest
 import torch
 from analytic import image_batch
 
-from anomaly_diffusion.analysis import depth_curve
+from anomaly_diffusion.analysis import fidelity
 from anomaly_diffusion.callbacks.fidelity import Fidelity
 from anomaly_diffusion.scoring.residual import L1Residual
 from anomaly_diffusion.types import ImageBatch, Prediction
@@ -39,8 +39,8 @@ def test_it_is_the_mean_over_normal_images(sizes: list[int]) -> None:
     normal = ~BATCH.label
     figures = _measure(sizes, L1Residual())
     shown = BATCH.image[normal], REBUILT[normal], BATCH.valid[normal]
-    assert figures["psnr"] == pytest.approx(float(depth_curve.psnr(*shown).mean()), rel=1e-5)
-    assert figures["ssim"] == pytest.approx(float(depth_curve.ssim(*shown).mean()), rel=1e-5)
+    assert figures["psnr"] == pytest.approx(float(fidelity.psnr(*shown).mean()), rel=1e-5)
+    assert figures["ssim"] == pytest.approx(float(fidelity.ssim(*shown).mean()), rel=1e-5)
     inside = (shown[0] - shown[1]).abs()[..., :-1]  # the last column is padding
     assert figures["L1Residual"] == pytest.approx(float(inside.mean()), rel=1e-5)
 
