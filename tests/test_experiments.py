@@ -15,11 +15,14 @@ from anomaly_diffusion.commands.arguments import experiments_folder
 FOLDER = experiments_folder()
 MODEL = "model/pixel.yaml"
 CONTROLS = ("model/padim.yaml", "model/patchcore.yaml")  # with nothing to train
+PRETRAINED = ("baselines/sd15_img2img.yaml", "baselines/sd15_lora.yaml")  # whole models, with gigabytes of weights
+ALONE = ("model/", "baselines/")  # folders of experiments that name a model
 LONGEST = 15
 SWEEPS = sorted((FOLDER / "sweeps").glob("*.yaml"))
 FILES = sorted(set(FOLDER.rglob("*.yaml")) - {*SWEEPS, FOLDER / "base.yaml"})
 OVERLAYS = [path.relative_to(FOLDER).as_posix() for path in FILES]
-RUNNABLE = [name for name in OVERLAYS if not name.startswith("data/")] + ["data/textures.yaml"]
+RUNNABLE = [name for name in OVERLAYS if not name.startswith("data/") and name not in PRETRAINED]
+RUNNABLE += ["data/textures.yaml"]
 REAL = [name for name in OVERLAYS if name.startswith("data/") and "textures" not in name and "folder" not in name]
 SMALL = ("--trainer.fast_dev_run", "1", "--wandb.mode", "disabled", "--data.batch_size", "2")
 NARROW = ("--model.init_args.backbone.init_args.width", "8")
@@ -60,7 +63,7 @@ def below(name):
 
 def stacked(name):
     """Options that lay an experiment on the model below it; a model stands alone."""
-    return ("--config", name) if name.startswith("model/") else ("--config", below(name), "--config", name)
+    return ("--config", name) if name.startswith(ALONE) else ("--config", below(name), "--config", name)
 
 
 @pytest.mark.parametrize("name", OVERLAYS)
@@ -76,7 +79,7 @@ def test_every_experiment_parses(run, capsys, name):
         run("train", *stacked(name), "--print_config")
     assert stop.value.code == 0
     merged = yaml.safe_load(capsys.readouterr().out)
-    base = name if name.startswith("model/") else below(name)
+    base = name if name.startswith(ALONE) else below(name)
     assert merged["model"]["class_path"].endswith(yaml.safe_load((FOLDER / base).read_text())["model"]["class_path"])
 
 
@@ -84,6 +87,15 @@ def test_every_experiment_parses(run, capsys, name):
 def test_every_experiment_runs(run, name):
     narrow = () if name in CONTROLS else NARROW
     assert run("train", *stacked(name), *SMALL, *narrow, *TINY) == 0
+
+
+@pytest.mark.parametrize("name", PRETRAINED)
+def test_every_experiment_on_stable_diffusion_runs_with_a_tiny_one(run, name):
+    for package in ("transformers", "peft"):
+        pytest.importorskip(package)
+    assert run("tiny_pipeline", "tiny") == 0
+    small = ("--model.init_args.pipeline.model", "tiny", "--data.image_size", "[64,64]")
+    assert run("train", *stacked(name), *SMALL, *small, *TINY) == 0
 
 
 def test_a_refusal_deep_inside_a_detector_is_told_in_its_own_words(run, capsys):
