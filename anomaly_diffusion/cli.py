@@ -15,6 +15,7 @@ _COMMANDS = {
     "compare": "anomaly_diffusion.commands.compare",
     "list": "anomaly_diffusion.commands.listing",
     "checks": "anomaly_diffusion.commands.checks",
+    "tiny_pipeline": "anomaly_diffusion.commands.tiny_pipeline",
 }
 _TRAINER_VERBS = ("train", "fit", "validate", "test", "predict")
 VERBS = (*_COMMANDS, *_TRAINER_VERBS)

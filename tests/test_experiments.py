@@ -21,12 +21,14 @@ CONTROLS = (  # without a backbone
     *("model/padim.yaml", "model/patchcore.yaml", "model/vae_floor.yaml", "model/autoencoder.yaml"),
     *("baselines/clip.yaml", "baselines/clip_few_shot.yaml"),
 )
+PRETRAINED = ("baselines/sd15_img2img.yaml", "baselines/sd15_lora.yaml")  # whole models, with gigabytes of weights
 ALONE = ("model/", "baselines/")  # folders of experiments that lie on no other
 LONGEST = 15
 SWEEPS = sorted((FOLDER / "sweeps").glob("*.yaml"))
 FILES = sorted(set(FOLDER.rglob("*.yaml")) - {*SWEEPS, FOLDER / "base.yaml"})
 OVERLAYS = [path.relative_to(FOLDER).as_posix() for path in FILES]
-RUNNABLE = [name for name in OVERLAYS if not name.startswith("data/")] + ["data/textures.yaml"]
+RUNNABLE = [name for name in OVERLAYS if not name.startswith("data/") and name not in PRETRAINED]
+RUNNABLE += ["data/textures.yaml"]
 REAL = [name for name in OVERLAYS if name.startswith("data/") and "textures" not in name and "folder" not in name]
 SMALL = ("--trainer.fast_dev_run", "1", "--wandb.mode", "disabled", "--data.batch_size", "2")
 NARROW = ("--model.init_args.backbone.init_args.width", "8")
@@ -113,6 +115,15 @@ def test_every_experiment_runs(run, name):
     if "TAEF2" in (FOLDER / name).read_text():
         narrow += ("--data.image_size=[64, 64]",)  # it is no network for the frames of a test
     assert run("train", *stacked(name), *SMALL, *narrow, *TINY) == 0
+
+
+@pytest.mark.parametrize("name", PRETRAINED)
+def test_every_experiment_on_stable_diffusion_runs_with_a_tiny_one(run, name):
+    for package in ("transformers", "peft"):
+        pytest.importorskip(package)
+    assert run("tiny_pipeline", "tiny") == 0
+    small = ("--model.init_args.pipeline.model", "tiny", "--data.image_size", "[64,64]")
+    assert run("train", *stacked(name), *SMALL, *small, *TINY) == 0
 
 
 def test_a_refusal_deep_inside_a_detector_is_told_in_its_own_words(run, capsys):

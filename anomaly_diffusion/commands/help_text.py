@@ -19,6 +19,9 @@ experiments
   predict   reconstruct and score images of a run's data or of a folder
   compare   finished runs side by side, mean and spread over seeds
 
+baselines
+  tiny_pipeline FOLDER   a tiny Stable Diffusion with random weights, to try its commands without a download
+
 anomaly-diffusion COMMAND --help explains one; --version tells the version; --debug shows tracebacks.
 Example: anomaly-diffusion train --config experiments/model/pixel.yaml --config experiments/data/tile.yaml"""
 

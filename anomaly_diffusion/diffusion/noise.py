@@ -8,7 +8,7 @@ from torch import Generator, Tensor
 
 from anomaly_diffusion.types import Images
 
-__all__ = ["GaussianNoise", "MixtureNoise", "NoiseDraw", "NoiseSource", "NoiseStream", "mix"]
+__all__ = ["GaussianNoise", "MixtureNoise", "NoiseDraw", "NoiseSource", "NoiseStream", "OffsetNoise", "mix"]
 
 NoiseDraw = Callable[[Images], Images]
 """Gives a fresh draw of the shape of its argument at every call."""
@@ -28,6 +28,34 @@ class GaussianNoise(NoiseSource):
     def __call__(self, like: Images, generator: Generator | None = None) -> Images:
         """Fields of the shape, type and device of `like`."""
         return torch.empty_like(like).normal_(generator=generator)
+
+
+class OffsetNoise(NoiseSource):
+    """White noise, and for each image and channel one more draw that all pixels share: brightness is corrupted too.
+
+    field = (white + offset * shared) / sqrt(1 + offset^2)
+
+    Reference: Guttenberg, "Diffusion with Offset Noise", 2023, which does not scale to unit variance.
+
+    Args:
+        offset: standard deviation of the shared draw, >= 0; 0.1 is usual.
+
+    Raises:
+        ValueError: `offset` is negative.
+    """
+
+    def __init__(self, offset: float = 0.1) -> None:
+        if not offset >= 0:
+            raise ValueError(f"`offset` must not be negative, got {offset}.")
+        self.offset = offset
+
+    @torch.compiler.disable
+    def __call__(self, like: Images, generator: Generator | None = None) -> Images:
+        """Fields of the shape, type and device of `like`; one graph break under `torch.compile`."""
+        white = torch.empty_like(like).normal_(generator=generator)
+        shared = torch.empty_like(like[..., :1, :1]).normal_(generator=generator)
+        corrupted: Images = (white + self.offset * shared) / (1 + self.offset**2) ** 0.5
+        return corrupted
 
 
 class MixtureNoise(NoiseSource):
@@ -73,7 +101,7 @@ class NoiseStream:
 
     def __call__(self, like: Images) -> Images:
         """Fields of the shape, type and device of `like`, whose batch holds one image per key."""
-        blank = torch.empty_like(like[:1], device="cpu", dtype=torch.float32)
+        blank = torch.empty(1, *like.shape[1:])  # not `empty_like`, which fills in the order of `like`'s memory
         fields: list[Tensor] = [self.source(blank, generator) for generator in self.generators]
         return torch.cat(fields).to(like)
 

@@ -3,7 +3,14 @@ import torch
 from analytic import seeded
 from torch import Generator
 
-from anomaly_diffusion.diffusion.noise import GaussianNoise, MixtureNoise, NoiseSource, NoiseStream, mix
+from anomaly_diffusion.diffusion.noise import (
+    GaussianNoise,
+    MixtureNoise,
+    NoiseSource,
+    NoiseStream,
+    OffsetNoise,
+    mix,
+)
 from anomaly_diffusion.diffusion.noise_bank import NoiseBank
 from anomaly_diffusion.diffusion.pyramid import PyramidNoise
 from anomaly_diffusion.diffusion.simplex import SimplexNoise
@@ -12,6 +19,8 @@ from anomaly_diffusion.types import Images
 
 NOISES = [
     GaussianNoise(),
+    OffsetNoise(),
+    OffsetNoise(offset=2.0),
     SimplexNoise(),
     SimplexNoise(octaves=3, feature_size=4),
     SpectralNoise(),
@@ -90,6 +99,13 @@ def test_the_noise_of_an_image_is_the_same_alone_and_in_any_batch(noise: NoiseSo
         fields = together(torch.empty(3, 2, 8, 8))
         assert torch.equal(fields, torch.cat([stream(torch.empty(1, 2, 8, 8)) for stream in alone]))
         assert torch.equal(fields, shuffled(torch.empty(3, 2, 8, 8)).flip(0))
+
+
+@noises
+def test_the_noise_of_an_image_does_not_depend_on_how_it_lies_in_memory(noise: NoiseSource) -> None:
+    blank = torch.empty(1, 2, 8, 8)
+    lying = blank.to(memory_format=torch.channels_last)
+    assert torch.equal(NoiseStream(noise, [4], 9)(blank), NoiseStream(noise, [4], 9)(lying))
 
 
 @noises

@@ -15,6 +15,7 @@ from anomaly_diffusion.reconstruction.noise_free import NoiseFreeStart
 from anomaly_diffusion.reconstruction.one_shot import OneShot
 from anomaly_diffusion.reconstruction.partial_diffusion import PartialDiffusion
 from anomaly_diffusion.reconstruction.posterior import PosteriorAverage
+from anomaly_diffusion.reconstruction.regeneration import Regeneration
 from anomaly_diffusion.reconstruction.strategy import Reconstruction
 from anomaly_diffusion.reconstruction.two_level import TwoLevel
 
@@ -46,6 +47,7 @@ CHOOSING = {  # one depth only, whichever they choose
     "adaptive two-level": lambda *depths: TwoLevel(AdaptiveDepth(depths, 3.0), deep=4.0),
     "adaptive harmonised": lambda *depths: Harmonised(AdaptiveDepth(depths, 3.0), steps=4),
     "adaptive posterior": lambda *depths: PosteriorAverage(AdaptiveDepth(depths, 3.0), samples=3, steps=2),
+    "adaptive regeneration": lambda *depths: Regeneration(AdaptiveDepth(depths, 3.0), steps=3),
     "adaptive inversion": lambda *depths: Inversion(AdaptiveDepth(depths, 3.0), steps=3),
 }
 

@@ -1,0 +1,95 @@
+"""Stable Diffusion as it comes: img2img is our own partial diffusion with a foreign denoiser."""
+
+from dataclasses import replace
+
+from anomaly_diffusion.baselines.adapters import PromptedUNet, VAECodec
+from anomaly_diffusion.baselines.one_pass import Untrained
+from anomaly_diffusion.baselines.pipeline import Parts, Pipeline
+from anomaly_diffusion.detectors.diffusion import DiffusionDetector
+from anomaly_diffusion.diffusion.denoiser import Denoiser
+from anomaly_diffusion.diffusion.noise import GaussianNoise, NoiseSource
+from anomaly_diffusion.diffusion.objective import Objective
+from anomaly_diffusion.reconstruction.strategy import Reconstruction
+from anomaly_diffusion.scoring.scorer import Scoring
+from anomaly_diffusion.types import Encoded, ImageBatch, Reconstructed
+
+__all__ = ["PromptedDetector", "StableDiffusionDetector"]
+
+
+class PromptedDetector(DiffusionDetector):
+    """Diffusion runs on the latents of a pre-trained pipeline that is told a prompt; checkpoints do not hold it.
+
+    Args:
+        pipeline: what it was told, and how it is run.
+        parts: what it is made of.
+        objective: which depths are learnt and how they count, where anything is learnt.
+        reconstruction: how healthy latents are found.
+        scoring: how image and decoded latents are compared.
+        noise: what corrupts latents; white if not given.
+        round_trip: whether reconstructions are compared with what the VAE leaves of the image.
+    """
+
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        parts: Parts,
+        objective: Objective,
+        reconstruction: Reconstruction,
+        scoring: Scoring,
+        noise: NoiseSource | None = None,
+        round_trip: bool = False,
+    ) -> None:
+        unet = PromptedUNet(parts.unet, parts.prompts, pipeline.guidance, int(parts.schedule.length))
+        denoiser = Denoiser(unet, parts.schedule, parts.parametrisation)
+        codec = VAECodec(parts.vae, pipeline.chunk, round_trip)
+        super().__init__(codec, denoiser, noise or GaussianNoise(), objective, reconstruction, scoring)
+        self._chunk, self._backbone = pipeline.chunk, [unet]  # in a list: it is the denoiser's already
+        told = (pipeline.prompt, pipeline.negative_prompt) if unet.evaluations > 1 else (pipeline.prompt,)
+        self._identity = [parts.digest, *told, pipeline.guidance, pipeline.precision, round_trip]
+
+    @property
+    def backbone(self) -> PromptedUNet:
+        """The prompted UNet."""
+        return self._backbone[0]
+
+    @property
+    def judgement(self) -> str:
+        """The settings that decide what a residual is like, the weights of the pipeline among them."""
+        return self.settings(self.noise, self.reconstruction, self._identity)
+
+    def restore(self, batch: ImageBatch, x_0: Encoded, denoiser: Denoiser | None = None) -> Reconstructed:
+        """Healthy versions; with guidance each evaluation counts twice.
+
+        Args:
+            batch: the images.
+            x_0: the same in model space.
+            denoiser: a stand-in for the detector's own.
+        """
+        found = super().restore(batch, x_0, (denoiser or self.denoiser).chunked(self._chunk))
+        return replace(found, nfe=found.nfe * self.backbone.evaluations)
+
+
+class StableDiffusionDetector(Untrained, PromptedDetector):
+    """Stable Diffusion img2img without any training: noise the latents part of the way, walk back, compare.
+
+    Reference: Rombach et al., "High-Resolution Image Synthesis with Latent Diffusion Models", 2022; Meng et al.,
+    "SDEdit", 2022.
+
+    Args:
+        pipeline: which model, what it is told, and how much memory it may take.
+        reconstruction: how healthy latents are found; img2img is `PartialDiffusion`, its strength `Strengths`.
+        scoring: how image and decoded latents are compared.
+        noise: what corrupts latents; white if not given.
+        round_trip: whether reconstructions are compared with decode(encode(image)) instead of the image.
+    """
+
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        reconstruction: Reconstruction,
+        scoring: Scoring,
+        noise: NoiseSource | None = None,
+        round_trip: bool = False,
+    ) -> None:
+        super().__init__(pipeline, pipeline.load(), Objective(), reconstruction, scoring, noise, round_trip)
+        self.idle_along()
