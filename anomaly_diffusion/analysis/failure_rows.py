@@ -138,15 +138,16 @@ def as_csv(rows: Iterable[FailureRow]) -> str:
 
 def _of_pictures(reference: Images, healthy: Images, where: Places) -> dict[str, Scores]:
     normal = where.normal
-    mine, theirs = (texture.texture_statistics(images, normal) for images in (healthy, reference))
-    difference = (healthy - reference).abs() / 2
+    difference = (healthy - reference).abs().div_(2)
     energy = difference.square().mean(1, keepdim=True)
+    grey, other = (pictures.mean(1, keepdim=True) for pictures in (reference, healthy))
+    theirs, mine = (texture.texture_statistics(pictures, normal) for pictures in (grey, other))
     quiet, loud = mean_inside(energy, normal), mean_inside(energy, where.defect)
     found = {
-        "ssim": fidelity.ssim(reference.mean(1, keepdim=True), healthy.mean(1, keepdim=True), normal),
+        "ssim": fidelity.ssim(grey, other, normal),
         "gradient_ratio": (mine.gradient + 1e-6) / (theirs.gradient + 1e-6),
         "variance_ratio": (mine.variance + 1e-9) / (theirs.variance + 1e-9),
-        "cooccurrence": texture.cooccurrence_distance(reference, healthy, normal),
+        "cooccurrence": texture.cooccurrence_distance(grey, other, normal),
     }
     known = normal.flatten(1).any(1)
     return {name: column.where(known, torch.nan) for name, column in found.items()} | {

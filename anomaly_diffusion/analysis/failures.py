@@ -136,7 +136,7 @@ class CopiedDefect(Failure):
 
     def verdict(self, row: FailureRow) -> str:
         """The contrast."""
-        return f"energy on the defect {row.energy_contrast:+.1f} dB"
+        return f"energy on the defect {row.energy_contrast:+.1f} dB against normal pixels"
 
 
 class MissedDefect(Failure):
@@ -154,7 +154,7 @@ class MissedDefect(Failure):
 
     def verdict(self, row: FailureRow) -> str:
         """The contrast."""
-        return f"map on the defect {row.map_contrast:+.1f} sd"
+        return f"map on the defect {row.map_contrast:+.1f} sd against normal pixels"
 
 
 class FalseAlarm(Failure):

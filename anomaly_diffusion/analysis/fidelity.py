@@ -26,9 +26,8 @@ def ssim(image: Images, reconstruction: Images, valid: Masks) -> Scores:
     Reference: Wang et al., "Image Quality Assessment: From Error Visibility to Structural Similarity", 2004, Eq. 13.
     """
     x, y = image + 1, reconstruction + 1  # luminance is a ratio: it needs black at zero
-    mean_x, mean_y, square_x, square_y, product = window_mean(torch.cat([x, y, x * x, y * y, x * y])).chunk(5)
+    mean_x, mean_y, squares, product = window_mean(torch.cat([x, y, x * x + y * y, x * y])).chunk(4)
     luminance = (2 * mean_x * mean_y + _C1) / (mean_x**2 + mean_y**2 + _C1)
-    variances = (square_x - mean_x * mean_x) + (square_y - mean_y * mean_y)
-    structure = (2 * (product - mean_x * mean_y) + _C2) / (variances + _C2)
+    structure = (2 * product - 2 * mean_x * mean_y + _C2) / (squares - (mean_x**2 + mean_y**2) + _C2)
     inside = valid.expand_as(image)
     return (luminance * structure * inside).sum((1, 2, 3)) / inside.sum((1, 2, 3)).clamp(min=1)

@@ -34,7 +34,8 @@ def radial_spectrum(images: Images, inside: Masks | None = None, bins: int | Non
     Args:
         images: any number of channels; their mean is measured.
         inside: pixels that count; all, if not given.
-        bins: number of intervals, at least 1; by default one per cycle in the shorter side, at most 32.
+        bins: number of intervals, at least 1; by default one per two cycles in the shorter side, at most 32: none is
+            empty then.
 
     Raises:
         ValueError: `bins` is not positive.
@@ -46,7 +47,7 @@ def radial_spectrum(images: Images, inside: Masks | None = None, bins: int | Non
 def radial_spectra(grey: Float[Tensor, "B N H W"], inside: Masks, bins: int | None = None) -> Float[Tensor, "B N K"]:
     """The `radial_spectrum` of several grey versions of each image, all on the same pixels."""
     H, W = grey.shape[-2:]
-    bins = max(1, min(_MOST, min(H, W) // 2)) if bins is None else bins
+    bins = max(1, min(_MOST, min(H, W) // 4)) if bins is None else bins
     if bins < 1:
         raise ValueError(f"`bins` must be at least 1, got {bins}.")
     w = window(inside).to(grey)

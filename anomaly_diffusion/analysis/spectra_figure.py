@@ -46,7 +46,7 @@ def spectra_chart(
         left.plot(frequencies, power + _TINY, color=colour, linewidth=1.4, label=name)
         right.plot(frequencies, _ratio(power, reference), color=colour, linewidth=1.4)
     left.set(title="power", yscale="log")
-    right.set(title="power of the healthy version / power of its reference", ylim=(0, _top(healthy, reference)))
+    right.set(title="power kept: healthy version / reference", ylim=(0, _top(healthy, reference)))
     right.axhline(1, color=QUIET_INK, linewidth=0.8)
     for axes in (left, right):
         _axis(axes, frequencies)
@@ -69,12 +69,12 @@ def _axis(axes: Axes, frequencies: Spectrum) -> None:
 
 
 def _name_bands(axes: Axes, lowest: float) -> None:
+    box = {"facecolor": "white", "alpha": 0.8, "linewidth": 0, "pad": 1}
     for name, (low, high) in BANDS.items():
-        middle = (max(low, lowest) * high) ** 0.5
         if high > lowest:
-            axes.text(
-                middle, 0.02, name, transform=axes.get_xaxis_transform(), ha="center", fontsize=8, color=QUIET_INK
-            )
+            place = axes.get_xaxis_transform()
+            text = axes.text((max(low, lowest) * high) ** 0.5, 0.98, name, transform=place, bbox=box)
+            text.set(ha="center", va="top", fontsize=8, color=QUIET_INK)
 
 
 def _ratio(power: Spectrum, reference: Spectrum) -> Spectrum:
@@ -85,7 +85,7 @@ def _ratio(power: Spectrum, reference: Spectrum) -> Spectrum:
 def _top(healthy: Mapping[str, Spectrum], reference: Spectrum) -> float:
     """Room above one, but not for a single wild interval."""
     largest = max((float(_ratio(power, reference).max()) for power in healthy.values()), default=1.0)
-    return min(max(1.15, 1.05 * largest), 3.0)
+    return min(max(1.2, 1.15 * largest), 3.0)
 
 
 def _colours(count: int) -> list[tuple[float, ...]]:

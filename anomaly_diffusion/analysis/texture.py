@@ -72,7 +72,7 @@ def cooccurrence(levels: UInt8[ndarray, "H W"]) -> Float[ndarray, "L L 2"]:
 
 
 def _grey(images: Images) -> Maps:
-    return images.float().mean(1, keepdim=True)
+    return images.float().mean(1, keepdim=True) if images.shape[1] > 1 else images.float()
 
 
 def _span(grey: Maps, inside: Masks) -> tuple[Tensor, Tensor]:

@@ -59,6 +59,11 @@ def test_a_copy_keeps_everything_whatever_its_size(size):
     assert (retained(power, power) == 1).all()
 
 
+@pytest.mark.parametrize("size", [(16, 16), (9, 14), (64, 64), (65, 200), (256, 256)])
+def test_every_interval_sees_white_noise(size):
+    assert (radial_spectrum(noise(1, 1, *size)) > 1e-4).all()
+
+
 def test_a_flat_image_and_its_copy_in_another_shade_are_alike():
     flat, other = (radial_spectrum(torch.full((1, 1, 32, 32), shade)) for shade in (0.1, 0.7))
     torch.testing.assert_close(retained(flat, other), torch.ones(1, 3), rtol=0, atol=1e-3)
