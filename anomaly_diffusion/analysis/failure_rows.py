@@ -114,7 +114,7 @@ def failure_rows(
     unknown = torch.full_like(prediction.score, torch.nan)
     columns: dict[str, Scores] = dict.fromkeys(_MEASURED, unknown) | _of_maps(prediction.anomaly_map.float(), where)
     columns["score"], columns["defect_contrast"] = prediction.score, _defect_contrast(batch.image.float(), where)
-    columns["defect_share"] = where.defect.flatten(1).sum(1) / batch.valid.flatten(1).sum(1).clamp(min=1)
+    columns["defect_share"] = mean_inside(where.defect.float(), batch.valid)
     if powers is not None:
         columns |= _of_pictures(prediction.reference.float(), prediction.reconstruction[:, depth].float(), where)
         kept = spectra.retained(powers.reference, powers.reconstruction[:, depth])
