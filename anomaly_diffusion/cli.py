@@ -12,6 +12,7 @@ from anomaly_diffusion.commands import help_text, mistakes
 _COMMANDS = {
     "demo": "anomaly_diffusion.commands.demo",
     "doctor": "anomaly_diffusion.commands.doctor",
+    "sweep": "anomaly_diffusion.commands.sweep",
     "compare": "anomaly_diffusion.commands.compare",
     "list": "anomaly_diffusion.commands.listing",
     "checks": "anomaly_diffusion.commands.checks",

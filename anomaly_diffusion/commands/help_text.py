@@ -17,6 +17,7 @@ experiments
   validate  measure a run on its validation images
   test      measure a run on its test images
   predict   reconstruct and score images of a run's data or of a folder
+  sweep     every trial of a W&B sweep file, offline; done trials are skipped
   compare   finished runs side by side, mean and spread over seeds
 
 baselines
