@@ -139,14 +139,19 @@ def _runs(arguments: list[str]) -> Path:
 
 
 def _resumed(arguments: list[str]) -> tuple[list[str], Path | None]:
-    """Turn `--resume FOLDER` into the checkpoint of that run."""
+    """Turn `--resume FOLDER` into the newest whole checkpoint of that run; before the first one, begin it again."""
     if values(arguments, "--run_folder"):
         raise ValueError("`--run_folder` is for validate, test and predict; go on with a run by --resume FOLDER.")
     arguments, name = _take(arguments, "--resume")
     if name is None:
         return arguments, None
     folder = run_folder.find(name, _runs(arguments))
-    return [*arguments, "--ckpt_path", str(run_folder.checkpoint(folder, run_folder.LAST))], folder
+    path = run_folder.to_resume(folder)
+    if path is None:
+        print(f"{folder} holds no checkpoint yet: the run begins again.")
+        return arguments, folder
+    print(f"Going on from {path}", flush=True)
+    return [*arguments, "--ckpt_path", str(path)], folder
 
 
 def _evaluated(arguments: list[str]) -> tuple[list[str], Path | None]:

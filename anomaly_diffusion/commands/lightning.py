@@ -1,10 +1,8 @@
 """fit, validate, test, predict and train: LightningCLI with run folders, and with mistakes told briefly."""
 
 import importlib
-import logging
 import os
 import pkgutil
-import warnings
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -17,26 +15,20 @@ from pytorch_lightning.cli import LightningArgumentParser, LightningCLI, LRSched
 from torch.optim import Optimizer
 
 from anomaly_diffusion import __version__
+from anomaly_diffusion.analysis import files
+from anomaly_diffusion.callbacks.checkpoint import BestAndLast
 from anomaly_diffusion.commands import help_text, loggers, mistakes, run_folder
 from anomaly_diffusion.commands.arguments import TRAINING, Request, experiments_folder
+from anomaly_diffusion.commands.checkpoints import WholeCheckpoints
 from anomaly_diffusion.commands.progress import StepProgress
+from anomaly_diffusion.commands.quiet import quieten
+from anomaly_diffusion.commands.resumption import Resumption
 from anomaly_diffusion.commands.trainer import RunTrainer
 from anomaly_diffusion.detectors.learning_rate import warmup_then_cosine
 
 _FOLDER_VARIABLE = "ANOMALY_DIFFUSION_RUN_FOLDER"  # tells processes started by the first one where the run lives
 _ROOMS = ("diffusion", "networks", "codecs", "reconstruction", "scoring", "data", "detectors", "baselines", "callbacks")
 _UNSAVED = {"config", "run", "ckpt_path", "weights_only", "verbose", "return_predictions"}
-_HARMLESS = (  # warnings about choices that are ours, not the user's
-    ".*does not have many workers.*",
-    ".*LeafSpec.*",
-    "Found .* module.s. in eval mode at the start of training.*",
-    ".*Checkpoint directory .* exists and is not empty.*",
-    ".*`srun` command is available.*",
-    "The dirpath has changed from .*",
-    ".*is smaller than the logging interval.*",
-    ".*configure_optimizers` will be overridden.*",
-    r"(?s).*(removed in v5|JsonargparseDeprecationWarning)",  # what LightningCLI calls
-)
 
 
 class DetectorCLI(LightningCLI):
@@ -57,7 +49,7 @@ class DetectorCLI(LightningCLI):
         callbacks: dict[str, type[Callback]],
     ) -> None:
         self.request = request
-        self.always_on = {**callbacks, "checkpoint": ModelCheckpoint}
+        self.always_on = {**callbacks, "checkpoint": BestAndLast}
         self.data, self.folder = data, Path()
         of_verb = {
             "default_config_files": [str(experiments_folder() / "base.yaml")],
@@ -77,7 +69,7 @@ class DetectorCLI(LightningCLI):
 
     def subcommands(self) -> dict[str, set[str]]:  # type: ignore[override]
         """Build the parser of the one verb that was asked for: the others cost seconds."""
-        skip = {"model", "datamodule", "dataloaders", "train_dataloaders", "val_dataloaders"}
+        skip = {"model", "datamodule", "dataloaders", "train_dataloaders", "val_dataloaders", "weights_only"}
         return {self.request.verb: skip}
 
     @staticmethod
@@ -141,7 +133,9 @@ class DetectorCLI(LightningCLI):
         given = config.get("callbacks") or []
         if config.get("enable_progress_bar") is not False and not any(isinstance(bar, ProgressBar) for bar in given):
             callbacks = [*callbacks, StepProgress()]
-        return super()._instantiate_trainer(config, callbacks)
+        trainer = super()._instantiate_trainer(config, [*callbacks, Resumption()])
+        trainer.strategy.checkpoint_io = WholeCheckpoints()
+        return trainer
 
     def after_instantiate_classes(self) -> None:
         """Write config.yaml, once, and send the same to the loggers."""
@@ -149,7 +143,8 @@ class DetectorCLI(LightningCLI):
         path = self.folder / run_folder.CONFIG
         if loggers.is_first_process() and not path.exists():
             header = f"# anomaly-diffusion {__version__}. The same run again: anomaly-diffusion"
-            path.write_text(f"{header} {self.request.verb} --config {path}\n{yaml.safe_dump(config, sort_keys=False)}")
+            text = yaml.safe_dump(config, sort_keys=False)
+            files.write(path, f"{header} {self.request.verb} --config {path}\n{text}")
         for logger in self.trainer.loggers:
             loggers.describe(logger, config)
 
@@ -240,11 +235,3 @@ def import_rooms() -> None:
         package = importlib.import_module(f"anomaly_diffusion.{room}")
         for module in pkgutil.iter_modules(package.__path__):
             importlib.import_module(f"{package.__name__}.{module.name}")
-
-
-def quieten() -> None:
-    """Silence Lightning's tips and the warnings nobody can act on; everything else stays."""
-    for name in ("pytorch_lightning", "lightning_fabric", "lightning.pytorch", "lightning.fabric"):
-        logging.getLogger(name).setLevel(logging.WARNING)
-    for message in _HARMLESS:
-        warnings.filterwarnings("ignore", message=message)

@@ -1,9 +1,11 @@
 """Where figures go: metrics.csv always, W&B beside it, both inside the run folder."""
 
 import csv
+import io
 import os
 import secrets
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -11,6 +13,8 @@ from typing import Any, Literal
 from pytorch_lightning.loggers import CSVLogger, Logger, WandbLogger
 from pytorch_lightning.loggers.csv_logs import ExperimentWriter
 from pytorch_lightning.utilities import rank_zero_only
+
+from anomaly_diffusion.analysis import files
 
 FIGURES = (
     "image_auroc", "image_ap", "image_f1_max", "pixel_auroc", "pixel_ap", "pixel_f1_max", "aupro", "aupro_05",
@@ -46,6 +50,26 @@ class _GrowingFile(ExperimentWriter):
             with path.open(newline="") as file:
                 self.metrics_keys = next(csv.reader(file), [])
 
+    def _rewrite_with_new_header(self, fieldnames: list[str]) -> None:
+        """Add columns; the original empties the file first, and a kill would leave it so."""
+        self.rewrite(fieldnames, lambda row: True)
+
+    def rewrite(self, fieldnames: list[str], wanted: Callable[[dict[str, str]], bool]) -> None:
+        """Keep the wanted rows, under the columns `fieldnames`; half a row that a killed process left is none.
+
+        Args:
+            fieldnames: the columns.
+            wanted: tells of each row whether it stays.
+        """
+        path = Path(self.metrics_file_path)
+        with path.open(newline="") as file:
+            rows = [row for row in csv.DictReader(file) if None not in row.values()]
+        text = io.StringIO(newline="")
+        writer = csv.DictWriter(text, fieldnames=fieldnames)
+        writer.writeheader()
+        writer.writerows(row for row in rows if wanted(row))
+        files.write(path, text.getvalue())
+
 
 class MetricsFile(CSVLogger):
     """Writes `metrics.csv`, one row per logged step, and nothing else."""
@@ -61,6 +85,12 @@ class MetricsFile(CSVLogger):
         if self._experiment is None:
             self._experiment = _GrowingFile(log_dir=self.save_dir)
         return self._experiment
+
+    def forget_from(self, step: int) -> None:
+        """Drop the rows that were logged at `step` and later."""
+        writer = self.experiment
+        if Path(writer.metrics_file_path).is_file():
+            writer.rewrite(writer.metrics_keys, lambda row: row["step"].isdigit() and int(row["step"]) < step)
 
     def log_hyperparams(self, params: Any = None) -> None:
         """Leave the settings to config.yaml, which holds all of them."""
@@ -137,5 +167,5 @@ def _keep_inside(folder: Path, offline: bool) -> None:
 def _stored_id(path: Path) -> str:
     """Return the run's W&B id: the stored one, so that a resumed run is the same run, or a new one."""
     if not path.is_file() and is_first_process():
-        path.write_text(secrets.token_hex(4))
+        files.write(path, secrets.token_hex(4))
     return path.read_text() if path.is_file() else ""

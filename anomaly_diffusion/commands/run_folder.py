@@ -2,11 +2,16 @@
 
 import re
 import shutil
+import sys
+import zipfile
+import zlib
+from contextlib import suppress
 from pathlib import Path
 
 _DIGITS = 3
 BEST = Path("checkpoints") / "best.ckpt"
 LAST = Path("checkpoints") / "last.ckpt"
+PREVIOUS = Path("checkpoints") / "previous.ckpt"
 CONFIG = "config.yaml"
 SPLIT = "split.json"
 EVALUATIONS = "evaluations"
@@ -87,6 +92,40 @@ def checkpoint(folder: Path, *preferred: Path) -> Path:
         if (folder / path).is_file():
             return folder / path
     raise FileNotFoundError(f"{folder} holds no checkpoint yet: {' or '.join(map(str, preferred))} expected.")
+
+
+def harm(path: Path) -> str:
+    """What is wrong with a checkpoint file, in a few words; nothing if it is whole, bit by bit."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            broken = archive.testzip()
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError) as error:
+        return f"it is torn, or no checkpoint ({error})"
+    except OSError as error:
+        return f"it cannot be read ({error.strerror})"
+    return f"it is damaged (checksum of {broken})" if broken else ""
+
+
+def to_resume(folder: Path) -> Path | None:
+    """The newest whole checkpoint of a run; None before the first one.
+
+    A torn `last.ckpt` is put aside as `last.torn`, and the one before it is taken.
+
+    Raises:
+        ValueError: there are checkpoints, but none is whole.
+    """
+    there = [folder / path for path in (LAST, PREVIOUS) if (folder / path).is_file()]
+    for path in there:
+        told = harm(path)
+        if not told:
+            return path
+        torn = path.with_suffix(".torn")
+        with suppress(FileNotFoundError):  # another process of the same run was faster
+            path.replace(torn)
+        print(f"warning: {path} cannot be used: {told}. It is kept as {torn.name}.", file=sys.stderr)
+    if there:
+        raise ValueError(f"No checkpoint of {folder} is whole, so it cannot be gone on with. Start the run again.")
+    return None
 
 
 def evaluation_of(folder: Path) -> tuple[Path, str] | None:

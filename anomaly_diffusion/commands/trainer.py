@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
 from pytorch_lightning import LightningDataModule, LightningModule, Trainer
 
+from anomaly_diffusion.commands import checkpoints
 from anomaly_diffusion.detectors.base import Detector
 
 
@@ -53,10 +53,9 @@ class RunTrainer(Trainer):
             datamodule: its data.
             weights_only: whether the checkpoint may hold tensors only.
         """
-        if ckpt_path is not None and isinstance(model, Detector):
-            stored = torch.load(ckpt_path, map_location="cpu", weights_only=True)
-            if not model.suits(stored):
-                print("Reconstruction or scoring is not what the checkpoint was calibrated for: validating first.")
-                self.validate(model, datamodule=datamodule, ckpt_path=ckpt_path, verbose=False)
-                ckpt_path = None
+        stored = checkpoints.read(Path(ckpt_path)) if ckpt_path is not None else None
+        if stored is not None and isinstance(model, Detector) and not model.suits(stored):
+            print("Reconstruction or scoring is not what the checkpoint was calibrated for: validating first.")
+            self.validate(model, datamodule=datamodule, ckpt_path=ckpt_path, verbose=False)
+            ckpt_path = None
         return super().test(model, dataloaders, ckpt_path, verbose, datamodule, weights_only)

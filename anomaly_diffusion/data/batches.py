@@ -1,13 +1,15 @@
 """Makes batches of frames: one gather, one augmentation per photograph, one conversion to float."""
 
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset, DistributedSampler
+from torch.utils.data import Dataset, DistributedSampler, get_worker_info
 
+from anomaly_diffusion.data.reading import BadImages
 from anomaly_diffusion.data.sample import stable_hash
 from anomaly_diffusion.data.store import Frames, FrameStore
 from anomaly_diffusion.data.transforms import Augmentation
@@ -35,11 +37,19 @@ class BatchSource(Dataset[ImageBatch]):
         return self.__getitems__([place])
 
     def __getitems__(self, places: Sequence[int | tuple[int, int]]) -> ImageBatch:
-        """Return the batch of some photographs.
+        """Return the batch of some photographs; in a worker, what is wrong with them, which `BatchLoader` raises.
 
         Args:
             places: their numbers, for training each with its epoch before it.
         """
+        try:
+            return self._batch(places)
+        except BadImages as error:
+            if get_worker_info() is None:
+                raise
+            return error  # type: ignore[return-value]
+
+    def _batch(self, places: Sequence[int | tuple[int, int]]) -> ImageBatch:
         pairs = [place if isinstance(place, tuple) else (0, place) for place in places]
         indices = [index for _, index in pairs]
         frames = self.store.take(indices)
@@ -65,10 +75,17 @@ class BatchSource(Dataset[ImageBatch]):
 
 
 class EpochSampler(DistributedSampler):
-    """Shuffles by (seed, epoch), shares out among processes, and tells each photograph its epoch."""
+    """Shuffles by (seed, epoch), shares out among processes, and tells each photograph its epoch.
+
+    Attributes:
+        skipped: how many photographs the next pass leaves out at its start, because they were seen before.
+    """
+
+    skipped = 0
 
     def __iter__(self) -> Iterator[tuple[int, int]]:
-        return ((self.epoch, index) for index in super().__iter__())
+        start, self.skipped = self.skipped, 0
+        return ((self.epoch, index) for index in islice(super().__iter__(), start, None))
 
 
 def to_float(image: np.ndarray) -> Tensor:

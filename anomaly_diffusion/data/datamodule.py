@@ -7,22 +7,20 @@ import torch
 from pytorch_lightning import LightningDataModule
 from pytorch_lightning.utilities import rank_zero_only
 from torch import Tensor
-from torch.utils.data import DataLoader
 
 from anomaly_diffusion.data.batches import BatchSource, EpochSampler, as_they_are
 from anomaly_diffusion.data.defects import Painter
 from anomaly_diffusion.data.framing import Policy, to_original
+from anomaly_diffusion.data.loader import BatchLoader
 from anomaly_diffusion.data.reading import BadImages
 from anomaly_diffusion.data.sample import AnomalyDataset, Sample
 from anomaly_diffusion.data.split import FILE, Split, Validation
 from anomaly_diffusion.data.store import FrameStore, Loading, Photograph, Reader, painting_seed
 from anomaly_diffusion.data.transforms import Augmentation
-from anomaly_diffusion.types import ImageBatch
 
 __all__ = ["AnomalyDataModule"]
 
 _log = logging.getLogger(__name__)
-Batches = DataLoader[ImageBatch]
 _USES = {"fit": ("validation", "train"), "validate": ("validation",), "test": ("test",), "predict": ("test",)}
 
 
@@ -91,28 +89,28 @@ class AnomalyDataModule(LightningDataModule):
         if "train" in uses:
             self._write(self._split())
 
-    def train_dataloader(self) -> Batches:
+    def train_dataloader(self) -> BatchLoader:
         """Return good photographs, shuffled and augmented anew in every epoch."""
         source = BatchSource(self._stores["train"], self.augmentation, self.seed)
         processes = (self.trainer.world_size, self.trainer.global_rank) if self.trainer else (1, 0)
         sampler = EpochSampler(source, *processes, seed=self.seed % 2**32)
         return self._loader(source, sampler)
 
-    def val_dataloader(self) -> Batches:
+    def val_dataloader(self) -> BatchLoader:
         """Return held-out good photographs, half of them painted; the same in every epoch."""
         return self._loader(BatchSource(self._stores["validation"]))
 
-    def test_dataloader(self) -> Batches:
+    def test_dataloader(self) -> BatchLoader:
         """Return the test photographs."""
         return self._loader(BatchSource(self._stores["test"]))
 
-    def predict_dataloader(self) -> Batches:
+    def predict_dataloader(self) -> BatchLoader:
         """Return the same as for testing; for unknown photographs set `dataset` to Images."""
         return self.test_dataloader()
 
-    def _loader(self, source: BatchSource, sampler: EpochSampler | None = None) -> Batches:
+    def _loader(self, source: BatchSource, sampler: EpochSampler | None = None) -> BatchLoader:
         workers = self.loading.num_workers
-        return DataLoader(
+        return BatchLoader(
             source,
             batch_size=self.batch_size,
             sampler=sampler,

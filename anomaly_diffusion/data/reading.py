@@ -43,6 +43,10 @@ class BadImages(ValueError):
         noun = "file is" if len(problems) == 1 else "files are"
         super().__init__("\n".join([f"{len(problems)} {noun} unusable:", *lines, *more]))
 
+    def __reduce__(self) -> tuple[type, tuple[dict[str, str]]]:
+        """Pickle the problems: the message alone would not make the error again in another process."""
+        return type(self), (self.problems,)
+
 
 def image_files(folder: Path) -> list[Path]:
     """Return the image files of a folder by name; hidden files are none."""

@@ -1,3 +1,4 @@
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,8 @@ def finished(tmp_path, monkeypatch):
     (folder / "checkpoints").mkdir(parents=True)
     for path in (run_folder.CONFIG, run_folder.BEST, run_folder.LAST):
         (folder / path).touch()
+    for path in (run_folder.BEST, run_folder.LAST):
+        zipfile.ZipFile(folder / path, "w").close()  # the smallest file that is whole
     return folder
 
 

@@ -1,0 +1,127 @@
+"""Carries out command lines in forks of one process that has imported everything, and kills them where it is told to.
+
+Reads one JSON object a line: the words of a command, a file for what it prints, and where to kill it. Answers with the
+status of the process: negative for a signal.
+"""
+
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from threading import Timer
+from typing import Any
+
+
+def die(*_: Any) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def counted(count: float, act: Callable[..., None]) -> Callable[..., None]:
+    """Act at the call of that number."""
+    calls = 0
+
+    def call(*arguments: Any) -> None:
+        nonlocal calls
+        calls += 1
+        if calls == count:
+            act(*arguments)
+
+    return call
+
+
+def wrapped(owner: Any, name: str, before: Callable[..., None] | None, after: Callable[..., None] | None) -> None:
+    original = getattr(owner, name)
+
+    def call(*arguments: Any, **named: Any) -> Any:
+        if before:
+            before(*arguments)
+        result = original(*arguments, **named)
+        if after:
+            after(*arguments)
+        return result
+
+    setattr(owner, name, call)
+
+
+def arm(place: str, count: float) -> None:
+    """Prepare the death of this process.
+
+    Args:
+        place: "step": after a training step; "half": with half a checkpoint written; "written": before it is moved to
+            its place; "moved": after; "rows": while metrics.csv is written; "test": at a test batch;
+            "time": after `count` seconds.
+        count: the first, second, ... time.
+    """
+    from torch.optim.optimizer import register_optimizer_step_post_hook
+
+    from anomaly_diffusion.commands import checkpoints, loggers
+    from anomaly_diffusion.detectors.base import Detector
+
+    def half(path: Path, content: Any = None) -> None:
+        path.write_bytes(bytes(content[: len(content) // 2]))
+        die()
+
+    strike = counted(count, die)
+    if place == "step":
+        register_optimizer_step_post_hook(strike)
+    elif place == "half":
+        tear = counted(count, half)
+        wrapped(checkpoints, "_write_through", lambda *a: tear(*a) if len(a) == 2 else None, None)
+    elif place in ("written", "moved"):
+        hooks = (None, strike) if place == "moved" else (strike, None)
+        chosen = [hook and (lambda _, to, hook=hook: hook() if str(to).endswith("t.ckpt") else None) for hook in hooks]
+        wrapped(os, "replace", *chosen)
+    elif place == "rows":
+        wrapped(loggers._GrowingFile, "save", None, strike)
+    elif place == "time":
+        Timer(count, die).start()
+    elif place == "test":
+        wrapped(Detector, "test_step", strike, None)
+
+
+def carry_out(order: dict[str, Any]) -> int:
+    """Fork, run the command there, and return how it ended."""
+    child = os.fork()
+    if child:
+        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    status = 70
+    try:
+        output = os.open(order["output"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+        os.dup2(output, 1)
+        os.dup2(output, 2)
+        os.chdir(order["folder"])
+        if order.get("kill"):
+            arm(*order["kill"])
+        from anomaly_diffusion.cli import main
+
+        status = main(order["words"])
+    except BaseException:
+        import traceback
+
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+
+
+def main() -> None:
+    import torch
+    from matplotlib.figure import Figure
+
+    import anomaly_diffusion  # noqa: F401
+    from anomaly_diffusion.commands import lightning
+
+    torch.set_num_threads(1)
+    Figure.draw = lambda *_: None  # pictures are most of the time, and not what these tests are about
+    lightning.import_rooms()
+    lightning.classes()
+    answers = os.fdopen(os.dup(1), "w")
+    for line in sys.stdin:
+        print(carry_out(json.loads(line)), file=answers, flush=True)
+
+
+if __name__ == "__main__":
+    main()

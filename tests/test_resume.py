@@ -1,0 +1,233 @@
+"""Killed anywhere and resumed, a run ends as the uninterrupted one: the same bits, figures and W&B run."""
+
+import csv
+import json
+import os
+import random
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+TINY = {
+    "trainer": {"max_steps": 14, "val_check_interval": 4, "log_every_n_steps": 1, "accelerator": "cpu"},
+    "data": {
+        "dataset": {"class_path": "Textures", "init_args": {"train": 24, "test": 8, "validation": 8, "crop": 16}},
+        "image_size": [16, 16], "batch_size": 4, "channels": 1,  # six steps in an epoch: validation falls inside
+    },
+    "model": {
+        "class_path": "PixelDetector",
+        "init_args": {
+            "backbone": {"class_path": "UNet", "init_args": {"width": 8, "multipliers": [1, 2], "dropout": 0.1}},
+            "schedule": "CosineSchedule", "parametrisation": "VelocityPrediction",
+            "noise": {"class_path": "GaussianNoise"}, "objective": {"shallowest": 0.05, "deepest": 1.5},
+            "reconstruction": {"class_path": "OneShot", "init_args": {"depths": [0.5], "draws": 1}}, "scoring": {},
+        },
+    },
+    "ema": {"decay": 0.9},
+    "wandb": {"mode": "disabled"},
+}  # fmt: skip
+TIMES = {"seconds", "seconds_per_image", "train_seconds", "fit_seconds", "validation_seconds"}
+NOT_OF_THE_RESULT = TIMES | {"peak_memory_mb", "peak_gpu_memory_mb", "command"}
+
+
+class Program:
+    """The command line, in processes of its own."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        (folder / "tiny.yaml").write_text(yaml.safe_dump(TINY))
+        command = [sys.executable, str(Path(__file__).with_name("forked.py"))]
+        environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[1])}
+        self.process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
+        )
+
+    def __call__(self, *words, kill=None):
+        """Carry out a command line; return its status and what it said."""
+        output = self.folder / "output.txt"
+        order = {"words": words, "folder": str(self.folder), "output": str(output), "kill": kill}
+        print(json.dumps(order), file=self.process.stdin, flush=True)
+        return int(self.process.stdout.readline()), output.read_text()
+
+    def run(self, name):
+        return self.folder / "runs" / "tiny" / name
+
+
+@pytest.fixture(scope="module")
+def program(tmp_path_factory):
+    program = Program(tmp_path_factory.mktemp("resume"))
+    yield program
+    program.process.stdin.close()
+    program.process.stdout.close()
+    program.process.wait()
+
+
+@pytest.fixture(scope="module")
+def whole(program):
+    """The results of the uninterrupted run: after `fit`, and after `train`."""
+    found = {}
+    for verb in ("fit", "train"):
+        status, said = program(verb, "--config", "tiny.yaml", "--run", f"whole-{verb}")
+        assert status == 0, said
+        found[verb] = result(program.run(f"whole-{verb}"))
+    return found
+
+
+def plain(value, folder):
+    """Without clocks, and with the run's own folder called RUN."""
+    if isinstance(value, dict):
+        return {plain(key, folder): plain(item, folder) for key, item in value.items() if key not in TIMES}
+    if isinstance(value, list | tuple):
+        return [plain(item, folder) for item in value]
+    if isinstance(value, torch.Tensor):
+        return value.dtype, tuple(value.shape), value.numpy().tobytes()
+    return value.replace(str(folder), "RUN") if isinstance(value, str) else value
+
+
+def table(path):
+    with path.open() as file:
+        return [{name: text for name, text in row.items() if name not in TIMES} for row in csv.DictReader(file)]
+
+
+def result(folder):
+    """Everything that a run leaves behind, but for its clocks."""
+    found = {}
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        name = path.relative_to(folder).as_posix()
+        if path.suffix == ".ckpt":
+            found[name] = plain(torch.load(path, weights_only=True), folder)
+        elif path.suffix == ".csv":
+            found[name] = table(path)
+        elif name == "summary.json":
+            summary = json.loads(path.read_text())
+            found[name] = {key: value for key, value in summary.items() if key not in NOT_OF_THE_RESULT}
+        elif path.suffix == ".json":
+            found[name] = path.read_bytes()
+    return found
+
+
+def differences(first, second):
+    """The names of files in which two results differ."""
+    return sorted(name for name in first.keys() | second.keys() if first.get(name) != second.get(name))
+
+
+def killed(program, verb, name, place, count, *words):
+    status, said = program(verb, "--config", "tiny.yaml", "--run", name, *words, kill=[place, count])
+    assert status == -9, said
+
+
+def resumed(program, verb, name):
+    status, said = program(verb, "--resume", f"runs/tiny/{name}")
+    assert status == 0, said
+    return said
+
+
+def test_the_uninterrupted_run_leaves_what_is_compared(whole):
+    expected = {"checkpoints/best.ckpt", "checkpoints/last.ckpt", "metrics.csv", "per_image.csv", "summary.json"}
+    assert expected < whole["train"].keys()
+    assert len(whole["train"]["metrics.csv"]) == 18, "14 steps, 3 validations, 1 test"
+    assert whole["train"]["checkpoints/last.ckpt"]["global_step"] == 12
+
+
+SOON = [("step", 5), ("half", 4), ("moved", 3)]  # in the first epoch; last.ckpt half written; best newer than last
+LATER = [
+    ("step", 2),  # before the first checkpoint
+    ("step", 11),  # in the second epoch
+    ("step", 13),  # after the last checkpoint
+    ("half", 1),  # the first checkpoint of all
+    ("written", 3),
+    ("rows", 9),
+]
+
+
+@pytest.mark.parametrize(("place", "count"), [*SOON, *(pytest.param(*kill, marks=pytest.mark.slow) for kill in LATER)])
+def test_a_run_killed_anywhere_and_resumed_ends_as_the_uninterrupted_one(program, whole, place, count):
+    name = f"{place}{count}"
+    killed(program, "fit", name, place, count)
+    resumed(program, "fit", name)
+    assert differences(result(program.run(name)), whole["fit"]) == []
+    assert list(program.run(name).rglob("*.unfinished")) == []
+
+
+def test_a_run_killed_in_its_test_and_resumed_ends_as_the_uninterrupted_one_and_is_the_same_run_of_wandb(
+    program, whole
+):
+    killed(program, "train", "tested", "test", 2, "--wandb.mode", "offline")
+    identity = (program.run("tested") / "wandb/run_id").read_text()
+    resumed(program, "train", "tested")
+    assert differences(without_wandb(result(program.run("tested"))), whole["train"]) == []
+    assert (program.run("tested") / "wandb/run_id").read_text() == identity
+    logs = [path.stem for path in program.run("tested").glob("wandb/*run-*/*.wandb")]
+    assert logs == [f"run-{identity}"] * 2
+
+
+def test_a_run_killed_twice_ends_as_the_uninterrupted_one(program, whole):
+    killed(program, "fit", "twice", "step", 6)
+    status, said = program("fit", "--resume", "runs/tiny/twice", kill=["step", 5])
+    assert status == -9, said
+    resumed(program, "fit", "twice")
+    assert differences(result(program.run("twice")), whole["fit"]) == []
+
+
+def torn(path):
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def flipped(path):
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("harm", [torn, flipped])
+def test_a_spoilt_checkpoint_is_found_and_the_one_before_it_is_used(program, whole, harm):
+    name = harm.__name__
+    killed(program, "fit", name, "step", 10)
+    harm(program.run(name) / "checkpoints/last.ckpt")
+    said = resumed(program, "fit", name)
+    warned = [line for line in said.splitlines() if line.startswith("warning: ")]
+    assert len(warned) == 1
+    assert f"{name}/checkpoints/last.ckpt cannot be used" in warned[0]
+    assert "Going on from runs/tiny/" in said
+    assert "previous.ckpt" in said
+    assert differences(result(program.run(name)), whole["fit"]) == []
+
+
+def test_a_run_without_any_whole_checkpoint_is_refused(program):
+    killed(program, "fit", "none", "step", 10)
+    for path in program.run("none").glob("checkpoints/*.ckpt"):
+        torn(path)
+    status, said = program("fit", "--resume", "runs/tiny/none")
+    assert status == 1
+    assert "error: No checkpoint of runs/tiny/none is whole" in said
+    assert "Traceback" not in said
+
+
+def without_wandb(found):
+    return {name: content for name, content in found.items() if not name.startswith("wandb/")}
+
+
+@pytest.mark.soak
+def test_runs_killed_at_random_moments_end_as_the_uninterrupted_one(program, whole):
+    """The kill comes from outside, at any instruction; runs are killed and resumed until they end."""
+    draw, kills = random.Random(0), 0
+    for number in range(12):
+        name = f"random{number}"
+        words = ["--config", "tiny.yaml", "--run", name]
+        while True:
+            kill = ["time", draw.uniform(0.5, 6.0)]
+            status, said = program("train", *words, kill=kill)
+            if status == 0:
+                break
+            assert status == -9, said
+            kills += 1
+            if (program.run(name) / "config.yaml").is_file():
+                words = ["--resume", f"runs/tiny/{name}"]
+            elif program.run(name).exists():
+                program.run(name).rmdir()  # nothing was begun
+        assert differences(result(program.run(name)), whole["train"]) == [], name
+    print(f"{kills} kills survived")
