@@ -1,8 +1,8 @@
 """Diffusion models that find defects in images.
 
 The names below are what a notebook needs: parts to build from, `train` and `evaluate`, and what shows results. Each is
-imported when it is first used, so that importing the package costs nothing. Everything else is imported from the room it
-lives in.
+imported when it is first used, so that importing the package costs nothing. Everything else is imported from the room
+it lives in.
 """
 
 import importlib

@@ -29,7 +29,12 @@ def executed(path: Path, folder: Path, limit: int = LIMIT) -> nbformat.NotebookN
 def environment(folder: Path) -> dict[str, str]:
     """One thread, no network, no settings of the user, no weights of this machine."""
     kept = {key: value for key, value in os.environ.items() if not key.startswith("ANOMALY_DIFFUSION_")}
-    own = {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "IPYTHONDIR": str(folder / "ipython")}
+    own = {
+        "PYTHONPATH": str(ROOT),
+        "OMP_NUM_THREADS": "1",
+        "HF_HUB_OFFLINE": "1",
+        "IPYTHONDIR": str(folder / "ipython"),
+    }
     return kept | own | {"PYTHONWARNINGS": "ignore:IProgress not found"}  # of tqdm, which shows nothing here
 
 

@@ -46,14 +46,15 @@ class Picture:
         return f"Picture of {width} x {height} pixels"
 
     def _shrunk(self) -> np.ndarray:
-        picture = cv2.imdecode(np.frombuffer(self.content, np.uint8), cv2.IMREAD_COLOR)
+        picture: np.ndarray | None = cv2.imdecode(np.frombuffer(self.content, np.uint8), cv2.IMREAD_COLOR)
         if picture is None:
             raise ValueError("`content` must be an encoded picture, got bytes that are none.")
         height, width = picture.shape[:2]
         if width <= self.width:
             return picture
         size = (self.width, round(height * self.width / width))
-        return cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
+        smaller: np.ndarray = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
+        return smaller
 
 
 class Table:

@@ -39,9 +39,7 @@ def line_chart(
     return Picture(png(drawing))
 
 
-def _draw(
-    axes: Axes, lines: Mapping[str, Sequence[Mapping[str, float]]], figure: str, over: str, log: bool
-) -> None:
+def _draw(axes: Axes, lines: Mapping[str, Sequence[Mapping[str, float]]], figure: str, over: str, log: bool) -> None:
     for name, points in lines.items():
         axes.plot([point[over] for point in points], [point[figure] for point in points], "o-", ms=3.5, label=name)
     axes.set(xlabel=_NAMES.get(over, over), title=_NAMES.get(figure, figure))

@@ -27,9 +27,9 @@ class AutoencoderFeatures(FeatureExtractor):
 
     def stages(self, image: Images) -> list[Tensor]:
         """What each residual block puts out, finest first."""
-        unshuffle, first, blocks, *_ = self.network
+        unshuffle, first, blocks, *_ = self.network.children()
         hidden, found = first(unshuffle(in_pixels(image))), []
-        for layer in blocks:
+        for layer in blocks.children():
             hidden = layer(hidden)
             if not isinstance(layer, torch.nn.Conv2d):  # a convolution leads from one resolution to the next
                 found.append(hidden)

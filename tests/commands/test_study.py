@@ -80,9 +80,9 @@ def test_what_is_loaded_gives_the_verdicts_of_the_test(run, here) -> None:
 
 
 def test_a_wrong_setting_is_told_as_on_the_command_line(here) -> None:
-    with pytest.raises(UsageError, match="`trainer.max_step` is no known setting"):
+    with pytest.raises(UsageError, match=r"`trainer\.max_step` is no known setting"):
         train("model/pixel.yaml", settings={"trainer.max_step": 1})
-    with pytest.raises(FileNotFoundError, match="The config model/pixels.yaml does not exist"):
+    with pytest.raises(FileNotFoundError, match=r"The config model/pixels\.yaml does not exist"):
         train("model/pixels.yaml")
 
 
