@@ -23,7 +23,7 @@ def executed(path: Path, folder: Path, limit: int = LIMIT) -> nbformat.NotebookN
     notebook = nbformat.read(path, as_version=4)
     place = {"metadata": {"path": str(folder)}}
     client = NotebookClient(notebook, km=manager, timeout=limit, resources=place, record_timing=False)
-    return client.execute(env=environment(folder))
+    return client.execute(env=environment(folder), cleanup_kc=True)  # a manager of our own is not cleaned up else
 
 
 def environment(folder: Path) -> dict[str, str]:
