@@ -22,7 +22,8 @@ def executed(path: Path, folder: Path, limit: int = LIMIT) -> nbformat.NotebookN
     manager = AsyncKernelManager(kernel_name="python3", kernel_spec_manager=specs)
     notebook = nbformat.read(path, as_version=4)
     place = {"metadata": {"path": str(folder)}}
-    client = NotebookClient(notebook, km=manager, timeout=limit, resources=place, record_timing=False)
+    patience = {"timeout": limit, "startup_timeout": limit}  # a kernel may take a minute to start on a busy machine
+    client = NotebookClient(notebook, km=manager, resources=place, record_timing=False, **patience)
     return client.execute(env=environment(folder), cleanup_kc=True)  # a manager of our own is not cleaned up else
 
 
