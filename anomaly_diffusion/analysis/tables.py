@@ -1,5 +1,7 @@
 """Results as tables: on the terminal after each run, in Markdown over several."""
 
+import csv
+import io
 import math
 import re
 from collections.abc import Mapping, Sequence
@@ -69,6 +71,21 @@ def markdown_table(summaries: Mapping[str, Sequence[Mapping[str, Any]]] | Sequen
             blank = ["-"] * len(RUN_COSTS)
             rows.append([f"control: {CONTROLS.get(name, name)}", str(len(figures)), *_cells(figures), *blank])
     return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows) + "\n"
+
+
+def csv_table(groups: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
+    """The figures and costs of every run, a row each, as CSV; empty where a run has none.
+
+    Args:
+        groups: contents of `summary.json`, by name of the group.
+    """
+    names = [*FIGURES, *COSTS, *RUN_COSTS]
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["group", *names])
+    for group, runs in groups.items():
+        writer.writerows([group, *(run.get(name) for name in names)] for run in runs)
+    return text.getvalue()
 
 
 def size_table(groups: Mapping[str, Sequence[Sequence[SizeClass]]]) -> str:
