@@ -16,7 +16,7 @@ from anomaly_diffusion.analysis.sizes import SizeClass, by_size
 from anomaly_diffusion.analysis.tables import FIGURES, markdown_table, size_table
 from anomaly_diffusion.commands import mistakes, run_folder
 
-__all__ = ["main"]
+__all__ = ["data_set", "group_of", "main", "run_folders"]
 
 _SUMMARY = "summary.json"
 _IMAGES = "per_image.csv"
@@ -26,10 +26,10 @@ _FIGURE = "pixel_ap"
 def main(arguments: list[str]) -> int:
     """Print one table of all runs; runs of one experiment are its seeds."""
     options = _checked(_parser().parse_args(arguments))
-    folders = [folder for path in options.runs for folder in _run_folders(path)]
+    folders = [folder for path in options.runs for folder in run_folders(path)]
     groups: dict[str, list[Path]] = {}
     for folder in folders:
-        groups.setdefault(_group(folder), []).append(folder)
+        groups.setdefault(group_of(folder), []).append(folder)
     summaries = {name: [_summary(run) for run in runs] for name, runs in groups.items()}
     table = markdown_table(summaries)
     if options.by_size:
@@ -38,7 +38,7 @@ def main(arguments: list[str]) -> int:
     if options.output:
         options.output.write_text(table)
     if options.chart:
-        titles = {name: _data_set(runs[0]) for name, runs in groups.items()}
+        titles = {name: data_set(runs[0]) for name, runs in groups.items()}
         _draw(options.chart, options.figure, summaries, titles)
     return 0
 
@@ -69,7 +69,7 @@ def _draw(
         print(f"left out of {path}: {', '.join(absent)}", file=sys.stderr)
 
 
-def _data_set(folder: Path) -> str:
+def data_set(folder: Path) -> str:
     """What a run was tested on, and at which size: "tile, 64 x 128"."""
     data = yaml.safe_load((folder / run_folder.CONFIG).read_text(encoding="utf-8")).get("data") or {}
     dataset = data.get("dataset") or {}
@@ -92,7 +92,7 @@ def _sizes(folder: Path) -> list[SizeClass]:
     return by_size(rows)
 
 
-def _group(folder: Path) -> str:
+def group_of(folder: Path) -> str:
     """The experiment of a run; of an evaluation, with what was changed."""
     evaluation = run_folder.evaluation_of(folder)
     if evaluation is None:
@@ -101,7 +101,7 @@ def _group(folder: Path) -> str:
     return f"{run.parent.name}: {changes or 'tested again'}"
 
 
-def _run_folders(path: Path) -> list[Path]:
+def run_folders(path: Path) -> list[Path]:
     """The finished runs at or one level below `path`."""
     found = sorted(summary.parent for summary in [*path.glob(_SUMMARY), *path.glob(f"*/{_SUMMARY}")])
     if not found:
