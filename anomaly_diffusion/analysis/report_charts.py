@@ -56,7 +56,9 @@ def depth_charts(groups: Groups) -> list[Chart]:
     charts = []
     for name, runs in groups.items():
         depths, figures = mean_depths(runs)
-        picture = drawing(curve(depths, figures)) if depths else None
+        drawn = [run.folder / "depths.png" for run in runs if len(run.depths) > 1]
+        alone = len(drawn) == 1 and drawn[0].is_file()  # drawing it again would show the same
+        picture = drawing(drawn[0].read_bytes() if alone else curve(depths, figures)) if depths else None
         if picture:
             text = f"Detection and fidelity of {name} at depths {depths[0]:.3g} to {depths[-1]:.3g}."
             charts.append(Chart(name, text, picture))

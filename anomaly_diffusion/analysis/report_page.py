@@ -147,9 +147,7 @@ def _left_out(groups: Groups, shelves: Sequence[Shelf], images: ImageTable) -> S
     if more:
         said.append("Pictures and spectra are those of one run of each group; the others are in their run folders.")
     for shelf in shelves:
-        shown, total = (
-            sum(count) for count in zip(*((len(g.slides), g.total) for g in shelf.galleries), strict=True)
-        )
+        shown, total = (sum(count) for count in zip(*((len(g.slides), g.total) for g in shelf.galleries), strict=True))
         if shown < total:
             said.append(f"{shelf.group}: {total - shown} of {total} pictures, for the size of this page.")
     if len(images.lines) < images.total:

@@ -17,7 +17,12 @@ Groups = Mapping[str, Sequence[RunResults]]
 _CONTRASTED = ("image_auroc", "pixel_ap")
 _CLASSES = {
     "by_size": ("Defects by size, share of the image", "smallest third", "middle third", "largest third"),
-    "by_contrast": ("Defects by contrast, in sd of their surroundings", "faintest third", "middle third", "strongest third"),
+    "by_contrast": (
+        "Defects by contrast, in sd of their surroundings",
+        "faintest third",
+        "middle third",
+        "strongest third",
+    ),
 }
 
 
@@ -39,7 +44,9 @@ MEASURES = (
     Measure("normal", "variance_ratio", "roughness", 2, "local variance kept; below 1 is smoothed"),
     Measure("normal", "cooccurrence", "texture", 3, "distance of grey-level co-occurrence; 0 is the same texture"),
     Measure("normal", "hallucination", "invented", 3, "largest difference of a window; share of the pixel range"),
-    Measure("defective", "energy_contrast", "erased, dB", 1, "energy of the difference on the defect against elsewhere"),
+    Measure(
+        "defective", "energy_contrast", "erased, dB", 1, "energy of the difference on the defect against elsewhere"
+    ),
     Measure("defective", "map_contrast", "marked, sd", 1, "mean of the map on the defect less that elsewhere"),
     Measure("normal", "map_far", "false alarm, sd", 1, "largest value of the map on a normal image"),
 )
@@ -52,7 +59,7 @@ class Grid:
     Args:
         title: what it shows.
         heads: of its columns; the first one heads the names of rows.
-        rows: cells of each row, its name first.
+        rows: cells of each row, its name first; what follows a line break is less important.
         quiet: rows that are there for comparison only.
         hints: what a head means.
     """
@@ -140,9 +147,9 @@ def _found(runs: Sequence[Sequence[Mapping[str, Any]]], share: bool) -> list[str
     cells = []
     for classes in zip(*[run for run in runs if len(run) == len(runs[0])], strict=True):
         recall = _mean([one["recall"] for one in classes])
+        told = "" if math.isnan(recall) else f"recall {recall:.0%}, "
         end = f"{classes[0]['largest']:.2%}" if share else f"{classes[0]['largest']:.2f}"
-        told = "" if math.isnan(recall) else f", recall {recall:.0%}"
-        cells.append(f"{mean_and_spread([one['image_auroc'] for one in classes], 3)}{told} (up to {end})")
+        cells.append(f"{mean_and_spread([one['image_auroc'] for one in classes], 3)}\n({told}up to {end})")
     return cells
 
 
@@ -152,7 +159,10 @@ def _measured(measure: Measure, runs: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _reach(depths: Sequence[float], values: Sequence[float]) -> str:
-    return "-" if all(map(math.isnan, values)) else str(robust_interval(depths, values))
+    if all(map(math.isnan, values)):
+        return "-"
+    reach = robust_interval(depths, values)
+    return f"{reach.low:.3g} to {reach.high:.3g}\n({reach.octaves:.1f} octaves, best at {reach.best:.3g})"
 
 
 def _mean(values: Sequence[float | None]) -> float:

@@ -98,9 +98,7 @@ def read_run(folder: Path, group: str, name: str) -> RunResults:
 
 def _listed(folder: Path, panels: Mapping[str, Any]) -> list[Shown]:
     names = [(folder / "panels" / Path(entry["panel"]).name, entry) for entry in panels.get("images", ())]
-    return [
-        Shown(panel, entry["path"], entry["score"], entry["label"]) for panel, entry in names if panel.is_file()
-    ]
+    return [Shown(panel, entry["path"], entry["score"], entry["label"]) for panel, entry in names if panel.is_file()]
 
 
 def _as_chosen(folder: Path, images: Sequence[Mapping[str, str]]) -> list[Shown]:

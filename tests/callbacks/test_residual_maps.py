@@ -40,7 +40,9 @@ def test_what_the_single_panels_show_is_listed(tmp_path):
     assert [entry["panel"] for entry in told["images"]] == [f"test-{number:03d}.png" for number in range(1, 5)]
     assert [entry["label"] for entry in told["images"]] == [True, True, True, False]
     assert told["threshold"] is None
-    scores = dict(zip(map(TEST.path, range(24)), detector.judge(TEST.batch(list(range(24)))).score.tolist(), strict=True))
+    scores = dict(
+        zip(map(TEST.path, range(24)), detector.judge(TEST.batch(list(range(24)))).score.tolist(), strict=True)
+    )
     assert [scores[entry["path"]] for entry in told["images"]] == [
         pytest.approx(entry["score"]) for entry in told["images"]
     ]

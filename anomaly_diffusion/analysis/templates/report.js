@@ -46,6 +46,11 @@ for (const slider of document.querySelectorAll("[data-all]")) {
   mark(slider, 0);
 }
 
+for (const button of document.querySelectorAll(".enlarge"))
+  button.addEventListener("click", () => {
+    button.setAttribute("aria-pressed", button.closest(".chart").classList.toggle("large"));
+  });
+
 // a link to a picture opens what it lies in
 function reveal() {
   const target = location.hash && document.getElementById(location.hash.slice(1));
