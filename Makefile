@@ -8,7 +8,7 @@ PIP_WHEELS := $(shell $(PYTHON) -m pip config get global.find-links 2>/dev/null)
 export UV_FIND_LINKS ?= $(or $(PIP_FIND_LINKS),$(PIP_WHEELS))
 export UV_LINK_MODE ?= copy
 
-.PHONY: help venv demo test lint types lock clean
+.PHONY: help venv demo test notebooks lint types lock clean
 help:   ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
 
@@ -26,6 +26,9 @@ demo: $(READY) ## train on the built-in brick texture and find painted defects, 
 
 test: lint types $(READY) ## lint, types and tests
 	$(BIN)/python -m pytest $(ARGS)
+
+notebooks: $(READY) ## write the outputs of notebooks/ anew
+	$(BIN)/python tests/notebook_runner.py $(ARGS)
 
 lint: $(READY) ## ruff: style and formatting
 	$(BIN)/ruff check .

@@ -1,7 +1,8 @@
 """Diffusion models that find defects in images.
 
-The names below are what a notebook needs; each is imported when it is first used, so that importing the package costs
-nothing. Everything else is imported from the room it lives in.
+The names below are what a notebook needs: parts to build from, `train` and `evaluate`, and what shows results. Each is
+imported when it is first used, so that importing the package costs nothing. Everything else is imported from the room
+it lives in.
 """
 
 import importlib
@@ -25,6 +26,17 @@ _HOMES = {
     "OneShot": "reconstruction.one_shot",
     "PartialDiffusion": "reconstruction.partial_diffusion",
     "Scoring": "scoring.scorer",
+    "train": "commands.study",
+    "evaluate": "commands.study",
+    "load": "commands.study",
+    "test_images": "commands.study",
+    "Run": "analysis.run",
+    "comparison": "analysis.run",
+    "Picture": "analysis.display",
+    "Table": "analysis.display",
+    "gallery": "analysis.gallery",
+    "marked": "analysis.gallery",
+    "line_chart": "analysis.lines",
 }
 
 __all__ = ["__version__", *_HOMES]

@@ -12,7 +12,9 @@ from safetensors.torch import save_file
 
 from anomaly_diffusion import cli
 from anomaly_diffusion.baselines.tiny_clip import write_tiny_clip
+from anomaly_diffusion.commands import sweep_file
 from anomaly_diffusion.commands.arguments import experiments_folder
+from anomaly_diffusion.commands.sweep_file import Trial
 from anomaly_diffusion.networks.autoencoder import ConvAutoencoder
 
 FOLDER = experiments_folder()
@@ -145,10 +147,11 @@ def test_every_experiment_on_real_images_runs(run, name):
 
 @pytest.mark.parametrize("path", SWEEPS, ids=lambda path: path.stem)
 def test_every_choice_of_a_sweep_parses(run, path):
-    sweep = yaml.safe_load(path.read_text())
-    fixed = [word for word in sweep["command"] if not word.startswith("$")][2:]
-    for key, choices in sweep["parameters"].items():
-        for choice in choices["values"]:
-            with pytest.raises(SystemExit) as stop:
-                run("train", *fixed, f"--{key}={choice}", "--print_config")
-            assert stop.value.code == 0
+    sweep = sweep_file.read(path)
+    trials = sweep.trials(count=2 if sweep.method == "random" else None)
+    varied = {argument for trial in trials for argument in trial.arguments}
+    for argument in sorted(varied):
+        words = sweep.words(Trial({}))  # what is common to all
+        with pytest.raises(SystemExit) as stop:
+            run(*words, argument, "--print_config")
+        assert stop.value.code == 0

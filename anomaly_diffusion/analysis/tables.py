@@ -1,5 +1,7 @@
 """Results as tables: on the terminal after each run, in Markdown over several."""
 
+import csv
+import io
 import math
 import re
 from collections.abc import Mapping, Sequence
@@ -74,6 +76,21 @@ def table_rows(groups: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[list[s
             blank = ["-"] * len(RUN_COSTS)
             rows.append([f"control: {CONTROLS.get(name, name)}", str(len(figures)), *_cells(figures), *blank])
     return rows
+
+
+def csv_table(groups: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
+    """The figures and costs of every run, a row each, as CSV; empty where a run has none.
+
+    Args:
+        groups: contents of `summary.json`, by name of the group.
+    """
+    names = [*FIGURES, *COSTS, *RUN_COSTS]
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["group", *names])
+    for group, runs in groups.items():
+        writer.writerows([group, *(run.get(name) for name in names)] for run in runs)
+    return text.getvalue()
 
 
 def size_table(groups: Mapping[str, Sequence[Sequence[SizeClass]]]) -> str:

@@ -13,8 +13,9 @@ import yaml
 from anomaly_diffusion.analysis import files
 from anomaly_diffusion.analysis.cost import cost_panels, lacking
 from anomaly_diffusion.analysis.sizes import SizeClass, by_size
-from anomaly_diffusion.analysis.tables import FIGURES, markdown_table, size_table
+from anomaly_diffusion.analysis.tables import FIGURES, csv_table, markdown_table, size_table
 from anomaly_diffusion.commands import mistakes, run_folder
+from anomaly_diffusion.commands.compare_groups import by_setting, paired_report
 
 __all__ = ["data_set", "group_of", "main", "run_folders"]
 
@@ -27,16 +28,18 @@ def main(arguments: list[str]) -> int:
     """Print one table of all runs; runs of one experiment are its seeds."""
     options = _checked(_parser().parse_args(arguments))
     folders = [folder for path in options.runs for folder in run_folders(path)]
-    groups: dict[str, list[Path]] = {}
-    for folder in folders:
-        groups.setdefault(group_of(folder), []).append(folder)
+    groups = by_setting(folders, options.group_by) if options.group_by else _by_experiment(folders)
     summaries = {name: [_summary(run) for run in runs] for name, runs in groups.items()}
     table = markdown_table(summaries)
     if options.by_size:
         table += "\n" + size_table({name: [_sizes(run) for run in runs] for name, runs in groups.items()})
+    if options.group_by or options.baseline:
+        table += "\n" + paired_report(groups, options.baseline)
     print(table)
     if options.output:
         options.output.write_text(table)
+    if options.csv:
+        options.csv.write_text(csv_table(summaries))
     if options.chart:
         titles = {name: data_set(runs[0]) for name, runs in groups.items()}
         _draw(options.chart, options.figure, summaries, titles)
@@ -92,6 +95,13 @@ def _sizes(folder: Path) -> list[SizeClass]:
     return by_size(rows)
 
 
+def _by_experiment(folders: Sequence[Path]) -> dict[str, list[Path]]:
+    groups: dict[str, list[Path]] = {}
+    for folder in folders:
+        groups.setdefault(group_of(folder), []).append(folder)
+    return groups
+
+
 def group_of(folder: Path) -> str:
     """The experiment of a run; of an evaluation, with what was changed."""
     evaluation = run_folder.evaluation_of(folder)
@@ -113,7 +123,13 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="anomaly-diffusion compare", description="Compare finished runs.")
     parser.add_argument("runs", type=Path, nargs="+", help="run folders, or experiment folders that hold several seeds")
     parser.add_argument("--by_size", action="store_true", help="also image AUROC of small, middle and large defects")
+    parser.add_argument(
+        "--group-by", "--group_by", nargs="+", metavar="SETTING", dest="group_by",
+        help="sort runs by settings such as model.init_args.noise, and pair groups by run and by image",
+    )  # fmt: skip
+    parser.add_argument("--baseline", metavar="GROUP", help="what the other groups are paired with; default: the first")
     parser.add_argument("--output", type=Path, help="also write what is printed to this Markdown file")
+    parser.add_argument("--csv", type=Path, help="also write the figures of each run to this CSV file")
     parser.add_argument("--chart", type=Path, help="also draw accuracy over seconds per image to this PNG file")
     shown = f"what the chart shows, {_FIGURE} if not given; one of {', '.join(FIGURES)}"
     parser.add_argument("--figure", metavar="NAME", help=shown)

@@ -206,13 +206,18 @@ class DetectorCLI(LightningCLI):
 
 def main(request: Request) -> int:
     """Carry out one Lightning verb."""
-    quieten()
-    import_rooms()
     if request.help_full:
         print(help_text.verb(request.verb), end="\n\n")
         request = Request(request.verb, ["--help"], request.experiment)
-    DetectorCLI(request, *classes())
+    carry_out(request)
     return 0
+
+
+def carry_out(request: Request) -> Path:
+    """Carry out one Lightning verb and return the folder of its run."""
+    quieten()
+    import_rooms()
+    return DetectorCLI(request, *classes()).folder
 
 
 def classes() -> tuple[type[LightningModule], type[LightningDataModule], dict[str, type[Callback]]]:

@@ -18,7 +18,7 @@ from torch.nn import functional as F
 
 from anomaly_diffusion.types import Images
 
-__all__ = ["WEIGHTS_VARIABLE", "FeatureExtractor", "TimmFeatures", "TorchvisionFeatures", "find_weights"]
+__all__ = ["WEIGHTS_VARIABLE", "FeatureExtractor", "TimmFeatures", "TorchvisionFeatures", "find_weights", "in_pixels"]
 
 WEIGHTS_VARIABLE = "ANOMALY_DIFFUSION_WEIGHTS"
 _MEAN, _SPREAD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet's pixels, in [0, 1]
@@ -72,7 +72,7 @@ class FeatureExtractor(nn.Module):
             ValueError: a stage is too small to be averaged over a neighbourhood.
         """
         colour = image.expand(-1, 3, -1, -1) if image.shape[1] == 1 else image
-        mean, spread = (colour.new_tensor(value)[:, None, None] for value in (_MEAN, _SPREAD))
+        mean, spread = _standard(colour)
         size = [-(-side // self.stride) for side in image.shape[-2:]]
         stages = self.stages(((colour + 1) / 2 - mean) / spread)
         self._check(stages, image)
@@ -211,6 +211,18 @@ def find_weights(name: str, weights: str | None) -> Path | None:
     tried = " nor ".join(str(place.absolute()) for place in places)
     hint = "Check it." if folder else f"Set {WEIGHTS_VARIABLE} to the folder that holds it."
     raise FileNotFoundError(f"`weights` of {name} must be a file, but there is none at {tried}. {hint}")
+
+
+def in_pixels(image: Images) -> Images:
+    """An image standardised as ImageNet's are, in [-1, 1] again."""
+    mean, spread = _standard(image)
+    return (image * spread + mean) * 2 - 1
+
+
+def _standard(image: Images) -> tuple[Tensor, Tensor]:
+    """Mean and spread of ImageNet's pixels, where and as precise as the image is."""
+    mean, spread = (image.new_tensor(value)[:, None, None] for value in (_MEAN, _SPREAD))
+    return mean, spread
 
 
 def _downloaded(name: str, create: Callable[[], nn.Module]) -> nn.Module:

@@ -183,7 +183,7 @@ def started(*words):
 
 
 def until(condition):
-    end = time.monotonic() + 30
+    end = time.monotonic() + 300
     while not condition():
         assert time.monotonic() < end, "waited too long"
         time.sleep(0.05)
@@ -198,7 +198,7 @@ def test_a_sweep_that_was_ended_in_mid_run_goes_on_and_loses_nothing(sweep, how,
     done = Path("runs/widths-width_1/seed0/summary.json")
     before = done.stat().st_mtime_ns
     first.send_signal(how)
-    printed = first.communicate(timeout=30)
+    printed = first.communicate(timeout=300)
     if how == signal.SIGINT:
         assert first.returncode == 130
         assert "1 of 4 trials are done" in printed[1]
@@ -222,7 +222,7 @@ def test_a_trial_that_another_process_runs_is_left_to_it(sweep, capsys):
     assert sweep("--count", "2") == 0
     assert "elsewhere" in capsys.readouterr().out
     Path("wait").unlink()
-    first.communicate(timeout=30)
+    first.communicate(timeout=300)
     assert first.returncode == 0
     assert len(starts()) == 4
 
@@ -242,7 +242,7 @@ def test_a_killed_training_goes_on_from_its_checkpoint(tmp_path, monkeypatch):
     sweep = [sys.executable, "-m", "anomaly_diffusion", "sweep", "s.yaml", "--wandb", "disabled"]
     folder = Path("runs/s-trial/seed0")
     first = subprocess.Popen(sweep, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-    end = time.monotonic() + 120
+    end = time.monotonic() + 600
     while not (folder / "checkpoints/last.ckpt").exists():
         assert time.monotonic() < end
         time.sleep(0.05)
@@ -256,5 +256,5 @@ def test_a_killed_training_goes_on_from_its_checkpoint(tmp_path, monkeypatch):
         except (FileNotFoundError, PermissionError, ProcessLookupError):
             continue
     time.sleep(0.5)
-    assert subprocess.run(sweep, capture_output=True, timeout=200).returncode == 0
+    assert subprocess.run(sweep, capture_output=True, timeout=900).returncode == 0
     assert json.loads((folder / "summary.json").read_text())["validation"]

@@ -1,0 +1,86 @@
+"""Pictures and tables that show themselves in a notebook."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+
+__all__ = ["Picture", "Table"]
+
+_LARGE = 60_000  # bytes: a PNG above this is a photograph, which a JPEG holds in a fraction
+_QUALITY = 82
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture that a notebook shows in few bytes: charts as PNG, photographs as JPEG.
+
+    Args:
+        content: an encoded picture.
+        width: what it is shrunk to if it is wider, in pixels, > 0.
+
+    Raises:
+        ValueError: `width` is not positive.
+    """
+
+    content: bytes
+    width: int = 900
+
+    def __post_init__(self) -> None:
+        if self.width < 1:
+            raise ValueError(f"`width` must be positive, got {self.width}.")
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, bytes | str]:
+        """What Jupyter asks an object for."""
+        picture = self._shrunk()
+        encoded = bytes(cv2.imencode(".png", picture, [cv2.IMWRITE_PNG_COMPRESSION, 9])[1])
+        if len(encoded) <= _LARGE:
+            return {"image/png": encoded, "text/plain": repr(self)}
+        jpeg = bytes(cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])[1])
+        return {"image/jpeg": jpeg, "text/plain": repr(self)}
+
+    def __repr__(self) -> str:
+        height, width = self._shrunk().shape[:2]
+        return f"Picture of {width} x {height} pixels"
+
+    def _shrunk(self) -> np.ndarray:
+        picture: np.ndarray | None = cv2.imdecode(np.frombuffer(self.content, np.uint8), cv2.IMREAD_COLOR)
+        if picture is None:
+            raise ValueError("`content` must be an encoded picture, got bytes that are none.")
+        height, width = picture.shape[:2]
+        if width <= self.width:
+            return picture
+        size = (self.width, round(height * self.width / width))
+        smaller: np.ndarray = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
+        return smaller
+
+
+class Table:
+    """A small table that a notebook shows.
+
+    Args:
+        rows: cells of each row by the key of their column; what is absent is shown as a dash.
+        columns: heading of each column by its key.
+        digits: of numbers behind the point.
+    """
+
+    def __init__(self, rows: Mapping[str, Mapping[str, Any]], columns: Mapping[str, str], digits: int = 3) -> None:
+        self.rows, self.columns, self.digits = rows, columns, digits
+
+    def _repr_markdown_(self) -> str:
+        """What Jupyter asks an object for."""
+        lines = [["", *self.columns.values()], ["---", *["---:"] * len(self.columns)]]
+        lines += [[name, *self._cells(row)] for name, row in self.rows.items()]
+        return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+
+    __repr__ = _repr_markdown_
+
+    def _cells(self, row: Mapping[str, Any]) -> Sequence[str]:
+        return [self._cell(row.get(key)) for key in self.columns]
+
+    def _cell(self, value: Any) -> str:
+        if value is None or value != value:
+            return "-"
+        return f"{value:.{self.digits}f}" if isinstance(value, float) else str(value)

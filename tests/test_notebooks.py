@@ -1,0 +1,116 @@
+"""Notebooks ask one question each, define nothing, run from top to bottom, and are committed with small outputs."""
+
+import ast
+import re
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("nbformat", reason="nbformat is not installed: pip install 'anomaly-diffusion[notebooks]'")
+
+import nbformat
+from notebook_runner import LIMIT, NOTEBOOKS, ROOT, executed
+
+LARGEST = 400_000  # bytes
+NAMES = [
+    "01_quickstart", "02_noise_and_prediction", "03_depth", "04_pixel_latent_feature", "05_stable_diffusion",
+    "06_failure_cases",
+]  # fmt: skip
+ALLOWED = (ast.Import, ast.ImportFrom, ast.Assign, ast.Expr, ast.For, ast.With)
+DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda, ast.NamedExpr)
+NEEDS = {"05_stable_diffusion": ("transformers", "peft")}
+MACHINE = re.compile(r"(?<![\w.])/(?:home|root|tmp|work|usr|opt|mnt|Users|private)\b|[A-Z]:\\\\")
+NOISE = re.compile(r"Warning|it/s|\d%\|")
+every_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+
+
+def cells(path: Path, kind: str) -> list[nbformat.NotebookNode]:
+    return [cell for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == kind]
+
+
+def statements(source: str) -> list[ast.stmt]:
+    """All statements of a cell, those within loops too."""
+    return [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.stmt)]
+
+
+def test_all_questions_are_there() -> None:
+    assert [path.stem for path in NOTEBOOKS] == NAMES
+
+
+@every_notebook
+def test_the_title_asks_one_question(path: Path) -> None:
+    first = nbformat.read(path, as_version=4).cells[0]
+    title = first.source.splitlines()[0]
+    assert first.cell_type == "markdown"
+    assert re.fullmatch(r"# [^?]+\?", title)
+
+
+@every_notebook
+def test_a_notebook_defines_nothing(path: Path) -> None:
+    for cell in cells(path, "code"):
+        assert all(isinstance(statement, ALLOWED) for statement in statements(cell.source)), cell.source
+        assert not [node for node in ast.walk(ast.parse(cell.source)) if isinstance(node, DEFINITIONS)], cell.source
+
+
+@pytest.mark.parametrize("source", ["f = lambda x: x", "def f(): ...", "class C: ...", "while True: f()", "x += 1"])
+def test_what_defines_or_computes_is_noticed(source: str) -> None:
+    allowed = all(isinstance(statement, ALLOWED) for statement in statements(source))
+    assert not allowed or [node for node in ast.walk(ast.parse(source)) if isinstance(node, DEFINITIONS)]
+
+
+@every_notebook
+def test_a_notebook_imports_the_package_and_says_where_the_real_figures_are(path: Path) -> None:
+    code = "\n".join(cell.source for cell in cells(path, "code"))
+    prose = "\n".join(cell.source for cell in cells(path, "markdown"))
+    assert "import anomaly_diffusion as ad" in code
+    assert "report/" in prose
+    assert "does not show" in prose
+
+
+@every_notebook
+def test_outputs_are_small_complete_and_of_no_machine(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    code = cells(path, "code")
+    assert path.stat().st_size < LARGEST
+    assert not MACHINE.search(re.sub(r'"image/\w+": ".*?"', "", text))
+    assert [cell.execution_count for cell in code] == list(range(1, len(code) + 1))
+    outputs = [output for cell in code for output in cell.outputs]
+    assert {output.output_type for output in outputs} <= {"execute_result", "display_data"}  # no prints, no warnings
+    kinds = {kind for output in outputs for kind in output.data}
+    assert "text/markdown" in kinds
+    assert kinds & {"image/png", "image/jpeg"}
+    assert not [text for output in outputs for text in [output.data.get("text/plain", "")] if NOISE.search(text)]
+
+
+@every_notebook
+def test_a_notebook_says_nothing_of_when_and_with_what_it_was_run(path: Path) -> None:
+    notebook = nbformat.read(path, as_version=4)
+    spec = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    assert notebook.metadata == {"kernelspec": spec, "language_info": {"name": "python"}}
+    assert not [cell.metadata for cell in notebook.cells if cell.metadata]
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")  # of the kernel's own machinery
+@every_notebook
+def test_a_notebook_runs_from_top_to_bottom(path: Path, tmp_path: Path) -> None:
+    for package in ("nbclient", "ipykernel"):
+        pytest.importorskip(package, reason=f"{package} is not installed: pip install 'anomaly-diffusion[notebooks]'")
+    for package in NEEDS.get(path.stem, ()):
+        if find_spec(package) is None:
+            pytest.skip(f"{package} is not installed: pip install 'anomaly-diffusion[baselines]'")
+    fresh = executed(path, tmp_path, LIMIT)
+    for old, new in zip(cells(path, "code"), [cell for cell in fresh.cells if cell.cell_type == "code"], strict=True):
+        assert [output.output_type for output in new.outputs] == [output.output_type for output in old.outputs]
+
+
+def test_the_kernel_is_this_interpreter(tmp_path: Path) -> None:
+    for package in ("nbclient", "ipykernel"):
+        pytest.importorskip(package)
+    source = "import sys, anomaly_diffusion as ad\nsys.executable, ad.__file__"
+    path = tmp_path / "probe.ipynb"
+    nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source)]), path)
+    told = executed(path, tmp_path).cells[0].outputs[0].data["text/plain"]
+    assert ast.literal_eval(told) == (sys.executable, str(ROOT / "anomaly_diffusion" / "__init__.py"))
