@@ -31,7 +31,7 @@ def markdown_page(report: Report) -> tuple[str, dict[str, bytes]]:
 
 def _lines(report: Report, pictures: dict[str, bytes]) -> Iterator[str]:
     yield "# Report\n\nThe same with sliders, and with a table of all images: [index.html](index.html)\n"
-    yield "## Results\n\nMean ± standard deviation over runs that differ in their seed only; controls have learnt nothing.\n"
+    yield "## Results\n\nMean ± standard deviation over runs that differ in their seed; controls have learnt nothing.\n"
     for grid in report.results:
         yield _grid(grid)
     if report.cost:

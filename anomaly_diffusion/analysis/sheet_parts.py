@@ -50,7 +50,7 @@ def sheet_parts(sheet: ndarray, count: int, titled: bool) -> list[Parts | None]:
 
 
 def _cut(panel: ndarray) -> Parts | None:
-    ink = (panel < 255).any(2)
+    ink = np.any(panel < 255, axis=2)
     if not ink.any():
         return None
     whole = int(np.flatnonzero(ink.any(0))[-1]) + 1 + RIM

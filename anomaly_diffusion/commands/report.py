@@ -33,7 +33,8 @@ def main(arguments: list[str]) -> int:
     gaps = [gap for runs in groups.values() for gap in _gaps(runs)]
     report = make_report(groups, titles, gaps)
     text, pictures = markdown_page(report)
-    for name, content in {"index.html": html_page(report), "index.md": text, **pictures}.items():
+    written: dict[str, str | bytes] = {"index.html": html_page(report), "index.md": text, **pictures}
+    for name, content in written.items():
         files.write(options.output / name, content)
     size, seconds = (options.output / "index.html").stat().st_size / 1e6, time.perf_counter() - start
     print(f"{options.output / 'index.html'}: {len(report.runs)} runs, {size:.1f} MB, {seconds:.1f} s")
