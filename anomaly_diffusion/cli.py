@@ -14,6 +14,7 @@ _COMMANDS = {
     "doctor": "anomaly_diffusion.commands.doctor",
     "sweep": "anomaly_diffusion.commands.sweep",
     "compare": "anomaly_diffusion.commands.compare",
+    "report": "anomaly_diffusion.commands.report",
     "list": "anomaly_diffusion.commands.listing",
     "checks": "anomaly_diffusion.commands.checks",
     "tiny_pipeline": "anomaly_diffusion.commands.tiny_pipeline",

@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import astuple, dataclass, fields
 from typing import NamedTuple
 
@@ -14,7 +14,7 @@ from anomaly_diffusion.analysis.mean_spectra import Spectra
 from anomaly_diffusion.analysis.windows import grown, mean_inside, window_mean
 from anomaly_diffusion.types import ImageBatch, Images, Maps, Masks, Prediction, Scores
 
-__all__ = ["COLUMNS", "FailureRow", "Places", "as_csv", "failure_rows", "places"]
+__all__ = ["COLUMNS", "FailureRow", "Places", "as_csv", "failure_rows", "from_line", "places"]
 
 _FLOOR = 1e-10  # energy of pixels in [0, 1] that rounding alone makes
 
@@ -134,6 +134,12 @@ def as_csv(rows: Iterable[FailureRow]) -> str:
     lines = [["" if value != value else value for value in astuple(row)] for row in rows]
     csv.writer(table).writerows([COLUMNS, *lines])
     return table.getvalue()
+
+
+def from_line(line: Mapping[str, str]) -> FailureRow:
+    """The row that a line of a `failures.csv` was; NaN for columns that it lacks."""
+    numbers = {name: float(line.get(name) or "nan") for name in _MEASURED}
+    return FailureRow(line.get("path", ""), int(line.get("label") or 0), line.get("kind", ""), **numbers)
 
 
 def _of_pictures(reference: Images, healthy: Images, where: Places) -> dict[str, Scores]:

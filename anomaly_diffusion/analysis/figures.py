@@ -24,6 +24,8 @@ from anomaly_diffusion.analysis.canvas import (
     write_text,
 )
 
+GAP, TEXT, FOOT, RIM = 14, 20, 58, 4  # pixels around panels, above each, below all, and beside each picture
+
 
 @dataclass(frozen=True)
 class Row:
@@ -72,10 +74,10 @@ def contact_sheet(panels: Sequence[Panel], title: str = "", limit: float = 8.0, 
         limit: the z at which the colour scale ends.
         tile: height of one picture in pixels.
     """
-    columns = 2 if len(panels) > 4 else 1
+    columns = columns_of(len(panels))
     blocks = [_block(panel, limit, _height(panel, tile)) for panel in panels]
     height, width = max(block.shape[0] for block in blocks), max(block.shape[1] for block in blocks)
-    head, text, gap, foot = (34 if title else 8), 20, 14, 58
+    head, text, gap, foot = head_of(bool(title)), TEXT, GAP, FOOT
     lines = -(-len(blocks) // columns)
     size = (columns * width + (columns + 1) * gap, head + text + lines * (height + text + gap) + foot - gap)
     figure = blank_figure(*size)
@@ -92,6 +94,16 @@ def contact_sheet(panels: Sequence[Panel], title: str = "", limit: float = 8.0, 
             _heads(figure, panel, left, top - 14, block.shape[1])
     map_legend(figure, size, limit)
     return png(figure, canvas)
+
+
+def columns_of(count: int) -> int:
+    """How many panels of a sheet of so many stand side by side."""
+    return 2 if count > 4 else 1
+
+
+def head_of(titled: bool) -> int:
+    """Pixels above the panels of a sheet."""
+    return 34 if titled else 8
 
 
 def _height(panel: Panel, tile: int) -> int:
@@ -150,7 +162,8 @@ def _block(panel: Panel, limit: float, tile: int) -> Picture:
         difference = np.abs(reference - as_rgb(row.reconstruction)).mean(2) / RESIDUAL_WHITE
         pictures = [outlined(image, mask), healthy, as_rgb(scaled(difference.clip(0, 1), tile)[..., None])]
         pictures.append(outlined(overlay(image, scaled(row.anomaly_map, tile), limit), mask))
-        rows.append(np.hstack([np.pad(picture, ((0, 4), (0, 4), (0, 0)), constant_values=1) for picture in pictures]))
+        rim = ((0, RIM), (0, RIM), (0, 0))
+        rows.append(np.hstack([np.pad(picture, rim, constant_values=1) for picture in pictures]))
     return np.vstack(rows)
 
 

@@ -58,9 +58,14 @@ def markdown_table(summaries: Mapping[str, Sequence[Mapping[str, Any]]] | Sequen
     Args:
         summaries: contents of `summary.json` of runs that differ in their seed only; or several such groups by name.
     """
-    groups = summaries if isinstance(summaries, Mapping) else {"model": summaries}
+    heads, *rows = table_rows(summaries if isinstance(summaries, Mapping) else {"model": summaries})
+    rows = [heads, ["---", *["---:"] * (len(heads) - 1)], *rows]
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows) + "\n"
+
+
+def table_rows(groups: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[list[str]]:
+    """The cells of that table, heads first; models are in bold, **so**, and controls are called so."""
     rows = [["", "runs", *FIGURES.values(), *COSTS.values(), *RUN_COSTS.values()]]
-    rows.append(["---", *["---:"] * (len(rows[0]) - 1)])
     for names in by_test_set(groups):
         rows += [
             [f"**{name}**", str(len(groups[name])), *_cells(groups[name]), *_run_costs(groups[name])] for name in names
@@ -70,7 +75,7 @@ def markdown_table(summaries: Mapping[str, Sequence[Mapping[str, Any]]] | Sequen
             figures = [run["controls"][name] for run in runs if name in run.get("controls", {})]
             blank = ["-"] * len(RUN_COSTS)
             rows.append([f"control: {CONTROLS.get(name, name)}", str(len(figures)), *_cells(figures), *blank])
-    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows) + "\n"
+    return rows
 
 
 def csv_table(groups: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
@@ -101,7 +106,7 @@ def size_table(groups: Mapping[str, Sequence[Sequence[SizeClass]]]) -> str:
     for name, runs in groups.items():
         cells = []
         for classes in zip(*runs, strict=True):
-            found = _mean_and_spread([size.image_auroc for size in classes], 3)
+            found = mean_and_spread([size.image_auroc for size in classes], 3)
             cells.append(f"{found} (up to {classes[0].largest:.2%})")
         rows.append([f"**{name}**", str(len(runs)), *cells])
     return "\n".join("| " + " | ".join(row) + " |" for row in rows) + "\n"
@@ -124,16 +129,17 @@ def _broken(mark: re.Match[str]) -> str:
 
 
 def _cells(runs: Sequence[Mapping[str, Any]]) -> list[str]:
-    figures = [_mean_and_spread([run.get(name) for run in runs], 3) for name in FIGURES]
-    costs = [_mean_and_spread([run.get("nfe") for run in runs], 0)]
-    return figures + costs + [_mean_and_spread([run.get("seconds_per_image") for run in runs], 4)]
+    figures = [mean_and_spread([run.get(name) for run in runs], 3) for name in FIGURES]
+    costs = [mean_and_spread([run.get("nfe") for run in runs], 0)]
+    return figures + costs + [mean_and_spread([run.get("seconds_per_image") for run in runs], 4)]
 
 
 def _run_costs(runs: Sequence[Mapping[str, Any]]) -> list[str]:
-    return [_mean_and_spread([run.get(name) for run in runs], 0) for name in RUN_COSTS]
+    return [mean_and_spread([run.get(name) for run in runs], 0) for name in RUN_COSTS]
 
 
-def _mean_and_spread(values: Sequence[float | None], digits: int) -> str:
+def mean_and_spread(values: Sequence[float | None], digits: int) -> str:
+    """Mean ± standard deviation of what is known, or a dash."""
     known = [value for value in values if value is not None and math.isfinite(value)]
     if not known:
         return "-"

@@ -38,7 +38,8 @@ class Shown:
 class ResidualMaps(pl.Callback):
     """Draws panels image | reconstruction | difference | map, with the true defect's contour, into `<run>/panels`.
 
-    `test.png` and `val.png` are contact sheets, `test-001.png` and so on show single images; `predict` draws too.
+    `test.png` and `val.png` are contact sheets, `test-001.png` and so on show single images, which `test.json` names;
+    `predict` draws too.
     Images are chosen by kind and place only (see `Spread`); all sheets share one colour scale. Under several processes
     the first one shows its share of the images, and each writes the raw maps of its own.
 
@@ -151,9 +152,11 @@ class ResidualMaps(pl.Callback):
         files.write(
             folder / f"{split}.png", figures.contact_sheet(panels, _headline(trainer, pl_module, split), self.limit)
         )
-        for number, panel in enumerate(panels if singles else (), start=1):
-            content = figures.contact_sheet([panel], limit=self.limit, tile=256)
-            files.write(folder / f"{split}-{number:03d}.png", content)
+        names = [f"{split}-{number:03d}.png" for number in range(1, 1 + len(panels) * singles)]
+        for name, panel in zip(names, panels, strict=False):
+            files.write(folder / name, figures.contact_sheet([panel], limit=self.limit, tile=256))
+        if singles:
+            files.write_json(folder / f"{split}.json", _contents(names, chosen, *judged))
 
 
 def _at_original_size(trainer: pl.Trainer, values: Tensor, batch: ImageBatch, index: int) -> Tensor:
@@ -210,6 +213,15 @@ def _panel(shown: Shown, depths: Iterable[str], threshold: float, labelled: bool
         verdict = f"{'defective' if shown.label else 'good'} · {verdict}"
     correct = found == shown.label if known and labelled else None
     return Panel(shown.image, shown.mask, rows, shown.path, verdict, correct, shown.reference)
+
+
+def _contents(names: Iterable[str], chosen: Iterable[Shown], threshold: float, labelled: bool) -> dict[str, Any]:
+    """What the single panels show."""
+    images = [
+        {"panel": name, "path": shown.path, "score": shown.score, "label": shown.label if labelled else None}
+        for name, shown in zip(names, chosen, strict=True)
+    ]
+    return {"threshold": threshold, "images": images}
 
 
 def _headline(trainer: pl.Trainer, pl_module: pl.LightningModule, split: str) -> str:

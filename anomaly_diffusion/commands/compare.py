@@ -17,7 +17,7 @@ from anomaly_diffusion.analysis.tables import FIGURES, csv_table, markdown_table
 from anomaly_diffusion.commands import mistakes, run_folder
 from anomaly_diffusion.commands.compare_groups import by_setting, paired_report
 
-__all__ = ["main"]
+__all__ = ["data_set", "group_of", "main", "run_folders"]
 
 _SUMMARY = "summary.json"
 _IMAGES = "per_image.csv"
@@ -27,7 +27,7 @@ _FIGURE = "pixel_ap"
 def main(arguments: list[str]) -> int:
     """Print one table of all runs; runs of one experiment are its seeds."""
     options = _checked(_parser().parse_args(arguments))
-    folders = [folder for path in options.runs for folder in _run_folders(path)]
+    folders = [folder for path in options.runs for folder in run_folders(path)]
     groups = by_setting(folders, options.group_by) if options.group_by else _by_experiment(folders)
     summaries = {name: [_summary(run) for run in runs] for name, runs in groups.items()}
     table = markdown_table(summaries)
@@ -41,7 +41,7 @@ def main(arguments: list[str]) -> int:
     if options.csv:
         options.csv.write_text(csv_table(summaries))
     if options.chart:
-        titles = {name: _data_set(runs[0]) for name, runs in groups.items()}
+        titles = {name: data_set(runs[0]) for name, runs in groups.items()}
         _draw(options.chart, options.figure, summaries, titles)
     return 0
 
@@ -72,7 +72,7 @@ def _draw(
         print(f"left out of {path}: {', '.join(absent)}", file=sys.stderr)
 
 
-def _data_set(folder: Path) -> str:
+def data_set(folder: Path) -> str:
     """What a run was tested on, and at which size: "tile, 64 x 128"."""
     data = yaml.safe_load((folder / run_folder.CONFIG).read_text(encoding="utf-8")).get("data") or {}
     dataset = data.get("dataset") or {}
@@ -98,11 +98,11 @@ def _sizes(folder: Path) -> list[SizeClass]:
 def _by_experiment(folders: Sequence[Path]) -> dict[str, list[Path]]:
     groups: dict[str, list[Path]] = {}
     for folder in folders:
-        groups.setdefault(_group(folder), []).append(folder)
+        groups.setdefault(group_of(folder), []).append(folder)
     return groups
 
 
-def _group(folder: Path) -> str:
+def group_of(folder: Path) -> str:
     """The experiment of a run; of an evaluation, with what was changed."""
     evaluation = run_folder.evaluation_of(folder)
     if evaluation is None:
@@ -111,7 +111,7 @@ def _group(folder: Path) -> str:
     return f"{run.parent.name}: {changes or 'tested again'}"
 
 
-def _run_folders(path: Path) -> list[Path]:
+def run_folders(path: Path) -> list[Path]:
     """The finished runs at or one level below `path`."""
     found = sorted(summary.parent for summary in [*path.glob(_SUMMARY), *path.glob(f"*/{_SUMMARY}")])
     if not found:

@@ -19,6 +19,7 @@ experiments
   predict   reconstruct and score images of a run's data or of a folder
   sweep     every trial of a W&B sweep file, offline; done trials are skipped
   compare   finished runs side by side, mean and spread over seeds
+  report    a page about finished runs: tables, charts, pictures that slide, every image
 
 baselines
   tiny_pipeline FOLDER   a tiny Stable Diffusion with random weights, to try its commands without a download

@@ -28,9 +28,24 @@ def contour(image):
 def test_test_draws_a_sheet_and_single_panels_with_outlined_defects(tmp_path):
     drawn(tmp_path, count=4)
     names = sorted(path.name for path in (tmp_path / "panels").iterdir())
-    assert names == ["test-001.png", "test-002.png", "test-003.png", "test-004.png", "test.png"]
-    outlined = [contour(picture(tmp_path / "panels" / name)) > 0 for name in names]
+    assert names == ["test-001.png", "test-002.png", "test-003.png", "test-004.png", "test.json", "test.png"]
+    pictures = [name for name in names if name.endswith(".png")]
+    outlined = [contour(picture(tmp_path / "panels" / name)) > 0 for name in pictures]
     assert outlined == [True, True, True, False, True]  # three defects, then a good image, then the sheet
+
+
+def test_what_the_single_panels_show_is_listed(tmp_path):
+    _, detector = drawn(tmp_path, count=4)
+    told = json.loads((tmp_path / "panels" / "test.json").read_text())
+    assert [entry["panel"] for entry in told["images"]] == [f"test-{number:03d}.png" for number in range(1, 5)]
+    assert [entry["label"] for entry in told["images"]] == [True, True, True, False]
+    assert told["threshold"] is None
+    scores = dict(
+        zip(map(TEST.path, range(24)), detector.judge(TEST.batch(list(range(24)))).score.tolist(), strict=True)
+    )
+    assert [scores[entry["path"]] for entry in told["images"]] == [
+        pytest.approx(entry["score"]) for entry in told["images"]
+    ]
 
 
 def test_validation_draws_its_own_sheet_and_no_single_panels(tmp_path):
@@ -93,6 +108,7 @@ def test_predict_draws_and_writes_as_test_does(tmp_path):
     assert sorted(path.name for path in (tmp_path / "panels").iterdir()) == [
         "predict-001.png",
         "predict-002.png",
+        "predict.json",
         "predict.png",
     ]
     assert len(list((tmp_path / "maps").iterdir())) == 24

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -179,7 +180,9 @@ def started(*words):
     """The real front door in a process of its own; `-m` would find the stand-in."""
     call = "import sys; sys.path.insert(0, sys.argv.pop(1)); from anomaly_diffusion.cli import main; sys.exit(main())"
     command = [sys.executable, "-c", call, str(ROOT), *words]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    # a background job of a shell ignores Ctrl-C, and so would its children
+    heed = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=heed)
 
 
 def until(condition):

@@ -1,0 +1,104 @@
+"use strict";
+document.documentElement.classList.add("js");
+
+const NAMES = ["image", "reconstruction", "anomaly map"];
+
+// value 0 shows the image, 100 its reconstruction, 200 its map; between them one fades into the next
+function say(value) {
+  const part = Math.min(Math.floor(value / 100), 1), share = value - 100 * part;
+  if (share % 100 === 0) return NAMES[part + share / 100];
+  return `${share} % from ${NAMES[part]} to ${NAMES[part + 1]}`;
+}
+
+function mark(slider, value) {
+  slider.value = value;
+  slider.setAttribute("aria-valuetext", say(Number(slider.value)));
+  for (const tick of slider.parentElement.querySelectorAll("[data-to]"))
+    tick.classList.toggle("now", Math.abs(tick.dataset.to - slider.value) < 50);
+}
+
+function show(slide, value) {
+  const slider = slide.querySelector("input"), stage = slide.querySelector(".stage");
+  mark(slider, value);
+  stage.style.setProperty("--second", Math.min(slider.value / 100, 1));
+  stage.style.setProperty("--third", Math.max(slider.value / 100 - 1, 0));
+}
+
+for (const slide of document.querySelectorAll(".slide")) {
+  const slider = slide.querySelector("input"), stage = slide.querySelector(".stage");
+  const drag = (event) => {
+    const box = stage.getBoundingClientRect();
+    show(slide, 200 * (event.clientX - box.left) / box.width);
+  };
+  slider.addEventListener("input", () => show(slide, slider.value));
+  stage.addEventListener("pointerdown", (event) => { stage.setPointerCapture(event.pointerId); drag(event); });
+  stage.addEventListener("pointermove", (event) => { if (event.buttons) drag(event); });
+  for (const tick of slide.querySelectorAll("[data-to]")) tick.addEventListener("click", () => show(slide, tick.dataset.to));
+  show(slide, 0);
+}
+
+for (const slider of document.querySelectorAll("[data-all]")) {
+  const slides = slider.closest(".shelf").querySelectorAll(".slide");
+  const move = (value) => { mark(slider, value); for (const slide of slides) show(slide, slider.value); };
+  slider.addEventListener("input", () => move(slider.value));
+  for (const tick of slider.parentElement.querySelectorAll("[data-to]"))
+    tick.addEventListener("click", () => move(tick.dataset.to));
+  mark(slider, 0);
+}
+
+for (const button of document.querySelectorAll(".enlarge"))
+  button.addEventListener("click", () => {
+    button.setAttribute("aria-pressed", button.closest(".chart").classList.toggle("large"));
+  });
+
+// a link to a picture opens what it lies in
+function reveal() {
+  const target = location.hash && document.getElementById(location.hash.slice(1));
+  const shelf = target && target.closest("details");
+  if (shelf && !shelf.open) { shelf.open = true; target.scrollIntoView(); }
+}
+addEventListener("hashchange", reveal);
+reveal();
+
+const table = document.getElementById("table");
+if (table) {
+  const body = table.tBodies[0], heads = [...table.tHead.rows[0].cells];
+  const rows = [...body.rows].map((row, place) => ({
+    row, place, cells: [...row.cells].map((cell) => cell.textContent),
+  }));
+  for (const one of rows) one.text = one.cells.join(" ").toLowerCase();
+
+  const sort = (column, rising) => {
+    const number = heads[column].classList.contains("number"), sign = rising ? 1 : -1;
+    const order = (a, b) => {
+      const [x, y] = [a.cells[column], b.cells[column]];
+      const [none, nothing] = [x === "-" || x === "", y === "-" || y === ""];
+      if (none || nothing) return none - nothing || a.place - b.place;  // what is not known stays last
+      return sign * (number ? x - y : x.localeCompare(y, "en", { numeric: true })) || a.place - b.place;
+    };
+    body.append(...[...rows].sort(order).map((one) => one.row));
+    heads.forEach((head, place) =>
+      head.setAttribute("aria-sort", place !== column ? "none" : rising ? "ascending" : "descending"));
+  };
+  heads.forEach((head, column) => head.firstElementChild.addEventListener("click", () => {
+    const now = head.getAttribute("aria-sort"), number = head.classList.contains("number");
+    sort(column, now === "none" ? !number : now === "descending");
+  }));
+
+  const words = document.getElementById("words"), label = document.getElementById("label");
+  const run = document.getElementById("run"), count = document.getElementById("count");
+  const filter = () => {
+    const wanted = words.value.toLowerCase().split(/\s+/).filter(Boolean);
+    let left = 0;
+    for (const { row, text } of rows) {
+      const kept = (!label.value || row.dataset.label === label.value)
+        && (!run || !run.value || row.dataset.run === run.value) && wanted.every((word) => text.includes(word));
+      row.hidden = !kept;
+      left += kept;
+    }
+    count.textContent = `${left} of ${rows.length} lines`;
+  };
+  for (const field of [words, label, run]) if (field) field.addEventListener("input", filter);
+  words.form.addEventListener("submit", (event) => event.preventDefault());
+  filter();  // a browser may have kept what was typed before
+}

@@ -1,0 +1,176 @@
+"""`report` on real small runs: what its page holds, what it escapes, and how it behaves in a real browser."""
+
+import os
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+
+from anomaly_diffusion import cli
+
+SIZES = {"train": 8, "validation": 8, "test": 6}
+COMMAND = (
+    *("train", "--config", "experiments/model/pixel.yaml", "--config", "experiments/data/textures.yaml"),
+    *("--trainer.max_steps", "4", "--trainer.val_check_interval", "4", "--data.batch_size", "4"),
+    *("--model.init_args.backbone.init_args.width", "8", "--wandb.mode", "disabled", "--experiment", "small"),
+    *(f"--data.dataset.init_args.{part}={size}" for part, size in SIZES.items()),
+    "--model.init_args.reconstruction.init_args.depths=[0.3, 1.0]",
+)
+WIDTHS = (1280, 400)
+HOSTILE = '<script>alert("x")</script>.png'
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    """The folder of all runs: one, of an experiment called small."""
+    before, here = dict(os.environ), Path.cwd()
+    os.chdir(tmp_path_factory.mktemp("report"))
+    assert cli.main(list(COMMAND)) == 0
+    yield Path("runs").resolve()
+    os.chdir(here)
+    os.environ.clear()
+    os.environ.update(before)
+    torch.use_deterministic_algorithms(False)
+
+
+@pytest.fixture(scope="module")
+def page(runs, tmp_path_factory):
+    """The page about the experiment."""
+    output = tmp_path_factory.mktemp("page")
+    assert cli.main(["report", str(runs / "small"), "--output", str(output)]) == 0
+    return output / "index.html"
+
+
+@pytest.fixture(scope="module")
+def browser():
+    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        pytest.skip("there is no chromium (Debian package) on this machine")
+    with sync_api.sync_playwright() as play:
+        opened = play.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        yield opened
+        opened.close()
+
+
+@pytest.fixture
+def tab(browser, page):
+    """The page, open; it must have said nothing and asked for nothing by the end of the test."""
+    context = browser.new_context(viewport={"width": WIDTHS[0], "height": 900})
+    opened, said, asked = context.new_page(), [], []
+    opened.on("console", lambda message: said.append(message.text))
+    opened.on("pageerror", lambda error: said.append(str(error)))
+    opened.on("request", lambda request: asked.append(request.url))
+    opened.goto(page.as_uri())
+    yield opened
+    context.close()
+    assert said == []
+    assert [url for url in asked if not url.startswith("data:")] == [page.as_uri()]
+
+
+def column(tab, number):
+    """The visible cells of a column of the table of images."""
+    return tab.eval_on_selector_all(
+        f"#table tbody tr:not([hidden]) > :nth-child({number})", "cells => cells.map(cell => cell.textContent)"
+    )
+
+
+def test_the_page_is_alone_and_the_markdown_has_its_pictures(page):
+    text = page.read_text()
+    assert re.findall(r"""(?:src|href)=["'](?!data:|#)""", text) == []
+    markdown = (page.parent / "index.md").read_text()
+    pictures = re.findall(r"!\[[^\]]*\]\(([^)]+)\)", markdown)
+    assert pictures
+    assert all((page.parent / picture).is_file() for picture in pictures)
+
+
+@pytest.mark.parametrize("section", ["results", "cost", "depth", "failures", "pictures", "images"])
+def test_it_has_every_section(page, section):
+    assert f'<section id="{section}"' in page.read_text()
+
+
+def test_controls_stand_below_the_model(page):
+    text = page.read_text()
+    assert text.index('<th scope="row">small</th>') < text.index("control: blurred self")
+
+
+def test_names_of_files_are_escaped(runs, tmp_path):
+    shutil.copytree(runs / "small/001", tmp_path / "hostile/001")
+    table = tmp_path / "hostile/001/per_image.csv"
+    head, first, *others = table.read_text().splitlines()
+    path = head.split(",").index("path")
+    cells = first.split(",")
+    cells[path] = '"' + HOSTILE.replace('"', '""') + '"'
+    table.write_text("\n".join([head, ",".join(cells), *others]) + "\n")
+    assert cli.main(["report", str(tmp_path / "hostile"), "--output", str(tmp_path / "out")]) == 0
+    for name in ("index.html", "index.md"):
+        assert "<script>alert" not in (tmp_path / "out" / name).read_text()
+    assert "&lt;script&gt;alert" in (tmp_path / "out/index.html").read_text()
+
+
+def test_an_older_run_without_failures_is_shown_with_what_it_lacks(runs, tmp_path, capsys):
+    shutil.copytree(runs / "small/001", tmp_path / "old/001")
+    for path in (tmp_path / "old/001").glob("failures*"):
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    assert cli.main(["report", str(tmp_path / "old"), "--output", str(tmp_path / "out")]) == 0
+    assert "old, 001: no failures.csv" in capsys.readouterr().out
+    assert "anomaly-diffusion test --run_folder" in (tmp_path / "out/index.html").read_text()
+
+
+def test_what_cannot_be_reported_is_said_in_one_line(runs, tmp_path, capsys):
+    assert cli.main(["report", str(tmp_path), "--output", str(tmp_path / "out")]) != 0
+    assert "No finished run in" in capsys.readouterr().err
+    (tmp_path / "file").touch()
+    assert cli.main(["report", str(runs / "small"), "--output", str(tmp_path / "file")]) != 0
+    assert "`output` must be a folder" in capsys.readouterr().err
+
+
+def test_a_slider_goes_from_the_image_to_its_map(tab):
+    stage, slider = tab.locator(".slide .stage").first, tab.locator(".slide input").first
+    seen = [stage.screenshot()]
+    for presses in (10, 10):  # steps of 10 on a scale of 200
+        slider.focus()
+        for _ in range(presses):
+            tab.keyboard.press("ArrowRight")
+        seen.append(stage.screenshot())
+    assert slider.get_attribute("aria-valuetext") == "anomaly map"
+    assert len(set(seen)) == 3
+
+
+def test_one_slider_moves_all_pictures_of_a_model(tab):
+    tab.locator("[data-all]").first.focus()
+    tab.keyboard.press("End")
+    said = tab.eval_on_selector_all(".slide input", "all => all.map(one => one.getAttribute('aria-valuetext'))")
+    assert len(said) > 1
+    assert set(said) == {"anomaly map"}
+
+
+def test_the_table_sorts_by_score_both_ways(tab):
+    heads = tab.eval_on_selector_all("#table thead th", "heads => heads.map(head => head.textContent.trim())")
+    number = heads.index("score") + 1
+    button = tab.locator("#table thead button").nth(number - 1)
+    button.click()
+    falling = [float(score) for score in column(tab, number)]
+    button.click()
+    rising = [float(score) for score in column(tab, number)]
+    assert len(falling) == SIZES["test"]
+    assert falling == sorted(falling, reverse=True)
+    assert rising == sorted(falling)
+
+
+def test_the_table_filters_by_label_and_by_words(tab):
+    tab.select_option("#label", "good")
+    good = column(tab, 1)
+    assert 0 < len(good) < SIZES["test"]
+    assert all("good" in path for path in good)
+    tab.fill("#words", "no such image")
+    assert column(tab, 1) == []
+    assert tab.text_content("#count") == f"0 of {SIZES['test']} lines"
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_nothing_is_wider_than_the_window(tab, width):
+    tab.set_viewport_size({"width": width, "height": 900})
+    assert tab.evaluate("document.documentElement.scrollWidth") <= width
