@@ -21,9 +21,10 @@ FOLDER = experiments_folder()
 MODEL = "model/pixel.yaml"
 CONTROLS = (  # without a backbone
     *("model/padim.yaml", "model/patchcore.yaml", "model/vae_floor.yaml", "model/autoencoder.yaml"),
-    *("baselines/clip.yaml", "baselines/clip_few_shot.yaml"),
+    *("baselines/clip.yaml", "baselines/clip_few_shot.yaml", "ablation/adversarial.yaml"),
 )
 PRETRAINED = ("baselines/sd15_img2img.yaml", "baselines/sd15_lora.yaml")  # whole models, with gigabytes of weights
+BASES = ("model/feature.yaml", "model/latent.yaml", "model/autoencoder.yaml")
 ALONE = ("model/", "baselines/")  # folders of experiments that lie on no other
 LONGEST = 15
 SWEEPS = sorted((FOLDER / "sweeps").glob("*.yaml"))
@@ -84,7 +85,7 @@ def run(tmp_path, monkeypatch, weights, autoencoder):
 def below(name):
     """The model that an overlay changes: the one in the head of the file, or else that of pixels."""
     text = (FOLDER / name).read_text()
-    return next((model for model in ("model/feature.yaml", "model/latent.yaml") if model in text), MODEL)
+    return next((model for model in BASES if model in text), MODEL)
 
 
 def stacked(name):

@@ -10,6 +10,7 @@ from anomaly_diffusion.codecs.pixel import PixelCodec
 from anomaly_diffusion.detectors.base import Detector
 from anomaly_diffusion.detectors.learning_rate import warmup_then_cosine
 from anomaly_diffusion.diffusion.noise import mix
+from anomaly_diffusion.networks.adversary import Adversary
 from anomaly_diffusion.networks.autoencoder import ConvAutoencoder
 from anomaly_diffusion.scoring.residual import L1Residual, Residual, SSIMResidual
 from anomaly_diffusion.scoring.scorer import Scoring
@@ -27,7 +28,7 @@ class AutoencoderDetector(Detector):
     drawn from N(mean, variance) of the encoder. With `kl` 0 the latent is its mean, and nothing is random.
 
     Reference: Rombach et al., "High-Resolution Image Synthesis with Latent Diffusion Models", 2022, section 3.1; their
-    discriminator is left out.
+    discriminator is the `adversary`.
 
     Args:
         autoencoder: what is trained.
@@ -35,6 +36,8 @@ class AutoencoderDetector(Detector):
         losses: differences that are made small; L1 and SSIM if not given. LPIPSResidual is the perceptual one.
         weights: of each, >= 0; 1 and 0.2 if neither is given.
         kl: weight of the divergence, >= 0.
+        adversary: a network that tells reconstructions from photographs, trained along with the autoencoder, which
+            learns to deceive it; none if not given.
         crop: side of the random crops that are trained on, in pixels, a multiple of the autoencoder's factor; None:
             whole frames. Convolutions learn as much from a crop, at a fraction of the cost.
 
@@ -49,6 +52,7 @@ class AutoencoderDetector(Detector):
         losses: Sequence[Residual] | None = None,
         weights: Sequence[float] | None = None,
         kl: float = 1e-4,
+        adversary: Adversary | None = None,
         crop: int | None = 128,
     ) -> None:
         super().__init__(PixelCodec(), scoring, versions=1)
@@ -63,6 +67,7 @@ class AutoencoderDetector(Detector):
         if crop is not None and (crop < 1 or crop % autoencoder.factor):
             raise ValueError(f"`crop` must be a multiple of the autoencoder's factor {autoencoder.factor}, got {crop}.")
         self.autoencoder, self.kl, self.crop = autoencoder, kl, crop
+        self.adversary = adversary
 
     @property
     def judgement(self) -> str:
@@ -89,6 +94,8 @@ class AutoencoderDetector(Detector):
         rebuilt = self.autoencoder.decode(mean + (log_variance / 2).exp() * noise)
         divergence = (mean.square() + log_variance.exp() - 1 - log_variance).mean() / 2
         loss = self.difference(image, rebuilt, valid) + self.kl * divergence
+        if self.adversary is not None:
+            loss = loss + self.adversary.loss(image, rebuilt, self.global_step)
         self.log("train/loss", loss, batch_size=len(image))
         return loss
 

@@ -195,9 +195,10 @@ def test_slicing_changes_nothing(tiny_folder) -> None:
     torch.testing.assert_close(plain.healthy.x_0, sliced.healthy.x_0, **CLOSE)
 
 
-def test_half_precision_is_near_and_maps_stay_exact_numbers(tiny_folder) -> None:
+@pytest.mark.parametrize("precision", ["bfloat16", "float16"])
+def test_half_precision_is_near_and_maps_stay_exact_numbers(tiny_folder, precision) -> None:
     batch = image_batch(2, SIDE, SIDE)
-    full, half = (untrained(tiny_folder, precision=kind).compare(batch) for kind in ("float32", "bfloat16"))
+    full, half = (untrained(tiny_folder, precision=kind).compare(batch) for kind in ("float32", precision))
     assert half.healthy.x_0.dtype == torch.float32
     torch.testing.assert_close(half.healthy.x_0, full.healthy.x_0, rtol=0, atol=0.1)
 

@@ -104,7 +104,8 @@ def test_a_setting_on_the_command_line_beats_that_of_the_evaluated_run(run):
 def test_a_run_leaves_nothing_outside_its_folder(run):
     run("train", *TOY)
     files = {path.relative_to("runs/toy/001").as_posix() for path in Path("runs/toy/001").rglob("*") if path.is_file()}
-    assert files == {"config.yaml", "metrics.csv", "checkpoints/best.ckpt", "checkpoints/last.ckpt"}
+    checkpoints = {f"checkpoints/{name}.ckpt" for name in ("best", "last", "previous")}
+    assert files == {"config.yaml", "metrics.csv", *checkpoints}
     assert {path.name for path in Path().iterdir()} == {"runs", "toy.yaml"}
 
 

@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader
 
 from anomaly_diffusion.baselines.vae_floor import VAEFloor
 from anomaly_diffusion.detectors.autoencoder import AutoencoderDetector
+from anomaly_diffusion.networks.adversary import Adversary
 from anomaly_diffusion.networks.autoencoder import ConvAutoencoder
 from anomaly_diffusion.scoring.residual import L1Residual
 from anomaly_diffusion.scoring.scorer import Scoring
@@ -97,3 +98,25 @@ def test_settings_out_of_range_are_refused() -> None:
     ):
         with pytest.raises(ValueError, match=message):
             _detector(**settings)
+
+
+def test_an_adversary_trains_along_and_changes_what_is_drawn(tmp_path: Path) -> None:
+    def trained(weight: float, start: int) -> AutoencoderDetector:
+        with isolate_rng():
+            torch.manual_seed(0)
+            adversary = Adversary(weight, start, width=8, layers=2)
+        detector = _detector(crop=None, adversary=adversary)
+        _fit(detector, tmp_path / f"{weight}-{start}", 4)
+        return detector
+
+    def drawn(detector: AutoencoderDetector) -> torch.Tensor:
+        return torch.cat([weight.flatten() for weight in detector.autoencoder.parameters()])
+
+    start, later, deaf, deceiving = (trained(*of) for of in ((1.0, 9), (1.0, 2), (0.0, 0), (1.0, 0)))
+    plain = _detector(crop=None)
+    _fit(plain, tmp_path / "plain", 4)
+    torch.testing.assert_close(drawn(start), drawn(plain))
+    torch.testing.assert_close(drawn(deaf), drawn(plain))
+    assert not torch.allclose(drawn(deceiving), drawn(plain), rtol=0, atol=1e-5)
+    assert not torch.allclose(drawn(later), drawn(plain), rtol=0, atol=1e-5)
+    assert not torch.equal(deceiving.adversary.judge[0].weight, start.adversary.judge[0].weight)
