@@ -8,7 +8,7 @@ PIP_WHEELS := $(shell $(PYTHON) -m pip config get global.find-links 2>/dev/null)
 export UV_FIND_LINKS ?= $(or $(PIP_FIND_LINKS),$(PIP_WHEELS))
 export UV_LINK_MODE ?= copy
 
-.PHONY: help venv demo test notebooks lint types lock clean
+.PHONY: help venv demo test table notebooks lint types lock clean
 help:   ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
 
@@ -26,6 +26,37 @@ demo: $(READY) ## train on the built-in brick texture and find painted defects, 
 
 test: lint types $(READY) ## lint, types and tests
 	$(BIN)/python -m pytest $(ARGS)
+
+# The main table of report/results.md: models x sets x SEEDS, below $ANOMALY_DIFFUSION_DATA and _WEIGHTS. Runs that are
+# finished are not repeated, others go on; `make -j2 table` has two at a time. RUNS is where they go.
+RUNS ?= runs/table
+SEEDS ?= 0
+MODELS := pixel feature padim patchcore
+SETS := screw tile ball_screw
+CELLS := $(foreach model,$(MODELS),$(foreach set,$(SETS),$(model)-$(set)))
+FINISHED := $(foreach cell,$(CELLS),$(foreach seed,$(SEEDS),$(RUNS)/$(cell)/seed$(seed)/summary.json))
+STEPS.pixel-screw := 700 350
+STEPS.pixel-tile := 700 350
+STEPS.pixel-ball_screw := 400 200
+STEPS.feature-screw := 600 300
+STEPS.feature-tile := 900 450
+STEPS.feature-ball_screw := 700 350
+SIZE.ball_screw := --data.image_size "[104,256]"
+
+table: $(FINISHED) ## the main table from scratch: about 80 minutes of one core; then its report
+	$(BIN)/python -m anomaly_diffusion compare $(addprefix $(RUNS)/,$(CELLS)) --chart $(RUNS)/cost.png
+	$(BIN)/python -m anomaly_diffusion report $(addprefix $(RUNS)/,$(CELLS)) --output $(RUNS)/report
+
+$(FINISHED): $(RUNS)/%/summary.json: | $(READY)
+	$(eval cell := $(patsubst %/,%,$(dir $*)))
+	$(eval model := $(firstword $(subst -, ,$(cell))))
+	$(eval set := $(lastword $(subst -, ,$(cell))))
+	$(eval steps := $(STEPS.$(cell)))
+	$(BIN)/python -m anomaly_diffusion train $(if $(wildcard $(RUNS)/$*/config.yaml),--resume $(RUNS)/$*,\
+	    --config experiments/model/$(model).yaml --config experiments/data/$(set).yaml \
+	    --experiment $(cell) --run $(notdir $*) --runs_dir $(RUNS) --seed_everything $(patsubst seed%,%,$(notdir $*)) \
+	    $(if $(filter-out pixel,$(model)),$(SIZE.$(set))) \
+	    $(if $(steps),--trainer.max_steps $(firstword $(steps)) --trainer.val_check_interval $(lastword $(steps))))
 
 notebooks: $(READY) ## write the outputs of notebooks/ anew
 	$(BIN)/python tests/notebook_runner.py $(ARGS)
