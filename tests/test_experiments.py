@@ -53,6 +53,10 @@ def weights(tmp_path_factory):
     from torchvision.models import mobilenet_v2
 
     save_file(mobilenet_v2().state_dict(), folder / "mobilenet_v2.safetensors")
+    if find_spec("timm"):
+        import timm
+
+        save_file(timm.create_model("efficientnet_lite0").state_dict(), folder / "efficientnet_lite0.safetensors")
     save_file(lpips_weights(), folder / "stlpips_alex.safetensors")
     save_file(taef2_weights(), folder / "taef2.safetensors")
     return str(folder)
@@ -114,6 +118,8 @@ def test_every_experiment_parses(run, capsys, name):
 def test_every_experiment_runs(run, name):
     if "clip" in name:
         pytest.importorskip("transformers")
+    if "Timm" in (FOLDER / name).read_text():
+        pytest.importorskip("timm")
     narrow = () if name in CONTROLS else NARROW
     if "TAEF2" in (FOLDER / name).read_text():
         narrow += ("--data.image_size=[64, 64]",)  # it is no network for the frames of a test

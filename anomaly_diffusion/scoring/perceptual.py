@@ -76,7 +76,7 @@ class FeatureCosineResidual(_Perceptual):
 
     with phi_j the features of stage j, averaged over neighbours, on the grid of the extractor. DDAD sums over stages
     where this averages, which calibration makes the same; it interpolates coarse stages after the cosine, not before;
-    and it fine-tunes its network, which is not done here. Its stages have strides of 8 and 16 pixels.
+    and it fine-tunes its network (see `AdaptedCosineResidual`). Its stages have strides of 8 and 16 pixels.
 
     Reference: Mousakhan et al., "Anomaly Detection with Conditioned Denoising Diffusion Models" (DDAD), 2023, its
     feature-wise distance D_f.
