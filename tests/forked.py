@@ -6,6 +6,7 @@ status of the process: negative for a signal.
 
 import json
 import os
+import resource
 import signal
 import sys
 from collections.abc import Callable
@@ -45,13 +46,29 @@ def wrapped(owner: Any, name: str, before: Callable[..., None] | None, after: Ca
     setattr(owner, name, call)
 
 
+def accident(kind: str) -> None:
+    """Let something go wrong: the "disk" is full, a "worker" killed, "ctrl-c" pressed, photographs are "torn"."""
+    if kind == "disk":
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+    elif kind == "worker":
+        children = Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").read_text().split()
+        os.kill(int(children[-1]), signal.SIGKILL)
+    elif kind == "ctrl-c":
+        os.kill(os.getpid(), signal.SIGINT)
+    elif kind == "torn":
+        for path in Path("photographs/good").glob("*.png"):
+            path.write_bytes(path.read_bytes()[:100])
+
+
 def arm(place: str, count: float) -> None:
     """Prepare the death of this process.
 
     Args:
         place: "step": after a training step; "half": with half a checkpoint written; "written": before it is moved to
             its place; "moved": after; "rows": while metrics.csv is written; "test": at a test batch;
-            "time": after `count` seconds.
+            "time": after `count` seconds; "offline": no death, W&B cannot be reached;
+            any other: no death but that `accident`, after a training step.
         count: the first, second, ... time.
     """
     from torch.optim.optimizer import register_optimizer_step_post_hook
@@ -64,6 +81,9 @@ def arm(place: str, count: float) -> None:
         die()
 
     strike = counted(count, die)
+    if place == "offline":  # no server answers there
+        os.environ |= {"WANDB_BASE_URL": "http://127.0.0.1:9", "WANDB_API_KEY": "0" * 40, "WANDB_INIT_TIMEOUT": "4"}
+        return
     if place == "step":
         register_optimizer_step_post_hook(strike)
     elif place == "half":
@@ -79,6 +99,9 @@ def arm(place: str, count: float) -> None:
         Timer(count, die).start()
     elif place == "test":
         wrapped(Detector, "test_step", strike, None)
+    else:
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job would ignore it
+        register_optimizer_step_post_hook(counted(count, lambda *_: accident(place)))
 
 
 def carry_out(order: dict[str, Any]) -> int:

@@ -117,11 +117,31 @@ def loggers(folder: Path, options: WandbOptions, name: str, verb: str) -> list[L
 
 
 def describe(logger: Logger, config: dict[str, Any]) -> None:
-    """Send the whole config to a logger, and tell W&B that of every figure the largest value counts."""
+    """Send the whole config to a logger, and tell W&B that of every figure the largest value counts.
+
+    Raises:
+        ConnectionError: W&B cannot be reached, or does not know the user.
+    """
+    if isinstance(logger, WandbLogger):
+        _begin(logger)
     logger.log_hyperparams(config)
     if isinstance(logger, WandbLogger) and is_first_process():
         for key in (f"{stage}/{figure}" for stage in ("val", "test") for figure in FIGURES):
             logger.experiment.define_metric(key, summary="max", step_metric=_STEP, step_sync=True)
+
+
+def _begin(logger: WandbLogger) -> None:
+    """Start the W&B run."""
+    import wandb
+
+    try:
+        _ = logger.experiment
+    except (wandb.Error, OSError) as error:
+        reason = (str(error) or type(error).__name__).strip().splitlines()[0][:160]
+        raise ConnectionError(
+            f"W&B cannot be reached, or does not know you ({reason}). Train with --wandb.mode offline, and send the "
+            "run later: wandb sync RUN/wandb/offline-run-*"
+        ) from error
 
 
 def finish() -> None:

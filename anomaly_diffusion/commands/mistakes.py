@@ -21,6 +21,7 @@ _UNKNOWN_OPTION = re.compile(r"Option '(?P<key>[^']+)' is not accepted")
 _CLASS_PATH = re.compile(r"Problem with given class_path '(?P<path>[^']+)'")
 _UNKNOWN_CLASS = re.compile(r"Expected a dot import path string: (?P<name>[\w.]+)")
 _WRAPPING = re.compile(r"a <class '(?P<type>[\w.]+)'>|a typing\.|Problem with given class_path '[^']+':")
+_KILLED = re.compile(r"DataLoader worker \(pid\(?s?\)? (?P<pid>[\d, ]+)\) (?P<how>.+?)\.? *$", re.MULTILINE)
 _NO_MODEL = re.compile(r"arguments are required: .*\bmodel\b")
 
 
@@ -31,15 +32,25 @@ class UsageError(ValueError):
 def is_mistake(error: BaseException) -> bool:
     """Whether a user can mend it: a wrong value, file, option or missing package, not a bug of ours."""
     names = {cls.__name__ for cls in type(error).__mro__}
-    return bool(names & {"ValueError", "OSError", "ImportError", "ArgumentError", "MisconfigurationException"})
+    known = {"ValueError", "OSError", "ImportError", "ArgumentError", "MisconfigurationException"}
+    return bool(names & known) or _killed(error) is not None
 
 
 def explain(error: BaseException) -> str:
     """Return the error's own words, without what the parser wraps around them, in at most a dozen lines."""
-    lines = plain(str(error) or type(error).__name__).splitlines()
+    lines = plain(_killed(error) or str(error) or type(error).__name__).splitlines()
     if len(lines) > _LONGEST:
         lines = [*lines[:_LONGEST], f"... and {len(lines) - _LONGEST} more lines"]
     return "error: " + "\n".join(line[:_WIDEST] for line in lines)
+
+
+def _killed(error: BaseException) -> str | None:
+    """What to say when a process that loads images was killed; torch raises that wherever the program happens to be."""
+    found = _KILLED.search(str(error)) if isinstance(error, RuntimeError) else None
+    return found and (
+        f"A process that loads images (pid {found['pid']}) {found['how']}. Mostly memory has run out: lower "
+        "data.loading.num_workers, data.loading.cache_mb or data.batch_size. What was finished is on disk."
+    )
 
 
 def plain(message: str) -> str:

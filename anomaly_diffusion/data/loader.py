@@ -1,6 +1,5 @@
-"""Batches for a Trainer: a loader that can go on in the middle of an epoch, and says plainly why it stopped."""
+"""Batches for a Trainer: a loader that can go on in the middle of an epoch."""
 
-import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,8 +10,6 @@ from anomaly_diffusion.data.reading import BadImages
 from anomaly_diffusion.types import ImageBatch
 
 __all__ = ["BatchLoader"]
-
-_KILLED = re.compile(r"DataLoader worker \(pid\(?s?\)? (?P<pid>[\d, ]+)\) (?P<how>.+?)\.? *$", re.MULTILINE)
 
 
 class BatchLoader(DataLoader[ImageBatch]):
@@ -29,19 +26,15 @@ class BatchLoader(DataLoader[ImageBatch]):
 
         Raises:
             BadImages: a photograph cannot be used.
-            ChildProcessError: a worker was killed.
         """
         self._given, self._start = self._start, 0
         if isinstance(self.sampler, EpochSampler):
             self.sampler.skipped = self._given * (self.batch_size or 1)
-        try:
-            for batch in super().__iter__():
-                if isinstance(batch, BadImages):  # a worker cannot raise it: what arrives would be another error
-                    raise batch
-                self._given += 1
-                yield batch
-        except RuntimeError as error:
-            raise _plainly(error) from error
+        for batch in super().__iter__():
+            if isinstance(batch, BadImages):  # a worker cannot raise it: what arrives would be another error
+                raise batch
+            self._given += 1
+            yield batch
 
     def state_dict(self) -> dict[str, int]:
         """The epoch, and how many of its batches have been given."""
@@ -50,14 +43,3 @@ class BatchLoader(DataLoader[ImageBatch]):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Begin after the batches that were given; an epoch that had ended is not begun again."""
         self._start = state_dict["batches"] % len(self)
-
-
-def _plainly(error: RuntimeError) -> Exception:
-    """What happened to a worker, and what helps; any other error as it is."""
-    found = _KILLED.search(str(error))
-    if found is None:
-        return error
-    return ChildProcessError(
-        f"A process that loads images (pid {found['pid']}) {found['how']}. Mostly memory has run out: lower "
-        "data.loading.num_workers, data.loading.cache_mb or data.batch_size. What was finished is on disk."
-    )
