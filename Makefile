@@ -8,7 +8,7 @@ PIP_WHEELS := $(shell $(PYTHON) -m pip config get global.find-links 2>/dev/null)
 export UV_FIND_LINKS ?= $(or $(PIP_FIND_LINKS),$(PIP_WHEELS))
 export UV_LINK_MODE ?= copy
 
-.PHONY: help venv demo test table notebooks lint types lock clean
+.PHONY: help venv demo test soak table notebooks lint types lock clean
 help:   ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
 
@@ -26,6 +26,9 @@ demo: $(READY) ## train on the built-in brick texture and find painted defects, 
 
 test: lint types $(READY) ## lint, types and tests
 	$(BIN)/python -m pytest $(ARGS)
+
+soak: $(READY) ## what `make test` does a little of, for long: kills, accidents, and spoilt files
+	$(BIN)/python -m pytest tests/test_resume.py tests/test_faults.py tests/test_fuzz.py --inputs 100000 $(ARGS)
 
 # The main table of report/results.md: models x sets x SEEDS, below $ANOMALY_DIFFUSION_DATA and _WEIGHTS. Runs that are
 # finished are not repeated, others go on; `make -j2 table` has two at a time. RUNS is where they go.

@@ -19,3 +19,8 @@ def fresh_global_state() -> Iterator[None]:
     torch.manual_seed(0)
     yield
     torch.use_deterministic_algorithms(False)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """How long the tests with random inputs go on."""
+    parser.addoption("--inputs", type=int, default=2000, help="spoilt files that tests/test_fuzz.py tries")

@@ -56,9 +56,17 @@ class Run:
 
         Raises:
             FileNotFoundError: there is no such table.
+            ValueError: it is no table.
         """
-        with self._file(name).open(newline="", encoding="utf-8") as file:
-            return [{key: _number(cell) for key, cell in row.items()} for row in csv.DictReader(file)]
+        path = self._file(name)
+        try:
+            with path.open(newline="", encoding="utf-8") as file:
+                rows = list(csv.DictReader(file))
+        except (UnicodeDecodeError, csv.Error) as error:
+            raise ValueError(f"{path} is no table ({error}). Test the run again to write it anew.") from None
+        if any(None in row or None in row.values() for row in rows):
+            raise ValueError(f"{path} has lines of another length than its first. Test the run again to write it anew.")
+        return [{key: _number(cell) for key, cell in row.items()} for row in rows]
 
     def picture(self, name: str, width: int = 900) -> Picture:
         """A picture of the run, "panels/test.png" say.

@@ -144,7 +144,8 @@ def _check(path: Path, content: Values) -> None:
     macros = [word for word in command if str(word).startswith("${") and word not in ("${env}", "${args}")]
     if macros:
         raise ValueError(f"{path}: `command` must not use {macros[0]}: only ${{env}} and ${{args}} work offline.")
-    name = (content.get("metric") or {}).get("name", "val/")
+    metric = content.get("metric") or {"name": "val/pixel_ap"}
+    name = metric.get("name") if isinstance(metric, dict) else None
     if not str(name).startswith("val/"):
         raise ValueError(f"{path}: `metric.name` must be a figure of validation, such as val/pixel_ap, got {name}.")
 
