@@ -46,7 +46,7 @@ STEPS.feature-tile := 900 450
 STEPS.feature-ball_screw := 700 350
 SIZE.ball_screw := --data.image_size "[104,256]"
 
-table: $(FINISHED) ## the main table from scratch: about 80 minutes of one core; then its report
+table: $(FINISHED) ## the main table from scratch (an estimated 80 minutes of one core per seed), then its report
 	$(BIN)/python -m anomaly_diffusion compare $(addprefix $(RUNS)/,$(CELLS)) --chart $(RUNS)/cost.png
 	$(BIN)/python -m anomaly_diffusion report $(addprefix $(RUNS)/,$(CELLS)) --output $(RUNS)/report
 

@@ -28,7 +28,7 @@ class AdaptedCosineResidual(FeatureCosineResidual):
     others stay. Nothing depends on the order of images, on chance or on the number of processes; no test image is seen.
 
     Reference: Mousakhan et al., "Anomaly Detection with Conditioned Denoising Diffusion Models" (DDAD), 2023, its
-    domain adaptation (section 3.4), with a layer in place of all weights.
+    domain adaptation, with a layer in place of all weights.
 
     Args:
         extractor: the frozen network.
