@@ -11,6 +11,7 @@ from anomaly_diffusion.commands import help_text, mistakes
 # verb -> the module whose `main(arguments) -> int` carries it out
 _COMMANDS = {
     "demo": "anomaly_diffusion.commands.demo",
+    "data": "anomaly_diffusion.commands.open_data",
     "doctor": "anomaly_diffusion.commands.doctor",
     "sweep": "anomaly_diffusion.commands.sweep",
     "compare": "anomaly_diffusion.commands.compare",

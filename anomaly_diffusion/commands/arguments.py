@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from anomaly_diffusion.analysis import reading
 from anomaly_diffusion.commands import run_folder
 
 TRAINING = ("fit", "train")
@@ -45,7 +46,7 @@ def prepare(verb: str, arguments: list[str]) -> Request:
     arguments = list(_with_located_configs(arguments))
     configs = [Path(value) for flag in _CONFIG_FLAGS for value in values(arguments, flag)]
     for path in configs:
-        _check_syntax(path)
+        reading.mapping(path)  # names file and line of what is no YAML; the parser would name neither
     arguments, source = (_resumed if verb in TRAINING else _evaluated)(arguments)
     if source is not None and (source / run_folder.CONFIG).is_file():
         arguments = ["--config", str(source / run_folder.CONFIG), *arguments]
@@ -84,17 +85,6 @@ def locate_config(name: str) -> str:
     ]
     hint = f"Did you mean {close[0]}?" if close else "See: anomaly-diffusion list experiments"
     raise FileNotFoundError(f"The config {name} does not exist. {hint}")
-
-
-def _check_syntax(path: Path) -> None:
-    """Name the file and the line of what is no YAML; the parser would name neither."""
-    import yaml
-
-    try:
-        yaml.safe_load(path.read_text(encoding="utf-8"))
-    except yaml.MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else "?"
-        raise ValueError(f"{path} is no valid YAML: {error.problem}, line {line}.") from None
 
 
 def values(arguments: list[str], flag: str) -> list[str]:

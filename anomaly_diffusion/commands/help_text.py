@@ -7,6 +7,7 @@ usage: anomaly-diffusion COMMAND [options]      (or python -m anomaly_diffusion 
 
 start here
   demo      train on a built-in texture and find painted defects, in about a minute
+  data      list open data sets, or get one
   doctor    check a folder of images before training on it
   checks    versions, GPU, memory, disk, W&B
   list      models, noises, strategies, residuals, data sets, experiments

@@ -117,6 +117,7 @@ class AnomalyDataModule(LightningDataModule):
             num_workers=workers,
             collate_fn=as_they_are,
             persistent_workers=workers > 0,
+            pin_memory=torch.cuda.is_available(),
             generator=torch.Generator().manual_seed(self.seed % 2**32),  # workers must not draw from the global one
         )
 

@@ -25,8 +25,7 @@ Mask = Bool[np.ndarray, "H W"]
 
 EXTENSIONS = (".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
 _SHOWN = 10
-# files that stop early decode without complaint: what has to stand near their end
-_ENDINGS = {b"\x89PNG": b"IEND", b"\xff\xd8\xff": b"\xff\xd9"}
+_JPEG, _PNG = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"
 
 
 class BadImages(ValueError):
@@ -133,7 +132,7 @@ def _decode(path: Path) -> NDArray[np.generic]:
         raise BadImages({str(path): f"cannot be read ({error.strerror})"}) from None
     if not content:
         raise BadImages({str(path): "is empty (0 bytes); copy it again or delete it"})
-    pixels = None if _stops_early(content) else _silently_decoded(content)
+    pixels = _silently_decoded(content) if _is_whole(content) else None
     if pixels is None:
         raise BadImages({str(path): "is corrupt or no image; copy it again or delete it"})
     return pixels
@@ -146,10 +145,20 @@ def _silently_decoded(content: bytes) -> NDArray[np.generic] | None:
         return None
 
 
-def _stops_early(content: bytes) -> bool:
-    for start, ending in _ENDINGS.items():
-        if content.startswith(start):
-            return content.rfind(ending) < len(content) // 2  # an ending in the first half is a thumbnail's
+def _is_whole(content: bytes) -> bool:
+    """Tell files that stop early, which decode without complaint."""
+    if content.startswith(_JPEG):
+        return content.rfind(b"\xff\xd9") >= len(content) // 2  # an ending in the first half is a thumbnail's
+    return _has_whole_chunks(content) if content.startswith(_PNG) else True
+
+
+def _has_whole_chunks(png: bytes) -> bool:
+    """Walk a PNG to its last chunk; a decoder would make room for every length that a spoilt chunk claims."""
+    start = len(_PNG)
+    while start + 12 <= len(png):
+        if png[start + 4 : start + 8] == b"IEND":
+            return True
+        start += 12 + int.from_bytes(png[start : start + 4])  # length, kind, content, checksum
     return False
 
 

@@ -3,8 +3,10 @@ import shutil
 import numpy as np
 import pytest
 import torch
+import yaml
 from trees import write, write_mask
 
+from anomaly_diffusion.commands.arguments import experiments_folder
 from anomaly_diffusion.data.datamodule import AnomalyDataModule
 from anomaly_diffusion.data.folder import Folder, Images
 from anomaly_diffusion.data.framing import CenterCrop
@@ -166,3 +168,24 @@ def test_several_categories_make_one_data_set_that_tells_them_apart(mvtec):
             for path, number in zip(batch.path, batch.category, strict=True)
         }
         assert pairs == {("gadget", 0), ("widget", 1)}
+
+
+@pytest.mark.parametrize(
+    ("name", "files"),
+    [
+        ("visa", {"Data/Images/Normal": 10, "Data/Images/Anomaly": 3, "Data/Masks/Anomaly": 3}),
+        ("btad", {"train/ok": 8, "test/ok": 2, "test/ko": 3, "ground_truth/ko": 3}),
+    ],
+)
+def test_downloaded_sets_are_read_as_they_are(tmp_path, name, files):
+    config = yaml.safe_load((experiments_folder() / "data" / f"{name}.yaml").read_text())
+    settings = config["data"]["dataset"]["init_args"]
+    category = tmp_path / "/".join(settings["root"].split("/")[:2])
+    for folder, count in files.items():
+        for number in range(count):
+            write(category / folder / f"{number:03}.png", number)
+    dataset = Folder(**{**settings, "root": str(tmp_path / settings["root"])})
+    assert len(dataset.train_samples()) == 8
+    test = dataset.test_samples()
+    assert [sample.label for sample in test] == [False] * 2 + [True] * 3
+    assert all(sample.mask.is_file() for sample in test if sample.label)

@@ -1,3 +1,5 @@
+import resource
+
 import cv2
 import numpy as np
 import pytest
@@ -82,6 +84,17 @@ def test_a_file_that_stops_early_is_refused(tmp_path, ending):
     path.write_bytes(path.read_bytes()[:-2000])
     with pytest.raises(BadImages, match="corrupt"):
         read_pixels(path)
+
+
+def test_a_chunk_that_claims_more_than_the_file_holds_gets_no_memory(tmp_path):
+    path = write(tmp_path / "image.png", 0, (64, 64, 3))
+    content = path.read_bytes()
+    data = content.index(b"IDAT")
+    path.write_bytes(content[: data - 4] + b"\xf0\x00\x00\x00" + content[data:])
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(BadImages, match="corrupt"):
+        read_pixels(path)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 1_000_000  # kB
 
 
 def test_what_is_no_photograph_is_refused(tmp_path):
