@@ -25,10 +25,11 @@ demo: $(READY) ## train on the built-in brick texture and find painted defects, 
 	$(BIN)/python -m anomaly_diffusion demo $(ARGS)
 
 test: lint types $(READY) ## lint, types and tests
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile $(ARGS)
 
 soak: $(READY) ## what `make test` does a little of, for long: kills, accidents, and spoilt files
-	$(BIN)/python -m pytest tests/test_resume.py tests/test_faults.py tests/test_fuzz.py --inputs 100000 $(ARGS)
+	$(BIN)/python -m pytest tests/test_resume.py tests/test_faults.py tests/test_fuzz.py tests/test_parity.py \
+	    -m "soak or not soak" --inputs 100000 $(ARGS)
 
 # The main table of report/results.md: models x sets x SEEDS, below $ANOMALY_DIFFUSION_DATA and _WEIGHTS. Runs that are
 # finished are not repeated, others go on; `make -j2 table` has two at a time. RUNS is where they go.
@@ -41,9 +42,6 @@ FINISHED := $(foreach cell,$(CELLS),$(foreach seed,$(SEEDS),$(RUNS)/$(cell)/seed
 STEPS.pixel-screw := 700 350
 STEPS.pixel-tile := 700 350
 STEPS.pixel-ball_screw := 400 200
-STEPS.feature-screw := 600 300
-STEPS.feature-tile := 900 450
-STEPS.feature-ball_screw := 700 350
 SIZE.ball_screw := --data.image_size "[104,256]"
 
 table: $(FINISHED) ## the main table from scratch (an estimated 80 minutes of one core per seed), then its report

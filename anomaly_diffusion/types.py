@@ -6,6 +6,7 @@ Letters in shapes: B images, C channels, H W pixels, c h w the same in model spa
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
@@ -58,9 +59,10 @@ class ImageBatch(NamedTuple):
     size: Int64[Tensor, "B 2"]
     path: list[str]
 
-    def rows(self, keep: Labels) -> "ImageBatch":
-        """The images that `keep` names, in their order."""
-        path = [path for path, kept in zip(self.path, keep.tolist(), strict=True) if kept]
+    def rows(self, keep: Labels | Int64[Tensor, " K"]) -> "ImageBatch":
+        """The images that `keep` marks, in their order, or those whose numbers it holds, in its order."""
+        numbers = keep.nonzero()[:, 0].tolist() if keep.dtype == torch.bool else keep.tolist()
+        path = [self.path[number] for number in numbers]
         fields = {name: field[keep] for name, field in self._asdict().items() if name != "path"}
         return ImageBatch(**fields, path=path)
 

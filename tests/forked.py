@@ -8,11 +8,12 @@ import json
 import os
 import resource
 import signal
+import socket
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from threading import Timer
-from typing import Any
+from typing import Any, NoReturn
 
 
 def die(*_: Any) -> None:
@@ -67,7 +68,7 @@ def arm(place: str, count: float) -> None:
     Args:
         place: "step": after a training step; "half": with half a checkpoint written; "written": before it is moved to
             its place; "moved": after; "rows": while metrics.csv is written; "test": at a test batch;
-            "time": after `count` seconds; "offline": no death, W&B cannot be reached;
+            "time": after `count` seconds; "offline": no death, W&B cannot be reached; "memory": none, it is short;
             any other: no death but that `accident`, after a training step.
         count: the first, second, ... time.
     """
@@ -81,6 +82,10 @@ def arm(place: str, count: float) -> None:
         die()
 
     strike = counted(count, die)
+    if place == "memory":  # of which so many megabytes are left
+        used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+        resource.setrlimit(resource.RLIMIT_AS, (used + int(count * 1e6),) * 2)
+        return
     if place == "offline":  # no server answers there
         os.environ |= {"WANDB_BASE_URL": "http://127.0.0.1:9", "WANDB_API_KEY": "0" * 40, "WANDB_INIT_TIMEOUT": "4"}
         return
@@ -105,13 +110,42 @@ def arm(place: str, count: float) -> None:
 
 
 def carry_out(order: dict[str, Any]) -> int:
-    """Fork, run the command there, and return how it ended."""
-    child = os.fork()
-    if child:
-        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    """Fork as often as asked, run the command there, and return how the first one of them that failed ended."""
+    count = order.get("processes") or 1
+    port = free_port()
+    children = []
+    for rank in range(count):
+        child = os.fork()
+        if not child:
+            run(order, launched(rank, count, port) if count > 1 else {})
+        children.append(child)
+    statuses = [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
+    return next((status for status in statuses if status), 0)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def launched(rank: int, count: int, port: int) -> dict[str, str]:
+    """What torchrun tells the processes that it starts."""
+    numbers = {"RANK": rank, "LOCAL_RANK": rank, "GROUP_RANK": 0, "WORLD_SIZE": count, "LOCAL_WORLD_SIZE": count}
+    place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "TORCHELASTIC_RUN_ID": "none"}
+    return {name: str(number) for name, number in numbers.items()} | place
+
+
+def run(order: dict[str, Any], environment: dict[str, str]) -> NoReturn:
+    """Run the command, and end this process."""
     status = 70
     try:
-        output = os.open(order["output"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+        from pytorch_lightning.utilities import rank_zero_only
+
+        os.environ |= environment
+        rank_zero_only.rank = int(environment.get("RANK", 0))  # found out at import, when there was no rank
+        append = 0 if rank_zero_only.rank else os.O_TRUNC
+        output = os.open(order["output"], os.O_WRONLY | os.O_CREAT | os.O_APPEND | append)
         os.dup2(output, 1)
         os.dup2(output, 2)
         os.chdir(order["folder"])

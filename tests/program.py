@@ -40,10 +40,16 @@ class Program:
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
         )
 
-    def __call__(self, *words, kill=None):
-        """Carry out a command line; return its status and what it said."""
+    def __call__(self, *words, kill=None, processes=1):
+        """Carry out a command line, in so many processes as torchrun would; return its status and what it said."""
         output = self.folder / "output.txt"
-        order = {"words": words, "folder": str(self.folder), "output": str(output), "kill": kill}
+        order = {
+            "words": words,
+            "folder": str(self.folder),
+            "output": str(output),
+            "kill": kill,
+            "processes": processes,
+        }
         print(json.dumps(order), file=self.process.stdin, flush=True)
         return int(self.process.stdout.readline()), output.read_text()
 

@@ -118,3 +118,12 @@ def test_ctrl_c(broken):
     folder, said = broken(kill=("ctrl-c", STOPPED), status=130)
     assert "--resume" in said
     whole(folder, "best", "last")
+
+
+@ON_LINUX
+def test_a_batch_that_does_not_fit_into_memory(broken):
+    large = "--data.image_size=[256,256]", "--data.batch_size=12", "--model.init_args.backbone.init_args.width=64"
+    _, said = broken(*large, kill=("memory", 900))
+    message = one_message(said)
+    assert "Memory is full" in message
+    assert "accumulate_grad_batches" in said

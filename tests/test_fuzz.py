@@ -4,6 +4,7 @@ The draws are the same in every run. `pytest tests/test_fuzz.py --inputs 10000` 
 """
 
 import io
+import json
 import random
 import signal
 
@@ -13,11 +14,21 @@ import pytest
 import torch
 from PIL import Image
 
+from anomaly_diffusion import cli
 from anomaly_diffusion.analysis.run import Run
 from anomaly_diffusion.commands import checkpoints, sweep_file
+from anomaly_diffusion.commands.arguments import experiments_folder
 from anomaly_diffusion.data.reading import BadImages, read_mask, read_pixels
 
-SHARES = {"photograph": 0.45, "mask": 0.2, "sweep": 0.15, "checkpoint": 0.12, "summary": 0.08}
+SHARES = {
+    "photograph": 0.43,
+    "mask": 0.2,
+    "sweep": 0.15,
+    "checkpoint": 0.12,
+    "summary": 0.04,
+    "runs": 0.04,
+    "config": 0.02,
+}
 SIDE, LONGEST = 12, 20  # pixels of a side; seconds that one input may take
 
 
@@ -143,7 +154,71 @@ def test_results_of_runs(tmp_path, inputs):
     attempts(tmp_path / "rows" / "per_image.csv", [content], int(SHARES["summary"] * inputs), read, ValueError)
 
 
-def sweep_file_folder():
-    from anomaly_diffusion.commands.arguments import experiments_folder
+def spoilt_once(dice, content):
+    """Mostly readable still: one accident, and often one that keeps the syntax."""
+    words = content.split()
+    if dice.random() < 0.6 and words:
+        return content.replace(
+            dice.choice(words), dice.choice([b"-1", b"nan", b"[]", b"{}", b"null", b"''", b"1e999"]), 1
+        )
+    return spoilt(dice, content)
 
+
+def ended(words, capsys, content):
+    """Carry out a command line; it may fail with a message."""
+    signal.alarm(LONGEST)
+    try:
+        status = cli.main(words)
+    except SystemExit as stop:
+        status = stop.code or 0
+    except Exception as error:
+        pytest.fail(f"{type(error).__name__}: {error}\n{content!r}")
+    told = capsys.readouterr().err
+    assert status in (0, 1, 2)
+    assert not status or told.startswith("error"), f"{told}\n{content!r}"
+    return status
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_tables_that_are_compared(tmp_path, inputs, capsys):
+    dice, statuses = random.Random("runs"), []
+    summary = json.dumps({"image_auroc": 0.5, "pixel_ap": 0.4, "train_seconds": 9.0, "controls": {"blurred_self": {}}})
+    whole = {
+        "config.yaml": b"seed_everything: 0\nmodel: {init_args: {noise: GaussianNoise}}\ndata: {image_size: [8, 8]}\n",
+        "summary.json": summary.encode(),
+        "per_image.csv": b"path,label,kind,score\na,0,good,0.5\nb,1,dent,1.5\nc,1,dent,0.2\n",
+    }
+    for run in ("one", "two"):
+        (tmp_path / "runs" / run).mkdir(parents=True)
+        for name, content in whole.items():
+            (tmp_path / "runs" / run / name).write_bytes(content)
+    for _ in range(int(SHARES["runs"] * inputs)):
+        name = dice.choice(list(whole))
+        content = spoilt_once(dice, whole[name])
+        path = tmp_path / "runs" / "two" / name
+        path.write_bytes(content)
+        words = ["compare", *(str(tmp_path / "runs" / run) for run in ("one", "two"))]
+        statuses.append(ended([*words, *dice.choice([[], ["--group-by", "data.image_size"]])], capsys, content))
+        path.write_bytes(whole[name])
+    assert 0 in statuses
+    assert 1 in statuses
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_configurations(tmp_path, inputs, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    shipped = [path.read_bytes() for path in sorted((experiments_folder() / "model").glob("pixel.yaml"))]
+    shipped += [path.read_bytes() for path in sorted((experiments_folder() / "data").glob("t*.yaml"))]
+    dice, path, statuses = random.Random("config"), tmp_path / "config.yaml", []
+    for _ in range(int(SHARES["config"] * inputs)):
+        content = spoilt_once(dice, dice.choice(shipped))
+        path.write_bytes(content)
+        words = ["fit", "--config", str(experiments_folder() / "model/pixel.yaml"), "--config", str(path)]
+        statuses.append(ended([*words, "--print_config"], capsys, content))
+    assert 0 in statuses
+    assert {1, 2} & set(statuses)
+    assert not (tmp_path / "runs").exists()
+
+
+def sweep_file_folder():
     return experiments_folder() / "sweeps"

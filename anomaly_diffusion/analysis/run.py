@@ -1,13 +1,12 @@
 """A finished run, read from its folder alone."""
 
-import csv
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from anomaly_diffusion.analysis import reading
 from anomaly_diffusion.analysis.display import Picture, Table
 
 __all__ = ["Run", "comparison"]
@@ -33,8 +32,7 @@ class Run:
         Raises:
             FileNotFoundError: the run has not been tested.
         """
-        content: dict[str, Any] = json.loads(self._file("summary.json").read_text(encoding="utf-8"))
-        return content
+        return reading.mapping(self._file("summary.json"))
 
     @cached_property
     def figures(self) -> dict[str, Any]:
@@ -48,7 +46,7 @@ class Run:
         found = dict(_flat(self.summary))
         failures = self.folder / "failures.json"
         if failures.is_file():
-            found |= _flat(json.loads(failures.read_text(encoding="utf-8")), "failures.")
+            found |= _flat(reading.mapping(failures), "failures.")
         return found
 
     def rows(self, name: str) -> list[dict[str, Any]]:
@@ -58,14 +56,7 @@ class Run:
             FileNotFoundError: there is no such table.
             ValueError: it is no table.
         """
-        path = self._file(name)
-        try:
-            with path.open(newline="", encoding="utf-8") as file:
-                rows = list(csv.DictReader(file))
-        except (UnicodeDecodeError, csv.Error) as error:
-            raise ValueError(f"{path} is no table ({error}). Test the run again to write it anew.") from None
-        if any(None in row or None in row.values() for row in rows):
-            raise ValueError(f"{path} has lines of another length than its first. Test the run again to write it anew.")
+        rows = reading.table(self._file(name))
         return [{key: _number(cell) for key, cell in row.items()} for row in rows]
 
     def picture(self, name: str, width: int = 900) -> Picture:

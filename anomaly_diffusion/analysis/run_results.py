@@ -1,14 +1,11 @@
 """What a finished run has left in its folder, read back for a report."""
 
-import csv
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from anomaly_diffusion.analysis import reading
 from anomaly_diffusion.analysis.selection import Spread
 from anomaly_diffusion.analysis.tables import FIGURES
 
@@ -119,33 +116,19 @@ def _as_chosen(folder: Path, images: Sequence[Mapping[str, str]]) -> list[Shown]
 def _processes(folder: Path) -> int:
     """How many processes tested the run; 0 if that was left to the machine."""
     config = folder / "config.yaml"
-    trainer = (yaml.safe_load(config.read_text(encoding="utf-8")) or {}).get("trainer") if config.is_file() else {}
-    counts = [(trainer or {}).get(key, 1) for key in ("devices", "num_nodes")]
+    trainer = reading.settings(reading.mapping(config), config, "trainer") if config.is_file() else {}
+    counts = [trainer.get(key, 1) for key in ("devices", "num_nodes")]
     return counts[0] * counts[1] if all(isinstance(count, int) for count in counts) else 0
 
 
 def _json(path: Path) -> dict[str, Any]:
     """The content; nothing without the file."""
-    if not path.is_file():
-        return {}
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{path} must be JSON, got something else: {error}.") from None
-    if not isinstance(content, dict):
-        raise ValueError(f"{path} must hold a mapping, got {type(content).__name__}.")
-    return content
+    return reading.mapping(path) if path.is_file() else {}
 
 
 def _lines(path: Path) -> list[dict[str, str]]:
     """The rows by column; none without the file."""
-    if not path.is_file():
-        return []
-    with path.open(newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
-    if any(None in row or None in row.values() for row in rows):
-        raise ValueError(f"{path} must be a table, got lines of different lengths. Was the run interrupted?")
-    return rows
+    return reading.table(path) if path.is_file() else []
 
 
 def _numbers(row: Mapping[str, str]) -> dict[str, float]:

@@ -5,7 +5,6 @@ from dataclasses import replace
 from typing import Any
 
 import torch
-import torch.distributed
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -86,7 +85,7 @@ class FewShotCLIP(ZeroShotCLIP):
 
     @torch.no_grad()
     def remember(self, batches: Iterable[ImageBatch]) -> None:
-        """Fill the memories from `shots` of the healthy images of `batches`, the same in all processes.
+        """Fill the memories from `shots` of the healthy images of `batches`.
 
         Raises:
             ValueError: there are fewer.
@@ -95,7 +94,6 @@ class FewShotCLIP(ZeroShotCLIP):
         for batch in batches:
             lots = [mix(self.seed, key) for key in batch.key.tolist()]
             drawn = self._lowest(drawn | dict(zip(lots, batch.image.cpu().split(1), strict=True)))
-        drawn = self._lowest(_of_all_processes(drawn))
         if len(drawn) < self.shots:
             raise ValueError(f"`shots` must be at most {len(drawn)}, the training images, got {self.shots}.")
         samples = [Candidates(_MOST, self.seed) for _ in self.memories]
@@ -154,11 +152,3 @@ def _distance(views: Float[Tensor, "B E h w"], memory: Memory) -> Float[Tensor, 
 
 def _rows(views: Float[Tensor, "B E h w"]) -> Float[Tensor, "B P E"]:
     return views.flatten(2).transpose(1, 2)
-
-
-def _of_all_processes(drawn: dict[int, Images]) -> dict[int, Images]:
-    if not torch.distributed.is_initialized():
-        return drawn
-    gathered: list[Any] = [None] * torch.distributed.get_world_size()
-    torch.distributed.all_gather_object(gathered, drawn)
-    return {lot: image for part in gathered for lot, image in part.items()}

@@ -4,7 +4,6 @@ from collections.abc import Iterable
 from typing import Any
 
 import torch
-import torch.distributed
 from jaxtyping import Bool
 from torch import Tensor
 from torch.nn import functional as F
@@ -84,7 +83,7 @@ class PatchCore(OnePassDetector):
 
     @torch.no_grad()
     def remember(self, batches: Iterable[ImageBatch]) -> None:
-        """Fill the memory from `batches` of healthy images, the same in all processes.
+        """Fill the memory from `batches` of healthy images.
 
         Raises:
             ValueError: there are too few patches.
@@ -93,7 +92,7 @@ class PatchCore(OnePassDetector):
         for batch in batches:
             x_0 = self.encode_training(batch)
             candidates.add(_patches(x_0), _inside(batch.valid, x_0), batch.key.tolist())
-        self.memory.fill(self._of_all_processes(candidates))
+        self.memory.fill(candidates)
         if len(self.memory.items) < self.neighbours:
             raise ValueError(
                 f"`neighbours` must be at most {len(self.memory.items)}, the patches in memory, got {self.neighbours}. "
@@ -125,17 +124,6 @@ class PatchCore(OnePassDetector):
     def _remember_once(self) -> None:
         if not self.memory.filled:
             self.remember(self.training_batches())
-
-    def _of_all_processes(self, candidates: Candidates) -> Candidates:
-        if not torch.distributed.is_initialized():
-            return candidates
-        mine = candidates.patches, candidates.lots, candidates.seen
-        gathered: list[Any] = [None] * torch.distributed.get_world_size()
-        torch.distributed.all_gather_object(gathered, mine)
-        everyone = Candidates(candidates.at_most, candidates.seed)
-        for part in gathered:
-            everyone.merge(*part)
-        return everyone
 
 
 def _patches(x_0: Encoded) -> Tensor:

@@ -6,6 +6,7 @@ from anomaly_diffusion.baselines.adapters import PromptedUNet, VAECodec
 from anomaly_diffusion.baselines.one_pass import Untrained
 from anomaly_diffusion.baselines.pipeline import Parts, Pipeline
 from anomaly_diffusion.detectors.diffusion import DiffusionDetector
+from anomaly_diffusion.detectors.parts import InParts
 from anomaly_diffusion.diffusion.denoiser import Denoiser
 from anomaly_diffusion.diffusion.noise import GaussianNoise, NoiseSource
 from anomaly_diffusion.diffusion.objective import Objective
@@ -43,6 +44,7 @@ class PromptedDetector(DiffusionDetector):
         denoiser = Denoiser(unet, parts.schedule, parts.parametrisation)
         codec = VAECodec(parts.vae, pipeline.chunk, round_trip)
         super().__init__(codec, denoiser, noise or GaussianNoise(), objective, reconstruction, scoring)
+        self.in_parts = InParts(on_cpu=pipeline.chunk)
         self._chunk, self._backbone = pipeline.chunk, [unet]  # in a list: it is the denoiser's already
         told = (pipeline.prompt, pipeline.negative_prompt) if unet.evaluations > 1 else (pipeline.prompt,)
         self._identity = [parts.digest, *told, pipeline.guidance, pipeline.precision, round_trip]

@@ -60,7 +60,6 @@ class AnomalyMetrics(pl.Callback):
         self.wanted = normals
         self.figures: dict[str, dict[str, dict[str, float]]] = {}
         self._normals: Normals | None = None
-        self._reference: Normals | None = None
         self._cards: dict[str, Scorecard] = {}
         self._repeats = Repeats()
         self._settled = False  # the controls have been measured on this validation split with all they will ever know
@@ -73,15 +72,15 @@ class AnomalyMetrics(pl.Callback):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: ImageBatch, batch_idx: int
     ) -> None:
         """Let the controls learn from the first normal images."""
-        if self._learned < self.wanted and not batch.label.all():
-            seen = Normals.of(batch)
-            self._normals = self._normals + seen if self._normals else seen
+        if self._learned < self.wanted:  # the same in all processes
+            seen = _over_ranks(Normals.of(batch), trainer, pl_module.device)
+            if seen.count:
+                self._normals = self._normals + seen if self._normals else seen
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Begin a new count."""
         self._cards, self._repeats = {}, Repeats()
         self._settled &= trainer.state.fn == TrainerFn.FITTING
-        self._reference = _over_ranks(self._normals, trainer, pl_module.device)
 
     on_test_start = on_validation_start
 
@@ -141,9 +140,9 @@ class AnomalyMetrics(pl.Callback):
         batch = batch.rows(keep)  # may be empty: every process must know the same controls to compute them together
         maps, scores = {"model": prediction.anomaly_map[keep]}, {"model": prediction.score[keep]}
         if not self._settled:
-            controls = control_maps(batch, self._reference)
+            controls = control_maps(batch, self._normals)
             scores |= {name: TopKMean()(anomaly_map, batch.valid) for name, anomaly_map in controls.items()}
-            scores |= control_scores(batch, self._reference)
+            scores |= control_scores(batch, self._normals)
             maps |= controls
         for name, score in scores.items():
             if name not in self._cards:
@@ -165,9 +164,9 @@ class AnomalyMetrics(pl.Callback):
         return thresholds
 
 
-def _over_ranks(normals: Normals | None, trainer: pl.Trainer, device: torch.device) -> Normals | None:
+def _over_ranks(normals: Normals, trainer: pl.Trainer, device: torch.device) -> Normals:
     """The sums over all processes."""
-    if normals is None or trainer.world_size == 1:
+    if trainer.world_size == 1:
         return normals
     sums = {name: trainer.strategy.reduce(value.to(device), reduce_op="sum") for name, value in vars(normals).items()}
     return Normals(**{name: value.cpu() for name, value in sums.items()})

@@ -1,5 +1,6 @@
 """All depths of one checkpoint in one pass: which one detects best, and how much does the choice matter?"""
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -7,12 +8,12 @@ import pytorch_lightning as pl
 import torch
 from rich.console import Console
 from torch import Tensor
-from torchmetrics import MeanMetric
 
 from anomaly_diffusion.analysis import depth_curve, fidelity, files
 from anomaly_diffusion.analysis.tables import FIGURES
 from anomaly_diffusion.callbacks import weights_and_biases as wb
 from anomaly_diffusion.callbacks.anomaly_metrics import Scorecard
+from anomaly_diffusion.callbacks.processes import from_all_processes
 from anomaly_diffusion.callbacks.repeats import Repeats
 from anomaly_diffusion.types import ImageBatch, Prediction
 
@@ -22,18 +23,19 @@ class _Depth:
 
     def __init__(self, device: torch.device) -> None:
         self.card = Scorecard(device, maps=True)
-        self.psnr, self.ssim = MeanMetric().to(device), MeanMetric().to(device)
+        self.psnr: list[float] = []  # of each normal image
+        self.ssim: list[float] = []
 
     def update(self, batch: ImageBatch, score: Tensor, anomaly_map: Tensor, shown: tuple[Tensor, Tensor]) -> None:
         self.card.update(batch, score, anomaly_map)
         normal = ~batch.label
         reference, reconstruction = (pictures[normal].float() for pictures in shown)
-        self.psnr.update(fidelity.psnr(reference, reconstruction, batch.valid[normal]))
-        self.ssim.update(fidelity.ssim(reference, reconstruction, batch.valid[normal]))
+        self.psnr += fidelity.psnr(reference, reconstruction, batch.valid[normal]).tolist()
+        self.ssim += fidelity.ssim(reference, reconstruction, batch.valid[normal]).tolist()
 
     def compute(self) -> dict[str, float]:
         figures, _ = self.card.compute()
-        return figures | {"psnr": float(self.psnr.compute()), "ssim": float(self.ssim.compute())}
+        return figures | {"psnr": _mean(self.psnr), "ssim": _mean(self.ssim)}
 
 
 class DepthCurve(pl.Callback):
@@ -84,6 +86,12 @@ class DepthCurve(pl.Callback):
             rows = [[depth, *row.values()] for depth, row in zip(depths, figures, strict=True)]
             wb.log_table(trainer, "depths", ["depth", *figures[0]], rows)
             _report(depths, figures)
+
+
+def _mean(values: list[float]) -> float:
+    """Over all processes; exact sums are the same in every order."""
+    every = from_all_processes(values)
+    return math.fsum(every) / len(every) if every else math.nan
 
 
 def _write(folder: Path, depths: tuple[float, ...], figures: list[dict[str, float]]) -> None:

@@ -1,12 +1,13 @@
 """How faithful a healthy version of a normal image is, where there is one for each image."""
 
+import math
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from torch import Tensor
 
 from anomaly_diffusion.analysis.fidelity import psnr, ssim
+from anomaly_diffusion.callbacks.processes import from_all_processes
 from anomaly_diffusion.callbacks.repeats import Repeats
 from anomaly_diffusion.scoring.residual import Residual
 from anomaly_diffusion.types import ImageBatch, Images, Masks, Prediction
@@ -26,7 +27,7 @@ class Fidelity(pl.Callback):
     def __init__(self, perceptual: Residual | None = None) -> None:
         self.perceptual = perceptual
         self.figures: dict[str, float] = {}
-        self._sums = torch.zeros(0)  # of images, and of each figure over them
+        self._measured: list[list[float]] = []  # of each normal image
         self._repeats = Repeats()
 
     @property
@@ -36,8 +37,7 @@ class Fidelity(pl.Callback):
 
     def on_test_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Begin a new count."""
-        self._repeats, self.figures = Repeats(), {}
-        self._sums = torch.zeros(1 + len(self.names), device=pl_module.device)
+        self._repeats, self.figures, self._measured = Repeats(), {}, []
         if self.perceptual is not None:
             self.perceptual.to(pl_module.device)
 
@@ -54,20 +54,21 @@ class Fidelity(pl.Callback):
         prediction: Prediction = outputs
         keep = self._repeats.fresh(trainer, trainer.test_dataloaders, len(batch.label)) & ~batch.label.cpu()
         if prediction.reconstruction.shape[1] == 1 and keep.any() and torch.equal(prediction.reference, batch.image):
-            self._sums += self._measured(
-                batch.image[keep], prediction.reconstruction[keep, 0].float(), batch.valid[keep]
-            )
+            rebuilt = prediction.reconstruction[keep, 0].float()
+            self._measured += self._figures(batch.image[keep], rebuilt, batch.valid[keep])
 
     def on_test_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Sum up over all processes; `RunCard` writes the summary later."""
-        count, *sums = trainer.strategy.reduce(self._sums, reduce_op="sum").tolist()
-        self.figures = {name: total / count for name, total in zip(self.names, sums, strict=True)} if count else {}
+        """Average over all processes; `RunCard` writes the summary later."""
+        columns = zip(*from_all_processes(self._measured), strict=True)
+        means = [math.fsum(column) / len(column) for column in columns]  # exact, hence the same in every order
+        self.figures = dict(zip(self.names, means, strict=False))
 
     @torch.no_grad()
-    def _measured(self, image: Images, rebuilt: Images, valid: Masks) -> Tensor:
-        """Number of images, and sums of all figures over them."""
+    def _figures(self, image: Images, rebuilt: Images, valid: Masks) -> list[list[float]]:
+        """What `names` says, of each image."""
         figures = [psnr(image, rebuilt, valid), ssim(image, rebuilt, valid)]
         if self.perceptual is not None:
             residual = self.perceptual(image, rebuilt) * valid
             figures.append(residual.sum((1, 2, 3)) / valid.sum((1, 2, 3)).clamp(min=1))
-        return torch.stack([torch.ones_like(figures[0]), *figures]).sum(1)
+        rows: list[list[float]] = torch.stack(figures, dim=1).tolist()
+        return rows

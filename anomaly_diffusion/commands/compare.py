@@ -1,19 +1,15 @@
 """`compare`: run folders side by side, mean and spread over seeds, as Markdown and as a picture."""
 
 import argparse
-import csv
-import json
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from anomaly_diffusion.analysis import files
+from anomaly_diffusion.analysis import files, reading
 from anomaly_diffusion.analysis.cost import cost_panels, lacking
 from anomaly_diffusion.analysis.sizes import SizeClass, by_size
-from anomaly_diffusion.analysis.tables import FIGURES, csv_table, markdown_table, size_table
+from anomaly_diffusion.analysis.tables import COSTS, FIGURES, RUN_COSTS, csv_table, markdown_table, size_table
 from anomaly_diffusion.commands import mistakes, run_folder
 from anomaly_diffusion.commands.compare_groups import by_setting, paired_report
 
@@ -74,25 +70,28 @@ def _draw(
 
 def data_set(folder: Path) -> str:
     """What a run was tested on, and at which size: "tile, 64 x 128"."""
-    data = yaml.safe_load((folder / run_folder.CONFIG).read_text(encoding="utf-8")).get("data") or {}
-    dataset = data.get("dataset") or {}
-    settings = dataset.get("init_args") or {}
+    config = folder / run_folder.CONFIG
+    data = reading.settings(reading.mapping(config), config, "data")
+    dataset = reading.settings(data, config, "dataset")
+    settings = reading.settings(dataset, config, "init_args")
     name = settings.get("category") or settings.get("texture") or Path(settings.get("root") or "").name
     name = ", ".join(name) if isinstance(name, list) else name or dataset.get("class_path", "").rpartition(".")[2]
     return ", ".join(filter(None, [name, " x ".join(map(str, data.get("image_size") or []))]))
 
 
 def _summary(folder: Path) -> dict[str, Any]:
-    summary: dict[str, Any] = json.loads((folder / _SUMMARY).read_text())
+    summary = reading.mapping(folder / _SUMMARY)
+    numbers = {key: value for key, value in summary.items() if key in FIGURES | COSTS | RUN_COSTS}
+    for key, value in numbers.items():
+        if not isinstance(value, int | float | None):
+            raise ValueError(f"`{key}` in {folder / _SUMMARY} must be a number, got {value!r}.")
+    for control in reading.settings(summary, folder / _SUMMARY, "controls"):
+        reading.settings(summary, folder / _SUMMARY, "controls", control)
     return summary
 
 
 def _sizes(folder: Path) -> list[SizeClass]:
-    with (folder / _IMAGES).open(newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
-    if rows and "defect_share" not in rows[0]:
-        raise ValueError(f"{folder / _IMAGES} was written by an older version: test the run again.")
-    return by_size(rows)
+    return by_size(reading.table(folder / _IMAGES, ["defect_share"]))
 
 
 def _by_experiment(folders: Sequence[Path]) -> dict[str, list[Path]]:

@@ -1,12 +1,10 @@
 """Sorts runs into groups by their settings, and pairs the runs of two groups."""
 
-import csv
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from anomaly_diffusion.analysis import reading
 from anomaly_diffusion.analysis.paired import ScoredImage, difference, paired_table, surprises
 from anomaly_diffusion.commands import mistakes, run_folder
 
@@ -72,9 +70,11 @@ def _scored(group: str, runs: Sequence[Path]) -> dict[str, list[ScoredImage]]:
         name = (evaluation[0] if evaluation else folder.resolve()).name
         if name in scored:
             raise ValueError(f"Group {group} has two runs called {name}. Group by more settings, or name fewer runs.")
-        with (folder / _IMAGES).open(newline="", encoding="utf-8") as file:
-            rows = list(csv.DictReader(file))
-        scored[name] = [ScoredImage(row["path"], row["label"] == "1", float(row["score"])) for row in rows]
+        rows = reading.table(folder / _IMAGES, ["path", "label", "score"])
+        try:
+            scored[name] = [ScoredImage(row["path"], row["label"] == "1", float(row["score"])) for row in rows]
+        except ValueError as error:
+            raise ValueError(f"{folder / _IMAGES} has a score that is no number: {error}.") from None
     return scored
 
 
@@ -83,8 +83,7 @@ def _listed(changes: Sequence[tuple[str, float]]) -> str:
 
 
 def _settings(folder: Path) -> dict[str, Any]:
-    content = yaml.safe_load((folder / run_folder.CONFIG).read_text(encoding="utf-8"))
-    return content if isinstance(content, dict) else {}
+    return reading.mapping(folder / run_folder.CONFIG)
 
 
 def _value(settings: Mapping[str, Any], folder: Path, key: str) -> str:

@@ -1,7 +1,6 @@
 """fit, validate, test, predict and train: LightningCLI with run folders, and with mistakes told briefly."""
 
 import importlib
-import os
 import pkgutil
 from collections.abc import Iterable
 from pathlib import Path
@@ -21,13 +20,13 @@ from anomaly_diffusion.callbacks.finite_loss import FiniteLoss
 from anomaly_diffusion.commands import help_text, loggers, mistakes, run_folder
 from anomaly_diffusion.commands.arguments import TRAINING, Request, experiments_folder
 from anomaly_diffusion.commands.checkpoints import WholeCheckpoints
+from anomaly_diffusion.commands.one_folder import OneFolder
 from anomaly_diffusion.commands.progress import StepProgress
 from anomaly_diffusion.commands.quiet import quieten
 from anomaly_diffusion.commands.resumption import Resumption
 from anomaly_diffusion.commands.trainer import RunTrainer
 from anomaly_diffusion.detectors.learning_rate import warmup_then_cosine
 
-_FOLDER_VARIABLE = "ANOMALY_DIFFUSION_RUN_FOLDER"  # tells processes started by the first one where the run lives
 _ROOMS = ("diffusion", "networks", "codecs", "reconstruction", "scoring", "data", "detectors", "baselines", "callbacks")
 _UNSAVED = {"config", "run", "ckpt_path", "weights_only", "verbose", "return_predictions"}
 
@@ -134,7 +133,7 @@ class DetectorCLI(LightningCLI):
         given = config.get("callbacks") or []
         if config.get("enable_progress_bar") is not False and not any(isinstance(bar, ProgressBar) for bar in given):
             callbacks = [*callbacks, StepProgress()]
-        trainer = super()._instantiate_trainer(config, [*callbacks, Resumption(), FiniteLoss()])
+        trainer = super()._instantiate_trainer(config, [OneFolder(), *callbacks, Resumption(), FiniteLoss()])
         trainer.strategy.checkpoint_io = WholeCheckpoints()
         return trainer
 
@@ -157,15 +156,10 @@ class DetectorCLI(LightningCLI):
         return {key: value for key, value in values.items() if key not in _UNSAVED}
 
     def _claim(self) -> Path:
-        """Return the folder of this run; only the first of several processes makes one."""
-        if not loggers.is_first_process():
-            return self._shared_folder()
-        folder = self._first_claim()
-        os.environ[_FOLDER_VARIABLE] = str(folder.resolve())
-        return folder
-
-    def _first_claim(self) -> Path:
+        """Return the folder of this run; the first of several processes makes it, and `OneFolder` tells the others."""
         source, config = self.request.source, self.config[self.subcommand]
+        if not loggers.is_first_process():
+            return source or Path(config.runs_dir) / self._experiment() / "unknown"
         if source is None:
             return run_folder.claim(Path(config.runs_dir) / self._experiment(), config.run)
         return source if self.request.verb in TRAINING else run_folder.claim_evaluation(source, self.request.changes)
@@ -174,14 +168,6 @@ class DetectorCLI(LightningCLI):
         config = self.config[self.subcommand]
         trial = config.trainer.fast_dev_run and config.experiment == self.request.experiment
         return "fast_dev_run" if trial else str(config.experiment)
-
-    def _shared_folder(self) -> Path:
-        config = self.config[self.subcommand]
-        if _FOLDER_VARIABLE in os.environ:
-            return Path(os.environ[_FOLDER_VARIABLE])
-        if config.run is None:
-            raise ValueError("`run` must be given when a launcher starts the processes: add --run NAME.")
-        return Path(config.runs_dir) / str(config.experiment) / str(config.run)
 
     def _prepare_subcommand_parser(self, klass: type, subcommand: str, **kwargs: Any) -> LightningArgumentParser:
         parser = super()._prepare_subcommand_parser(klass, subcommand, **kwargs)
@@ -218,6 +204,7 @@ def carry_out(request: Request) -> Path:
 
 def classes() -> tuple[type[LightningModule], type[LightningDataModule], dict[str, type[Callback]]]:
     """Return the base class of models, the data module, and the always-on callbacks."""
+    from anomaly_diffusion.callbacks.acceleration import Acceleration
     from anomaly_diffusion.callbacks.anomaly_metrics import AnomalyMetrics
     from anomaly_diffusion.callbacks.denoising_strips import DenoisingStrips
     from anomaly_diffusion.callbacks.depth_curve import DepthCurve
@@ -231,7 +218,13 @@ def classes() -> tuple[type[LightningModule], type[LightningDataModule], dict[st
 
     # RunCard measures time, so it comes before those that spend it
     always_on = {"ema": EMA, "card": RunCard, "metrics": AnomalyMetrics, "panels": ResidualMaps}
-    always_on |= {"depths": DepthCurve, "strips": DenoisingStrips, "fidelity": Fidelity, "failures": FailureAnalysis}
+    always_on |= {
+        "depths": DepthCurve,
+        "strips": DenoisingStrips,
+        "fidelity": Fidelity,
+        "failures": FailureAnalysis,
+        "acceleration": Acceleration,
+    }
     return Detector, AnomalyDataModule, always_on
 
 

@@ -33,12 +33,12 @@ def is_mistake(error: BaseException) -> bool:
     """Whether a user can mend it: a wrong value, file, option or missing package, not a bug of ours."""
     names = {cls.__name__ for cls in type(error).__mro__}
     known = {"ValueError", "OSError", "ImportError", "ArgumentError", "MisconfigurationException"}
-    return bool(names & known) or _killed(error) is not None
+    return bool(names & known) or _killed(error) is not None or _full(error) is not None
 
 
 def explain(error: BaseException) -> str:
     """Return the error's own words, without what the parser wraps around them, in at most a dozen lines."""
-    lines = plain(_killed(error) or str(error) or type(error).__name__).splitlines()
+    lines = plain(_killed(error) or _full(error) or str(error) or type(error).__name__).splitlines()
     if len(lines) > _LONGEST:
         lines = [*lines[:_LONGEST], f"... and {len(lines) - _LONGEST} more lines"]
     return "error: " + "\n".join(line[:_WIDEST] for line in lines)
@@ -50,6 +50,21 @@ def _killed(error: BaseException) -> str | None:
     return found and (
         f"A process that loads images (pid {found['pid']}) {found['how']}. Mostly memory has run out: lower "
         "data.loading.num_workers, data.loading.cache_mb or data.batch_size. What was finished is on disk."
+    )
+
+
+def _full(error: BaseException) -> str | None:
+    """What to say when memory is full: scoring halves its parts by itself, a training step cannot be cut in two."""
+    if not isinstance(error, RuntimeError | MemoryError):
+        return None
+    from anomaly_diffusion.detectors.parts import is_out_of_memory
+
+    if not is_out_of_memory(error):
+        return None
+    told = str(error).splitlines()[0] if str(error) else "no more can be had"
+    return f"Memory is full: {told}\n" + (
+        "In training, halve data.batch_size and double trainer.accumulate_grad_batches: a step sees as many images. "
+        "Smaller data.image_size or model width, or --trainer.precision bf16-mixed, take less."
     )
 
 

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-import yaml
 
+from anomaly_diffusion.analysis import reading
 from anomaly_diffusion.analysis.run import Run
 from anomaly_diffusion.commands import run_folder
 from anomaly_diffusion.commands.arguments import prepare
@@ -132,7 +132,7 @@ def _built(base: type, folder: Path, key: str) -> Any:
 
     lightning.import_rooms()
     parser = ArgumentParser(exit_on_error=False)
-    described = yaml.safe_load((folder / run_folder.CONFIG).read_text(encoding="utf-8"))[key]
+    described = reading.mapping(folder / run_folder.CONFIG)[key]
     if "class_path" in described:
         parser.add_subclass_arguments(base, key)
     else:

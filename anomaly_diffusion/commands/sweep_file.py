@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
+from anomaly_diffusion.analysis import reading
 
 __all__ = ["SEED", "Sweep", "Trial", "read"]
 
@@ -115,12 +115,7 @@ def read(path: Path) -> Sweep:
     """
     if not path.is_file():
         raise FileNotFoundError(f"There is no sweep file {path}. Shipped ones: anomaly-diffusion list experiments")
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} is no YAML: {' '.join(str(error).split())[:160]}") from None
-    if not isinstance(content, dict):
-        raise ValueError(f"{path} must hold keys such as `method` and `parameters`, got {type(content).__name__}.")
+    content = reading.mapping(path)
     _check(path, content)
     metric = content.get("metric") or {"name": "val/pixel_ap", "goal": "maximize"}
     ascending = metric.get("goal", "minimize") == "minimize"  # W&B's own default

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from anomaly_diffusion.codecs.codec import Codec
-from anomaly_diffusion.detectors.healthy import first, normals, over_processes, training_batches
+from anomaly_diffusion.detectors.healthy import first, normals, training_batches, validation_batches
 from anomaly_diffusion.detectors.judgement import settings
+from anomaly_diffusion.detectors.parts import InParts
 from anomaly_diffusion.diffusion.recorder import Evaluation
 from anomaly_diffusion.scoring.calibration import Calibration, Moments, moments
 from anomaly_diffusion.scoring.scorer import Scoring, enlarged
@@ -54,6 +55,7 @@ class Detector(pl.LightningModule):
         self.codec, self.scoring = codec, scoring
         self.weights = torch.ones(1) if judges else scoring.weights  # of the maps of one depth
         self.calibration = Calibration(versions * len(self.weights), scoring.reach)
+        self.in_parts = InParts()
         self.register_buffer("image_threshold", torch.tensor(torch.nan))
         self.register_buffer("pixel_threshold", torch.tensor(torch.nan))
 
@@ -101,7 +103,7 @@ class Detector(pl.LightningModule):
         """Let the codec see healthy images, unless it knows them from a checkpoint."""
         if not self.codec.fitted:
             seen = [self.codec.moments(batch.image) for batch in first(CODEC_LEARNS_FROM, self.training_batches())]
-            self.codec.fit(over_processes(self, torch.stack(seen).sum(0)))
+            self.codec.fit(torch.stack(seen).sum(0))
 
     def on_validation_epoch_start(self) -> None:
         """Learn from training images and calibrate on normal validation images, with the weights to be validated.
@@ -111,11 +113,10 @@ class Detector(pl.LightningModule):
         """
         if not self.codec.fitted:
             raise RuntimeError("The detector has seen no healthy image. Train it first, or name a checkpoint of a run.")
-        batches: Iterable[ImageBatch] = self.trainer.val_dataloaders  # type: ignore[assignment]
         with self.trainer.precision_plugin.val_step_context():
             if self.scoring.learners:
                 self.learn(self.training_batches())
-            self.calibrate(batches)
+            self.calibrate(validation_batches(self))
 
     def validation_step(self, batch: ImageBatch, batch_idx: int) -> Prediction:  # type: ignore[override]
         """The verdict on a batch."""
@@ -140,11 +141,15 @@ class Detector(pl.LightningModule):
             raise RuntimeError(
                 "The detector is not calibrated. Validate it once, or load a checkpoint of a finished run."
             )
+        return Prediction(*self.in_parts(self._judged, batch))
+
+    def _judged(self, batch: ImageBatch) -> tuple[Any, ...]:
+        """The fields of a `Prediction`."""
         compared = self.compare(batch)
         depth_maps, anomaly_map = self.scoring.judge(self.differences(batch, compared), self.calibration, self.weights)
         reference, healthy = self.pictures(batch, compared)
         score = self.score(batch, compared, anomaly_map)
-        return Prediction(reference, healthy, depth_maps, anomaly_map, score, compared.healthy.nfe)
+        return reference, healthy, depth_maps, anomaly_map, score, compared.healthy.nfe
 
     def compare(self, batch: ImageBatch, x_0: Encoded | None = None) -> Compared:
         """A batch and its healthy versions.
@@ -199,24 +204,29 @@ class Detector(pl.LightningModule):
 
     @torch.no_grad()
     def learn(self, batches: Iterable[ImageBatch]) -> None:
-        """Let residuals that learn see the first of `batches` of healthy images, over all processes.
+        """Let residuals that learn see the first of `batches` of healthy images.
 
         Raises:
             ValueError: there is no batch.
         """
+
+        def compared(batch: ImageBatch) -> tuple[Tensor, Tensor]:
+            reference, healthy = self.compare(batch, self.encode_training(batch))
+            return reference, healthy.x_0
+
         sums: list[Tensor] = []
         for batch in first(LEARNT_FROM, batches):
-            reference, healthy = self.compare(batch, self.encode_training(batch))
-            new = [residual.moments(reference, healthy.x_0, batch.valid) for residual in self.scoring.learners]
+            reference, healthy = self.in_parts(compared, batch)
+            new = [residual.moments(reference, healthy, batch.valid) for residual in self.scoring.learners]
             sums = [total + more for total, more in zip(sums, new, strict=True)] if sums else new
         if not sums:
             raise ValueError("No healthy training image to learn differences from.")
         for residual, total in zip(self.scoring.learners, sums, strict=True):
-            residual.fit(over_processes(self, total))
+            residual.fit(total)
 
     @torch.no_grad()
     def calibrate(self, batches: Iterable[ImageBatch]) -> None:
-        """Fit the calibration to the normal images among `batches`, over all processes.
+        """Fit the calibration to the normal images among `batches`.
 
         Raises:
             ValueError: there is no normal image.
@@ -226,13 +236,15 @@ class Detector(pl.LightningModule):
             normal = normals(self, batch)
             total = total or self.calibration.no_moments(batch.image.shape[-2:])
             if normal.path:
-                total = total.plus(moments(self.differences(normal, self.compare(normal)), normal.valid))
-        if total is not None:
-            total = Moments(*(over_processes(self, part) for part in total))
+                (differences,) = self.in_parts(self._differences, normal)
+                total = total.plus(moments(differences, normal.valid))
         if total is None or total.products[0, 0] < 2:
             raise ValueError("No normal image to calibrate on. Hold out some defect-free images for validation.")
         self.calibration.fit(total)
 
+    def _differences(self, batch: ImageBatch) -> tuple[Tensor]:
+        return (self.differences(batch, self.compare(batch)),)
+
     def training_batches(self, epoch: int = 0) -> Iterable[ImageBatch]:
-        """Batches of healthy images of one epoch, on the device, also where only a validation runs."""
+        """Batches of all healthy images of one epoch, on the device, also where only a validation runs."""
         return training_batches(self, epoch)

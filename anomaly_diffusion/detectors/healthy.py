@@ -1,34 +1,46 @@
-"""Healthy images on their way to whatever learns from them without gradients."""
+"""Healthy images on their way to whatever learns from them without gradients.
+
+Every process goes through all of them: what is learnt is the same everywhere, to the last bit, and the same as in one
+process. Their number is bounded, or one look at each is all it takes.
+"""
 
 from collections.abc import Iterable, Iterator
 from typing import Any
 
 from pytorch_lightning import LightningModule
-from torch import Tensor
 from torch.utils.data import DistributedSampler
 
 from anomaly_diffusion.types import ImageBatch
 
-__all__ = ["first", "normals", "over_processes", "training_batches"]
+__all__ = ["first", "normals", "training_batches", "validation_batches"]
 
 
 def training_batches(module: LightningModule, epoch: int = 0) -> Iterable[ImageBatch]:
-    """Batches of one epoch of the trainer's training images, on the device, also where only a validation runs.
+    """Batches of one epoch of all training images, on the device, also where only a validation runs.
 
     Args:
         module: attached to a trainer.
-        epoch: which of the orders and augmentations, under several processes.
+        epoch: which of the orders and augmentations.
     """
     data: Any = getattr(module.trainer, "datamodule", None)
     if data is not None:
         data.setup("fit")
+        loader = data.train_dataloader()  # of its own: the one that training goes through must not be begun anew
     else:
         module.trainer.fit_loop.setup_data()
-    # a loader of its own: the one that training goes through must not be begun anew
-    loader: Any = module.trainer.train_dataloader if data is None else data.train_dataloader()
-    if isinstance(loader.sampler, DistributedSampler):
-        loader.sampler.set_epoch(epoch)
-    return (module.transfer_batch_to_device(batch, module.device, 0) for batch in loader)
+        loader = _unshared(module.trainer.train_dataloader)
+    if hasattr(loader.sampler, "take_all"):
+        loader.sampler.take_all(epoch)
+    return _on_device(module, loader)
+
+
+def validation_batches(module: LightningModule) -> Iterable[ImageBatch]:
+    """Batches of all validation images, on the device.
+
+    Args:
+        module: validated by a trainer.
+    """
+    return _on_device(module, _unshared(module.trainer.val_dataloaders))
 
 
 def first(count: int, batches: Iterable[ImageBatch]) -> Iterator[ImageBatch]:
@@ -46,9 +58,13 @@ def normals(module: LightningModule, batch: ImageBatch) -> ImageBatch:
     return on_device.rows(~on_device.label)
 
 
-def over_processes(module: LightningModule, total: Tensor) -> Tensor:
-    """Sum over all processes; the tensor itself where there is no trainer."""
-    if module._trainer is None:
-        return total
-    gathered: Tensor = module.all_gather(total)  # type: ignore[assignment]
-    return gathered.reshape(-1, *total.shape).sum(0)
+def _on_device(module: LightningModule, batches: Iterable[ImageBatch]) -> Iterator[ImageBatch]:
+    return (module.transfer_batch_to_device(batch, module.device, 0) for batch in batches)
+
+
+def _unshared(loader: Any) -> Any:
+    """The loader, or, if it gives a process its share only, another that gives all."""
+    if not isinstance(getattr(loader, "sampler", None), DistributedSampler):
+        return loader
+    kept = {name: getattr(loader, name) for name in ("batch_size", "num_workers", "collate_fn", "generator")}
+    return type(loader)(loader.dataset, **kept)

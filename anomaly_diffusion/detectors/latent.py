@@ -4,7 +4,6 @@ import torch
 
 from anomaly_diffusion.codecs.latent import Against, LatentCodec
 from anomaly_diffusion.detectors.diffusion import DiffusionDetector
-from anomaly_diffusion.detectors.healthy import over_processes
 from anomaly_diffusion.detectors.store import LatentCache
 from anomaly_diffusion.diffusion.denoiser import Denoiser
 from anomaly_diffusion.diffusion.noise import NoiseSource, mix
@@ -66,7 +65,7 @@ class LatentDetector(DiffusionDetector):
                 self.cache.keep(batch, latent)
                 seen.append(self.codec.latent_moments(latent))
         if seen and not self.codec.fitted:
-            self.codec.fit(over_processes(self, torch.stack(seen).sum(0)))
+            self.codec.fit(torch.stack(seen).sum(0))
         super().on_fit_start()
 
     def encode_training(self, batch: ImageBatch, step: int | None = None) -> Encoded:

@@ -13,6 +13,8 @@ from anomaly_diffusion.metrics.histogram import BINS, ROWS, VACANT, ScoreHistogr
 from anomaly_diffusion.metrics.regions import region_shares
 from anomaly_diffusion.types import Labels, Maps, Masks, Scores
 
+_ROOM = 1024  # images in the first block of `ImageMetrics`
+
 
 class PixelFigures(NamedTuple):
     """How well anomaly maps find defective pixels; NaN without defective or without normal pixels.
@@ -139,6 +141,10 @@ class PixelMetrics(Metric):
 class ImageMetrics(Metric):
     """Curves over image scores, which are kept: they are few.
 
+    They stand in one block that doubles when it is full. A tensor for each batch, small as it is, would lie between the
+    large ones that come and go, and keep the allocator from using their room again: memory would grow by half a
+    megabyte with each image.
+
     Args:
         **kwargs: those of `torchmetrics.Metric`.
     """
@@ -147,13 +153,18 @@ class ImageMetrics(Metric):
     higher_is_better = True
     full_state_update = False
 
-    score: list[Tensor]
-    label: list[Tensor]
+    known: list[Tensor]
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.add_state("score", [], dist_reduce_fx="cat")
-        self.add_state("label", [], dist_reduce_fx="cat")
+        self.add_state("known", [], dist_reduce_fx="cat")  # one block of scores and labels (0 or 1); NaN is room
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget all images."""
+        super().reset()
+        self.known.append(torch.full((_ROOM, 2), torch.nan, device=self.device))
+        self._count = 0
 
     def update(self, score: Scores, label: Labels) -> None:
         """Keep the scores of a batch.
@@ -167,14 +178,16 @@ class ImageMetrics(Metric):
         """
         _check(score, label, label)
         order_key(score)  # refuses NaN
-        self.score.append(score.detach().float())
-        self.label.append(label.float())  # float as the score: a rank without images gathers empty floats
+        end = self._count + len(score)
+        while end > len(self.known[0]):
+            self.known[0] = torch.cat([self.known[0], torch.full_like(self.known[0], torch.nan)])
+        self.known[0][self._count : end] = torch.stack([score.detach().float(), label.float()], dim=1)
+        self._count = end
 
     def compute(self) -> ImageFigures:
         """The figures of all images so far."""
-        score, label = (
-            dim_zero_cat(kept if len(kept) else [torch.zeros(0)]).cpu().numpy() for kept in (self.score, self.label)
-        )
+        known = dim_zero_cat(self.known).cpu().numpy()
+        score, label = known[~np.isnan(known[:, 1])].T
         counts = count_scores(score, label > 0)
         return ImageFigures(auroc(counts), average_precision(counts), *f1_max(counts))
 

@@ -64,7 +64,7 @@ def test_what_was_made_alike_is_described_alike() -> None:
         (FeatureCosineResidual(TinyFeatures(seed=0)), FeatureCosineResidual(TinyFeatures(seed=1))),
         (random_lpips(seed=0), random_lpips(seed=1)),
     ],
-    ids=str,
+    ids=lambda part: type(part).__name__,
 )
 def test_a_difference_in_any_setting_shows(one: object, other: object) -> None:
     assert settings(one) != settings(other)

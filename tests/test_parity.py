@@ -1,0 +1,159 @@
+"""Several processes give what one gives: the same bits in every figure and file, whatever the images in a batch."""
+
+import csv
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from program import TINY, Program
+
+TIMES = {"seconds", "seconds_per_image", "train_seconds", "fit_seconds", "validation_seconds"}
+NOT_OF_THE_RESULT = TIMES | {"peak_memory_mb", "peak_gpu_memory_mb", "command"}
+UNEVEN = ["--data.dataset.init_args.test", "7"]  # neither two nor three processes share images evenly
+OTHER = ["--model.init_args.reconstruction.init_args.depths", "[0.3,0.6]"]  # must be calibrated anew
+FEATURES = {"class_path": "frozen_networks.TinyFeatures", "init_args": {"stride": 4}}
+AUTOENCODER = {"class_path": "ConvAutoencoder", "init_args": {"channels": 4, "widths": [8, 8]}}
+LEARNERS = {
+    "feature": {
+        "class_path": "FeatureDetector",
+        "init_args": {
+            "features": FEATURES, "components": 4, "views": 2, "objective": {"shallowest": 0.5, "deepest": 4.0},
+            "backbone": {"class_path": "UNet", "init_args": {"width": 8, "multipliers": [1, 2], "patch": 1}},
+            "reconstruction": {"class_path": "OneShot", "init_args": {"depths": [1.0], "draws": 2}},
+            "scoring": {"residuals": [{"class_path": "MahalanobisResidual"}], "reach": 2.0},
+        },
+    },
+    "autoencoder": {
+        "class_path": "AutoencoderDetector",
+        "init_args": {"autoencoder": AUTOENCODER, "scoring": {}, "crop": 16, "adversary": {"class_path": "Adversary"}},
+    },
+    "latent": {
+        "class_path": "LatentDetector",
+        "init_args": {
+            "autoencoder": AUTOENCODER, "objective": {"shallowest": 0.2, "deepest": 2.0}, "scoring": {},
+            "backbone": {
+                "class_path": "UNet", "init_args": {"width": 8, "multipliers": [1, 2], "patch": 1, "channels": 4}
+            },
+            "noise": "GaussianNoise", "reconstruction": {"class_path": "OneShot", "init_args": {"depths": [0.6]}},
+        },
+    },
+    "patchcore": {"class_path": "anomaly_diffusion.baselines.patchcore.PatchCore", "init_args": {"features": FEATURES}},
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def program(tmp_path_factory):
+    program = Program(tmp_path_factory.mktemp("processes"))
+    yield program
+    program.close()
+
+
+def judged(program, name, *words, count=1):
+    """What a test of the run, by so many processes, leaves behind, without its clocks."""
+    words = ["test", "--run_folder", str(program.run(name)), "--trainer.devices", str(count), *words]
+    status, said = program(*words, processes=count)
+    assert status == 0, said
+    folder = max((program.run(name) / "evaluations").iterdir(), key=lambda path: path.stat().st_mtime_ns)
+    return found(folder)
+
+
+def found(folder):
+    summary = json.loads((folder / "summary.json").read_text())
+    tables = {}
+    for path in folder.glob("*.csv"):
+        with path.open() as file:
+            rows = [{name: text for name, text in row.items() if name not in TIMES} for row in csv.DictReader(file)]
+        tables[path.name] = rows
+    return {key: value for key, value in summary.items() if key not in NOT_OF_THE_RESULT}, tables
+
+
+@pytest.fixture(scope="module")
+def alone(program):
+    """What one process finds."""
+    status, said = program("train", "--config", "tiny.yaml", "--run", "one", *UNEVEN)
+    assert status == 0, said
+    return {"same": judged(program, "one"), "other": judged(program, "one", *OTHER)}
+
+
+@pytest.mark.parametrize("words", [[], OTHER], ids=["same", "other"])
+@pytest.mark.parametrize("count", [2, 3])
+def test_a_checkpoint_is_judged_alike_by_several_processes(program, alone, count, words):
+    summary, tables = judged(program, "one", *words, count=count)
+    expected, tables_of_one = alone["other" if words else "same"]
+    assert len(tables["per_image.csv"]) == 7
+    assert ("depths.csv" in tables) == bool(words)
+    assert summary == expected
+    assert tables == tables_of_one
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_unknown_images_are_judged_alike_by_several_processes(program, alone, count):
+    words = ["predict", "--run_folder", str(program.run("one")), "--trainer.devices", str(count), "--panels.raw", "npy"]
+    status, said = program(*words, processes=count)
+    assert status == 0, said
+    folder = max((program.run("one") / "evaluations").iterdir(), key=lambda path: path.stat().st_mtime_ns)
+    with (folder / "predictions.csv").open() as file:
+        scores = {row["path"]: row["score"] for row in csv.DictReader(file)}
+    assert scores == {row["path"]: row["score"] for row in alone["same"][1]["per_image.csv"]}
+    assert len(list((folder / "maps").glob("*.npy"))) == 7
+
+
+@pytest.mark.parametrize("size", [1, 3, 7])
+def test_the_images_of_a_batch_change_no_bit(program, alone, size):
+    assert judged(program, "one", "--data.batch_size", str(size)) == alone["same"]
+
+
+def test_workers_change_no_bit(program, alone):
+    assert judged(program, "one", "--data.loading.num_workers", "2") == alone["same"]
+
+
+@pytest.mark.soak
+def test_a_compiled_network_gives_the_same_but_for_rounding(program, alone):
+    _, tables = judged(program, "one", "--acceleration.compile", "true")
+    for row, expected in zip(tables["per_image.csv"], alone["same"][1]["per_image.csv"], strict=True):
+        assert row["path"] == expected["path"]
+        assert float(row["score"]) == pytest.approx(float(expected["score"]), rel=1e-3, abs=1e-3)
+
+
+@pytest.mark.parametrize("model", ["tiny", *LEARNERS])
+@pytest.mark.parametrize("count", [2, 3])
+def test_what_several_processes_have_trained_is_judged_alike_by_one(program, model, count):
+    name = f"{model}-{count}"
+    config = {**TINY, "metrics": {"normals": 8}}  # seen before the first validation
+    if model != "tiny":
+        config |= {"model": LEARNERS[model], "data": {**TINY["data"], "channels": 3, "image_size": [32, 32]}}
+    (program.folder / f"{name}.yaml").write_text(yaml.safe_dump(config))
+    words = ["--config", f"{name}.yaml", "--experiment", "tiny", "--run", name, "--trainer.devices", str(count)]
+    offline = ["--wandb.mode", "offline"] if model == "tiny" else []
+    status, said = program("train", *words, *UNEVEN, *offline, processes=count)
+    assert status == 0, said
+    trained, tables = found(program.run(name))
+    summary, tables_of_one = judged(program, name)
+    assert summary == trained
+    assert tables["per_image.csv"] == tables_of_one["per_image.csv"]
+    assert tables["failures.csv"] == tables_of_one["failures.csv"]
+    if offline:
+        assert len(list((program.run(name) / "wandb").rglob("*.wandb"))) == 1
+    assert {folder.name for folder in (program.folder / "runs").iterdir()} == {"tiny"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("launcher", ["torchrun", "itself"])
+def test_the_processes_of_every_launcher_give_the_same(program, launcher):
+    """Whether torchrun starts them, or the first one the others; in a folder that the first one names."""
+    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", "-m", "--"]
+    start = [*torchrun, "anomaly_diffusion"] if launcher == "torchrun" else ["-m", "anomaly_diffusion"]
+    words = ["train", "--config", "tiny-2.yaml", "--experiment", launcher, "--trainer.devices", "2", *UNEVEN]
+    if launcher == "torchrun":
+        words += ["--run", "001"]  # an abbreviation of options of torchrun's own, but for the two dashes
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[1])}
+    command = [sys.executable, *start, *words]
+    done = subprocess.run(command, cwd=program.folder, env=environment, capture_output=True, text=True, timeout=240)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.count("Run folder:") == 1
+    (folder,) = (program.folder / "runs" / launcher).iterdir()
+    assert found(folder) == found(program.run("tiny-2"))
