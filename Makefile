@@ -32,7 +32,7 @@ soak: $(READY) ## what `make test` does a little of, for long: kills, accidents,
 	    -m "soak or not soak" --inputs 100000 $(ARGS)
 
 # The main table of report/results.md: models x sets x SEEDS, below $ANOMALY_DIFFUSION_DATA and _WEIGHTS. Runs that are
-# finished are not repeated, others go on; `make -j2 table` has two at a time. RUNS is where they go.
+# finished are not repeated, others go on; `make -j2 table` has two at a time, each on one core. RUNS is where they go.
 RUNS ?= runs/table
 SEEDS ?= 0
 MODELS := pixel feature padim patchcore
@@ -48,6 +48,7 @@ table: $(FINISHED) ## the main table from scratch (an estimated 80 minutes of on
 	$(BIN)/python -m anomaly_diffusion compare $(addprefix $(RUNS)/,$(CELLS)) --chart $(RUNS)/cost.png
 	$(BIN)/python -m anomaly_diffusion report $(addprefix $(RUNS)/,$(CELLS)) --output $(RUNS)/report
 
+$(FINISHED): export OMP_NUM_THREADS ?= 1
 $(FINISHED): $(RUNS)/%/summary.json: | $(READY)
 	$(eval cell := $(patsubst %/,%,$(dir $*)))
 	$(eval model := $(firstword $(subst -, ,$(cell))))

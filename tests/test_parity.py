@@ -90,6 +90,22 @@ def test_a_checkpoint_is_judged_alike_by_several_processes(program, alone, count
     assert tables == tables_of_one
 
 
+def test_processes_that_forget_their_calibration_are_refused(program, alone):
+    words = [
+        "--run_folder",
+        str(program.run("one")),
+        *OTHER,
+        "--trainer.devices",
+        "2",
+        "--trainer.strategy",
+        "ddp_fork",
+    ]
+    status, said = program("test", *words)
+    assert status == 1
+    assert "--trainer.strategy ddp" in said
+    assert "Traceback" not in said
+
+
 @pytest.mark.parametrize("count", [1, 3])
 def test_unknown_images_are_judged_alike_by_several_processes(program, alone, count):
     words = ["predict", "--run_folder", str(program.run("one")), "--trainer.devices", str(count), "--panels.raw", "npy"]
@@ -141,19 +157,31 @@ def test_what_several_processes_have_trained_is_judged_alike_by_one(program, mod
     assert {folder.name for folder in (program.folder / "runs").iterdir()} == {"tiny"}
 
 
+def slurm(count):
+    """What srun tells each of the processes that it starts."""
+    job = {"JOB_ID": 1, "JOB_NAME": "job", "NODELIST": "127.0.0.1", "NNODES": 1, "NODEID": 0, "NTASKS": count}
+    for rank in range(count):
+        numbers = {**job, "NTASKS_PER_NODE": count, "PROCID": rank, "LOCALID": rank}
+        yield {f"SLURM_{name}": str(value) for name, value in numbers.items()}
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("launcher", ["torchrun", "itself"])
+@pytest.mark.parametrize("launcher", ["torchrun", "itself", "slurm"])
 def test_the_processes_of_every_launcher_give_the_same(program, launcher):
-    """Whether torchrun starts them, or the first one the others; in a folder that the first one names."""
+    """Whether torchrun starts them, srun, or the first one the others; in a folder that the first one names."""
     torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", "-m", "--"]
     start = [*torchrun, "anomaly_diffusion"] if launcher == "torchrun" else ["-m", "anomaly_diffusion"]
     words = ["train", "--config", "tiny-2.yaml", "--experiment", launcher, "--trainer.devices", "2", *UNEVEN]
     if launcher == "torchrun":
         words += ["--run", "001"]  # an abbreviation of options of torchrun's own, but for the two dashes
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[1])}
-    command = [sys.executable, *start, *words]
-    done = subprocess.run(command, cwd=program.folder, env=environment, capture_output=True, text=True, timeout=240)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stdout.count("Run folder:") == 1
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    processes = [
+        subprocess.Popen([sys.executable, *start, *words], cwd=program.folder, env=environment | told, **pipes)
+        for told in (slurm(2) if launcher == "slurm" else [{}])
+    ]
+    said = "".join(process.communicate(timeout=240)[0] for process in processes)
+    assert [process.returncode for process in processes] == [0] * len(processes), said
+    assert said.count("Run folder:") == 1
     (folder,) = (program.folder / "runs" / launcher).iterdir()
     assert found(folder) == found(program.run("tiny-2"))

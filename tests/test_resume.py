@@ -30,6 +30,15 @@ def whole(program):
     return found
 
 
+@pytest.fixture(scope="module")
+def two_processes(program):
+    """The results of the uninterrupted fit by two processes."""
+    words = ["--config", "tiny.yaml", "--run", "whole-two", "--trainer.devices", "2"]
+    status, said = program("fit", *words, processes=2)
+    assert status == 0, said
+    return result(program.run("whole-two"))
+
+
 def plain(value, folder):
     """Without clocks, and with the run's own folder called RUN."""
     if isinstance(value, dict):
@@ -116,6 +125,17 @@ def test_a_run_killed_in_its_test_and_resumed_ends_as_the_uninterrupted_one_and_
     assert (program.run("tested") / "wandb/run_id").read_text() == identity
     logs = [path.stem for path in program.run("tested").glob("wandb/*run-*/*.wandb")]
     assert logs == [f"run-{identity}"] * 2
+
+
+@pytest.mark.parametrize("place", [("step", 5), ("half", 3)])
+def test_two_processes_killed_and_resumed_end_as_the_uninterrupted_ones(program, two_processes, place):
+    name = f"two-{place[0]}"
+    words = ["--config", "tiny.yaml", "--run", name, "--trainer.devices", "2"]
+    status, said = program("fit", *words, kill=place, processes=2)
+    assert status == -9, said
+    status, said = program("fit", "--resume", f"runs/tiny/{name}", "--trainer.devices", "2", processes=2)
+    assert status == 0, said
+    assert differences(result(program.run(name)), two_processes) == []
 
 
 def test_a_run_killed_twice_ends_as_the_uninterrupted_one(program, whole):

@@ -11,6 +11,7 @@ _HARMLESS = (  # warnings about choices that are ours, not the user's
     "Found .* module.s. in eval mode at the start of training.*",
     ".*Checkpoint directory .* exists and is not empty.*",
     ".*`srun` command is available.*",
+    "Using `DistributedSampler` with the dataloaders.*",  # images that it repeats are counted once
     "The dirpath has changed from .*",
     ".*is smaller than the logging interval.*",
     ".*configure_optimizers` will be overridden.*",

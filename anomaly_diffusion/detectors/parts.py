@@ -1,5 +1,6 @@
 """A batch judged in parts: neither its size nor its order shows in a verdict, and it need not fit into memory whole."""
 
+import re
 import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -12,7 +13,11 @@ from anomaly_diffusion.types import ImageBatch
 __all__ = ["InParts", "is_out_of_memory"]
 
 _ON_CPU, _ELSEWHERE = 4, 64
-_MESSAGES = ("can't allocate memory", "not enough memory", "out of memory", "std::bad_alloc")
+_MEMORY_IS_FULL = re.compile(
+    r"can't allocate memory|not enough memory|out of memory|std::bad_alloc"
+    r"|could not create a memory|could not (create|execute) a primitive$",  # oneDNN, which keeps the reason to itself
+    re.MULTILINE,
+)
 
 
 class InParts:
@@ -65,7 +70,7 @@ class InParts:
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether an error says that memory is full, on whatever device."""
     known = isinstance(error, MemoryError | torch.OutOfMemoryError)
-    return known or (isinstance(error, RuntimeError) and any(message in str(error) for message in _MESSAGES))
+    return known or (isinstance(error, RuntimeError) and _MEMORY_IS_FULL.search(str(error)) is not None)
 
 
 def _rows(count: int, size: int, fill: bool) -> list[Tensor]:

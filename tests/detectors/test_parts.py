@@ -58,4 +58,6 @@ def test_other_errors_pass():
     with pytest.raises(RuntimeError, match="shapes"):
         InParts()(act, BATCH)
     assert is_out_of_memory(torch.OutOfMemoryError("CUDA out of memory"))
+    assert is_out_of_memory(RuntimeError("could not create a primitive"))
+    assert not is_out_of_memory(RuntimeError("could not create a primitive descriptor for this convolution"))
     assert not is_out_of_memory(ValueError("out of memory"))
