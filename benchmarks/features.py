@@ -17,7 +17,6 @@ import torch
 from skimage import data
 from torch import Generator, Tensor
 
-from anomaly_diffusion.baselines.memory import Memory
 from anomaly_diffusion.baselines.patchcore import PatchCore
 from anomaly_diffusion.detectors.base import Detector
 from anomaly_diffusion.detectors.feature import FeatureDetector
@@ -26,6 +25,7 @@ from anomaly_diffusion.networks.features import TorchvisionFeatures
 from anomaly_diffusion.networks.unet import UNet
 from anomaly_diffusion.reconstruction.one_shot import OneShot
 from anomaly_diffusion.scoring.mahalanobis import MahalanobisResidual
+from anomaly_diffusion.scoring.memory import Memory
 from anomaly_diffusion.scoring.pooling import MaxPooling, TopKMean
 from anomaly_diffusion.scoring.scorer import Scoring
 from anomaly_diffusion.types import ImageBatch

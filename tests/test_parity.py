@@ -24,7 +24,9 @@ LEARNERS = {
             "features": FEATURES, "components": 4, "views": 2, "objective": {"shallowest": 0.5, "deepest": 4.0},
             "backbone": {"class_path": "UNet", "init_args": {"width": 8, "multipliers": [1, 2], "patch": 1}},
             "reconstruction": {"class_path": "OneShot", "init_args": {"depths": [1.0], "draws": 2}},
-            "scoring": {"residuals": [{"class_path": "MahalanobisResidual"}], "reach": 2.0},
+            "scoring": {
+                "residuals": [{"class_path": "MahalanobisResidual"}, {"class_path": "NearestResidual"}], "reach": 2.0
+            },
         },
     },
     "autoencoder": {

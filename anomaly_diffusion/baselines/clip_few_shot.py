@@ -11,10 +11,10 @@ from torch.nn import functional as F
 
 from anomaly_diffusion.baselines.clip import ZeroShotCLIP
 from anomaly_diffusion.baselines.clip_model import CLIPNetwork, harmonic_mean
-from anomaly_diffusion.baselines.memory import Candidates, Memory
 from anomaly_diffusion.baselines.prompts import Prompts
 from anomaly_diffusion.detectors.base import Compared
 from anomaly_diffusion.diffusion.noise import mix
+from anomaly_diffusion.scoring.memory import Candidates, Memory
 from anomaly_diffusion.scoring.pooling import MaxPooling
 from anomaly_diffusion.scoring.scorer import Scoring
 from anomaly_diffusion.types import Encoded, ImageBatch, Images, Maps, Reconstructed, Scores

@@ -8,11 +8,11 @@ from jaxtyping import Bool
 from torch import Tensor
 from torch.nn import functional as F
 
-from anomaly_diffusion.baselines.memory import Candidates, Memory
 from anomaly_diffusion.baselines.one_pass import OnePassDetector
 from anomaly_diffusion.codecs.feature import FeatureCodec
 from anomaly_diffusion.detectors.base import Compared
 from anomaly_diffusion.networks.features import FeatureExtractor
+from anomaly_diffusion.scoring.memory import Candidates, Memory
 from anomaly_diffusion.scoring.pooling import MaxPooling
 from anomaly_diffusion.scoring.scorer import Scoring
 from anomaly_diffusion.types import Encoded, ImageBatch, Maps, Masks, Reconstructed, Scores

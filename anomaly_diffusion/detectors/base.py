@@ -214,10 +214,11 @@ class Detector(pl.LightningModule):
             reference, healthy = self.compare(batch, self.encode_training(batch))
             return reference, healthy.x_0
 
-        sums: list[Tensor] = []
+        sums: list[Any] = []
         for batch in first(LEARNT_FROM, batches):
             reference, healthy = self.in_parts(compared, batch)
-            new = [residual.moments(reference, healthy, batch.valid) for residual in self.scoring.learners]
+            keys = batch.key.tolist()
+            new = [residual.moments(reference, healthy, batch.valid, keys) for residual in self.scoring.learners]
             sums = [total + more for total, more in zip(sums, new, strict=True)] if sums else new
         if not sums:
             raise ValueError("No healthy training image to learn differences from.")

@@ -1,5 +1,6 @@
 """Features that have been told what healthy reconstructions get wrong, and look away from it."""
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 import torch
@@ -69,7 +70,9 @@ class AdaptedCosineResidual(FeatureCosineResidual):
         )
         return [F.normalize(stage, dim=1) / norm for stage in turned]
 
-    def moments(self, reference: Images, healthy: Float[Tensor, "B D C H W"], valid: Masks) -> Tensor:
+    def moments(
+        self, reference: Images, healthy: Float[Tensor, "B D C H W"], valid: Masks, keys: Sequence[int] = ()
+    ) -> Tensor:
         """Sums of D and S over the photographs' positions and all depths, of one stage after the other, in a row."""
         unit = super().features
         seen = unit(self._seen(reference))

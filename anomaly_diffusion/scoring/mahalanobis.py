@@ -1,5 +1,6 @@
 """Differences measured by how healthy images differ from their reconstructions."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -50,7 +51,9 @@ class MahalanobisResidual(Residual):
         self.register_buffer("mean", torch.empty(0))  # (D, P, C) with P positions, or one
         self.register_buffer("whitening", torch.empty(0))  # (D, P, C, C)
 
-    def moments(self, reference: Encoded, healthy: Float[Tensor, "B D c h w"], valid: Masks) -> Tensor:
+    def moments(
+        self, reference: Encoded, healthy: Float[Tensor, "B D c h w"], valid: Masks, keys: Sequence[int] = ()
+    ) -> Tensor:
         """Sums of products of (1, difference) over valid positions, (D, P, 1 + C, 1 + C); they add up over batches."""
         rows = _rows(reference[:, None] - healthy)  # (D, P, B, C)
         coarse = F.interpolate(valid.to(rows), size=healthy.shape[-2:], mode="area")

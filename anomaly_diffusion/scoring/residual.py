@@ -1,6 +1,7 @@
 """What differs between an image and its reconstruction: maps >= 0, zero where the two agree, larger is worse."""
 
-from typing import ClassVar
+from collections.abc import Sequence
+from typing import Any, ClassVar
 
 import torch
 from jaxtyping import Float
@@ -27,11 +28,20 @@ class Residual(nn.Module):
         """Map of each depth."""
         return torch.cat([self(reference, one) for one in healthy.unbind(1)], dim=1)
 
-    def moments(self, reference: Encoded, healthy: Float[Tensor, "B D c h w"], valid: Masks) -> Tensor:
-        """What a residual that learns wants to know about healthy images; it adds up over batches and processes."""
+    def moments(
+        self, reference: Encoded, healthy: Float[Tensor, "B D c h w"], valid: Masks, keys: Sequence[int]
+    ) -> Any:
+        """What a residual that learns wants to know about healthy images; it adds up over batches.
+
+        Args:
+            reference: what perfect reconstructions would be.
+            healthy: reconstructions, one per depth.
+            valid: pixels that belong to the photographs.
+            keys: a number for each image that names it for good: whatever is drawn at random depends on it alone.
+        """
         raise NotImplementedError
 
-    def fit(self, moments: Tensor) -> None:
+    def fit(self, moments: Any) -> None:
         """Learn from summed `moments`."""
         raise NotImplementedError
 

@@ -2,7 +2,7 @@ import pytest
 import torch
 from analytic import seeded
 
-from anomaly_diffusion.baselines.memory import Candidates, Memory, greedy_coreset
+from anomaly_diffusion.scoring.memory import Candidates, Memory, greedy_coreset
 
 PATCHES = torch.randn(6, 40, 5, generator=seeded())  # of six images
 INSIDE = torch.rand(6, 40, generator=seeded(1)) > 0.2

@@ -1,15 +1,14 @@
-"""A memory of healthy patches: which ones are considered, which ones are kept, and which one is nearest."""
+"""A memory of what is healthy: which patches are considered, which ones are kept, and which one is nearest."""
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Generator, Tensor, nn
 
-from anomaly_diffusion.diffusion.noise import mix
-
-__all__ = ["Candidates", "Memory", "greedy_coreset"]
+__all__ = ["Candidates", "Memory", "coreset", "nearest"]
 
 _CHUNK = 1024  # patches that are compared with the memory together: more of them only take more room
 Patches = Float[Tensor, "N C"]
@@ -19,7 +18,7 @@ class Candidates:
     """A uniform random sample of the patches of many images.
 
     Every patch draws a lot from seed and image, and the lowest lots win: the sample is the same however the images come
-    in batches or are shared among processes.
+    in batches or are shared among processes. Samples add up.
 
     Args:
         at_most: size of the sample, >= 1.
@@ -31,27 +30,34 @@ class Candidates:
         self.seen = 0
         self.patches, self.lots = torch.empty(0), torch.empty(0, dtype=torch.float64)
 
-    def add(self, patches: Float[Tensor, "B P C"], inside: Bool[Tensor, "B P"], keys: list[int]) -> None:
+    def add(self, patches: Float[Tensor, "B P ..."], inside: Bool[Tensor, "B P"], keys: Sequence[int]) -> None:
         """Let the patches `inside` images take part.
 
         Args:
-            patches: of each image.
+            patches: of each image, one for each position.
             inside: those that belong to the photograph.
             keys: a number for each image that names it for good.
         """
         lots = torch.stack([self._draw(patches.shape[1], key) for key in keys])
         self.merge(patches[inside].float().cpu(), lots[inside.cpu()], int(inside.sum()))
 
-    def merge(self, patches: Patches, lots: Float[Tensor, " N"], seen: int) -> None:
+    def __add__(self, other: "Candidates") -> "Candidates":
+        """The sample of all that both have seen."""
+        total = Candidates(self.at_most, self.seed)
+        for one in (self, other):
+            total.merge(one.patches, one.lots, one.seen)
+        return total
+
+    def merge(self, patches: Float[Tensor, "N ..."], lots: Float[Tensor, " N"], seen: int) -> None:
         """Take in what another sample has kept of `seen` patches."""
         self.seen += seen
-        patches = torch.cat([self.patches.reshape(-1, patches.shape[1]), patches])
+        patches = torch.cat([self.patches.reshape(-1, *patches.shape[1:]), patches])
         lots = torch.cat([self.lots, lots])
         order = lots.argsort()[: self.at_most]
         self.patches, self.lots = patches[order], lots[order]
 
     def _draw(self, count: int, key: int) -> Tensor:
-        return torch.rand(count, dtype=torch.float64, generator=Generator().manual_seed(mix(self.seed, key)))
+        return torch.rand(count, dtype=torch.float64, generator=Generator().manual_seed(key ^ self.seed))
 
 
 class Memory(nn.Module):
@@ -101,9 +107,8 @@ class Memory(nn.Module):
         if not candidates.seen:
             raise ValueError("No healthy patch to remember. Take more training images.")
         patches = candidates.patches.to(self.items)
-        count = min(math.ceil(self.share * candidates.seen), self.at_most, len(patches))
-        generator = Generator().manual_seed(mix(self.seed))
-        self.items = patches[greedy_coreset(self._projected(patches, generator), count, generator)]
+        count = min(math.ceil(self.share * candidates.seen), self.at_most)
+        self.items = coreset(patches, count, self.projected, self.seed)
 
     def nearest(self, patches: Patches, count: int = 1) -> Float[Tensor, "N K C"]:
         """The `count` items nearest to each patch, nearest first.
@@ -113,20 +118,7 @@ class Memory(nn.Module):
         """
         if not self.filled:
             raise RuntimeError("The memory is empty. Train the detector, or load a checkpoint of a finished run.")
-        lengths = self.items.square().sum(1)
-        found = []
-        with torch.autocast(patches.device.type, enabled=False):  # neighbours differ in the last digits
-            for chunk in patches.float().split(_CHUNK):
-                squared = torch.addmm(lengths, chunk, self.items.T, alpha=-2)  # less |patch|^2, alike for all items
-                found.append(squared.topk(count, largest=False).indices)
-        return self.items[torch.cat(found)]
-
-    def _projected(self, patches: Patches, generator: Generator) -> Patches:
-        channels = patches.shape[1]
-        if channels <= self.projected:
-            return patches
-        axes = torch.randn(channels, self.projected, generator=generator) / math.sqrt(self.projected)
-        return patches @ axes.to(patches)
+        return self.items[nearest(self.items, patches.float(), count)]
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
         """Take a memory of any size: it follows from the images."""
@@ -134,6 +126,33 @@ class Memory(nn.Module):
         if stored is not None:
             self.items = torch.empty_like(stored, device=self.items.device)
         super()._load_from_state_dict(state_dict, prefix, *rest)
+
+
+def nearest(items: Float[Tensor, "M C"], patches: Patches, count: int = 1) -> Int64[Tensor, "N K"]:
+    """Numbers of the `count` items nearest to each patch, nearest first."""
+    lengths = items.square().sum(1)
+    found = []
+    with torch.autocast(patches.device.type, enabled=False):  # neighbours differ in the last digits
+        for chunk in patches.split(_CHUNK):
+            squared = torch.addmm(lengths, chunk, items.T, alpha=-2)  # less |patch|^2, alike for all items
+            found.append(squared.topk(count, largest=False).indices)
+    return torch.cat(found)
+
+
+def coreset(patches: Patches, count: int, projected: int, seed: int) -> Float[Tensor, "M C"]:
+    """Up to `count` of `patches`, far from one another.
+
+    Args:
+        patches: the candidates.
+        count: how many are kept, where there are so many.
+        projected: dimensions to which candidates are projected at random for the choice.
+        seed: of what is drawn.
+    """
+    generator, points, channels = Generator().manual_seed(seed), patches, patches.shape[1]
+    if channels > projected:
+        axes = torch.randn(channels, projected, generator=generator) / math.sqrt(projected)
+        points = patches @ axes.to(patches)
+    return patches[greedy_coreset(points, min(count, len(patches)), generator)]
 
 
 def greedy_coreset(points: Patches, count: int, generator: Generator) -> Int64[Tensor, " count"]:

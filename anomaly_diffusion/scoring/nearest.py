@@ -1,0 +1,117 @@
+"""Differences measured by the nearest one that healthy images have."""
+
+import math
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import functional as F
+
+from anomaly_diffusion.scoring.memory import Candidates, coreset, nearest
+from anomaly_diffusion.scoring.residual import Residual
+from anomaly_diffusion.types import Encoded, Masks
+
+__all__ = ["NearestResidual"]
+
+_PROJECTED = 64  # dimensions in which the memory is chosen
+
+
+class NearestResidual(Residual):
+    r"""Distance of a difference, where it stands, from the nearest one that healthy images have.
+
+    d = min_n sqrt(|r - r_n|^2 + context * |h - h_n|^2),   r = image - reconstruction,   h = reconstruction
+
+    over a memory of positions of healthy images, for each depth one. No reconstruction errs alike everywhere: what it
+    gets wrong on healthy threads or edges is excused on threads and edges, wherever they lie.
+
+    Reference: Roth et al., "Towards Total Recall in Industrial Anomaly Detection" (PatchCore), 2022, section 3.2, whose
+    distance this is of a constant reconstruction.
+
+    Args:
+        context: weight of the reconstruction, >= 0: in what surroundings a difference was seen.
+        at_most: how many positions are kept, >= 1.
+        candidates: number of positions, drawn at random from all, from which they are chosen; >= 1.
+        seed: of what is drawn.
+
+    Raises:
+        ValueError: a number lies outside its range.
+    """
+
+    learns: ClassVar[bool] = True
+    items: Tensor
+
+    def __init__(self, context: float = 0.3, at_most: int = 8192, candidates: int = 65536, seed: int = 0) -> None:
+        super().__init__()
+        if context < 0:
+            raise ValueError(f"`context` must not be negative, got {context}.")
+        for name, value in (("at_most", at_most), ("candidates", candidates)):
+            if value < 1:
+                raise ValueError(f"`{name}` must be at least 1, got {value}.")
+        self.context, self.at_most, self.candidates, self.seed = context, at_most, candidates, seed
+        self.register_buffer("items", torch.empty(0))  # (D, N, 2 * C)
+
+    def moments(
+        self, reference: Encoded, healthy: Float[Tensor, "B D c h w"], valid: Masks, keys: Sequence[int]
+    ) -> Candidates:
+        """A sample of the positions of photographs; samples add up over batches."""
+        rows = self._rows(reference, healthy)  # (B, D, P, 2 * C)
+        inside = F.interpolate(valid.float(), size=healthy.shape[-2:], mode="area").flatten(1) > 0.5
+        sample = Candidates(self.candidates, self.seed)
+        sample.add(rows.transpose(1, 2), inside, keys)
+        return sample
+
+    def fit(self, moments: Candidates) -> None:
+        """Remember positions that are far from one another.
+
+        Raises:
+            ValueError: there is none.
+        """
+        if not moments.seen:
+            raise ValueError("No healthy image to learn differences from.")
+        depths = moments.patches.to(self.items).unbind(1)
+        self.items = torch.stack([coreset(rows, self.at_most, _PROJECTED, self.seed) for rows in depths])
+
+    def maps(self, reference: Encoded, healthy: Float[Tensor, "B D c h w"]) -> Float[Tensor, "B D h w"]:
+        """Distances of each depth.
+
+        Raises:
+            RuntimeError: nothing has been learnt.
+            ValueError: there are other depths than those learnt.
+        """
+        rows = self._rows(reference, healthy)
+        self._check(rows)
+        distances = [  # of one image at a time: a product of matrices may round by the number of its rows
+            torch.stack([_distances(items, patches) for items, patches in zip(self.items, image, strict=True)])
+            for image in rows
+        ]
+        maps: Tensor = torch.stack(distances).unflatten(2, healthy.shape[-2:])
+        return maps
+
+    def _rows(self, reference: Encoded, healthy: Float[Tensor, "B D c h w"]) -> Float[Tensor, "B D P 2*c"]:
+        """What is compared, at each position."""
+        both = torch.cat([reference[:, None] - healthy, math.sqrt(self.context) * healthy], dim=2)
+        return both.float().flatten(3).transpose(2, 3)
+
+    def _check(self, rows: Tensor) -> None:
+        if not self.items.numel():
+            raise RuntimeError("The residual has learnt nothing yet. Validate the detector once.")
+        if len(self.items) != rows.shape[1]:
+            raise ValueError(
+                f"Differences of {len(self.items)} depths are remembered, got {rows.shape[1]}. Keep the depths, or "
+                "validate the detector again."
+            )
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
+        """Take a memory of any size: it follows from the images."""
+        stored = state_dict.get(prefix + "items")
+        if stored is not None:
+            self.items = torch.empty_like(stored, device=self.items.device)
+        super()._load_from_state_dict(state_dict, prefix, *rest)
+
+
+def _distances(items: Float[Tensor, "N C"], patches: Float[Tensor, "P C"]) -> Float[Tensor, " P"]:
+    """From each patch to the nearest item, exact where they are equal."""
+    distance: Tensor = torch.linalg.vector_norm(patches - items[nearest(items, patches)[:, 0]], dim=1)
+    return distance
