@@ -38,7 +38,8 @@ class Calibration(nn.Module):
     deviation sqrt(w' R w) on normal images, with R their correlation.
 
     With a `reach`, each position is standardised by the mean and deviation of its neighbourhood, in which the
-    statistics of all positions count for eight images; R remains that of all pixels.
+    statistics of all positions count for eight images; R remains that of all pixels. A deviation is never taken to be
+    less than that of all positions: where few images have varied, the next one may, and that is no defect.
 
     Args:
         maps: M, the number of residual maps of an image.
@@ -107,7 +108,7 @@ class Calibration(nn.Module):
         overall = torch.cat([self.count.new_ones(1), self.mean, self.covariance.diagonal() + self.mean**2])
         near = neighbourhood(placed[None].float())[0].double() + _PRIOR * overall[:, None, None]
         mean, square = (near[1:] / near[:1]).chunk(2)
-        return torch.stack([mean, (square - mean**2).clamp(min=1e-16).sqrt()])
+        return torch.stack([mean, torch.maximum((square - mean**2).clamp(min=0).sqrt(), self._spread[:, None, None])])
 
     def _check(self, residuals: Tensor) -> None:
         if self.placed.shape[-2:] != residuals.shape[-2:]:

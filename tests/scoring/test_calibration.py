@@ -102,7 +102,17 @@ def test_a_position_that_always_stands_out_is_normal_there_only() -> None:
     placed, alike = _by_position(maps, 0.4).standardise(maps), _by_position(maps, 1e3).standardise(maps)
     assert placed[..., :4].mean().abs() < 0.25 < 0.5 < alike[..., :4].mean()
     moved = maps.roll(8, dims=-1)  # the same values elsewhere
-    assert _by_position(maps, 0.4).standardise(moved)[..., 9:12].mean() > 2
+    assert _by_position(maps, 0.4).standardise(moved)[..., 9:12].mean() > 1.5
+
+
+def test_where_images_have_hardly_varied_a_deviation_counts_as_anywhere() -> None:
+    maps = torch.randn(64, 1, 12, 15, generator=seeded())
+    maps[..., :5] *= 0.1
+    maps[..., 10:] *= 3
+    calibration = _by_position(maps, 0.4)
+    deviation = calibration.placed[1, 0]
+    assert deviation[:, :9].max() == pytest.approx(float(maps.std()), rel=0.01)
+    assert deviation[:, 11:].mean() == pytest.approx(3, rel=0.15)
 
 
 def test_with_few_images_a_position_trusts_all_the_others() -> None:
