@@ -26,6 +26,7 @@ from anomaly_diffusion.networks.unet import UNet
 from anomaly_diffusion.reconstruction.one_shot import OneShot
 from anomaly_diffusion.scoring.mahalanobis import MahalanobisResidual
 from anomaly_diffusion.scoring.memory import Memory
+from anomaly_diffusion.scoring.nearest import NearestResidual
 from anomaly_diffusion.scoring.pooling import MaxPooling, TopKMean
 from anomaly_diffusion.scoring.scorer import Scoring
 from anomaly_diffusion.types import ImageBatch
@@ -52,7 +53,8 @@ def photographs(count: int, size: int, seed: int) -> ImageBatch:
 
 def diffusion(options: argparse.Namespace) -> FeatureDetector:
     """As experiments/model/feature.yaml has it."""
-    scoring = Scoring([MahalanobisResidual()], smoothing=2.0, reach=8.0, pooling=TopKMean(share=0.002))
+    residuals = [MahalanobisResidual(), NearestResidual()]
+    scoring = Scoring(residuals, smoothing=2.0, reach=8.0, pooling=TopKMean(share=0.002))
     objective, strategy = Objective(shallowest=1.0, deepest=30.0), OneShot(depths=[10.0], draws=2)
     backbone = UNet(channels=64, width=options.width, multipliers=(1, 2, 4), patch=1)
     return FeatureDetector(TorchvisionFeatures(), backbone, objective, strategy, scoring)

@@ -1,6 +1,7 @@
 """The data module that every experiment shares."""
 
 import logging
+from operator import itemgetter
 from pathlib import Path
 
 import torch
@@ -138,9 +139,14 @@ class AnomalyDataModule(LightningDataModule):
         split = self._split()
         if use == "train":
             return [Photograph(by_name[name]) for name in split.train]
-        painting = {name: painting_seed(self.validation.seed, name) for name in split.validation_painted}
-        names = sorted([*split.validation_normal, *split.validation_painted])
-        return [Photograph(by_name[name], painting.get(name)) for name in names]
+        turns = range(self.validation.paintings)
+        held_out: list[tuple[str, int | None]] = [(name, None) for name in split.validation_normal]
+        held_out += [
+            (name, painting_seed(self.validation.seed, name, turn))
+            for name in split.validation_painted
+            for turn in turns
+        ]
+        return [Photograph(by_name[name], painting) for name, painting in sorted(held_out, key=itemgetter(0))]
 
     def _test(self) -> list[Sample]:
         samples = self.dataset.test_samples()

@@ -24,6 +24,8 @@ class Validation:
         at_most: upper bound on their number.
         severity: how visible the painted defects are, in (0, 1].
         seed: decides who is held out and what is painted, so that runs of all seeds validate on the same images.
+        paintings: how often each of that half is painted, with another defect every time, >= 1. Settings that differ
+            little are told apart by many defects only.
     """
 
     share: float = 0.1
@@ -31,12 +33,15 @@ class Validation:
     at_most: int = 64
     severity: float = 1.0
     seed: int = 0
+    paintings: int = 1
 
     def __post_init__(self) -> None:
         if not 0 < self.share < 1:
             raise ValueError(f"`share` must lie in (0, 1), got {self.share}.")
         if not 2 <= self.at_least <= self.at_most:
             raise ValueError(f"`at_least` must lie in [2, at_most], got {self.at_least} and {self.at_most}.")
+        if self.paintings < 1:
+            raise ValueError(f"`paintings` must be at least 1, got {self.paintings}.")
 
     def count(self, total: int) -> int:
         """Return how many of `total` photographs are held out.

@@ -149,9 +149,9 @@ class FrameStore:
         return frames
 
 
-def painting_seed(seed: int, name: str) -> int:
-    """Return the number from which the defect on a photograph is painted."""
-    return stable_hash(seed, "defect", name)
+def painting_seed(seed: int, name: str, turn: int = 0) -> int:
+    """Return the number from which a photograph's first defect is painted, or that of another turn."""
+    return stable_hash(seed, "defect", name, *([turn] if turn else []))
 
 
 def _read_checked(photographs: Sequence[Photograph], reader: Reader, keep: Callable[[int, Frame], None]) -> None:

@@ -112,6 +112,26 @@ def test_training_shows_good_images_only_and_validation_half_painted_ones(mvtec)
     assert sum(labels) == len(labels) // 2
 
 
+def test_more_paintings_are_other_defects_on_the_same_photographs(mvtec):
+    def validated(paintings):
+        data = ready(AnomalyDataModule(MVTecAD(mvtec), (32, 32), validation=Validation(paintings=paintings)), "fit")
+        return [
+            (path, mask)
+            for batch in data.val_dataloader()
+            for path, mask, label in zip(batch.path, batch.mask, batch.label, strict=True)
+            if label
+        ]
+
+    once, thrice = validated(1), validated(3)
+    assert len(thrice) == 3 * len(once)
+    assert {path for path, _ in thrice} == {path for path, _ in once}
+    masks = {path: [mask for other, mask in thrice if other == path] for path, _ in once}
+    assert all(torch.equal(mask, masks[path][0]) for path, mask in once)
+    assert any(not torch.equal(first, second) for first, second, _ in masks.values())
+    with pytest.raises(ValueError, match="`paintings` must be at least 1, got 0"):
+        Validation(paintings=0)
+
+
 @pytest.mark.parametrize("layout", ["mvtec", "folder"])
 def test_training_never_opens_a_test_file(mvtec, tmp_path, opened, layout):
     dataset = MVTecAD(mvtec)
