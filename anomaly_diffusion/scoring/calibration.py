@@ -1,12 +1,13 @@
 """What residuals look like on healthy images, so that maps can be read in standard deviations of normal."""
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from anomaly_diffusion.scoring.any_size import AnySize
 from anomaly_diffusion.scoring.smoothing import GaussianSmoothing
 from anomaly_diffusion.types import Masks
 
@@ -31,7 +32,7 @@ class Moments(NamedTuple):
         return Moments(self.products + other.products, self.placed + other.placed)
 
 
-class Calibration(nn.Module):
+class Calibration(AnySize):
     """Mean and covariance of M residual maps over the pixels of held-out normal images.
 
     The covariance makes every fusion of maps a calibrated one: a weighted sum w of standardised maps has the standard
@@ -46,6 +47,7 @@ class Calibration(nn.Module):
         reach: standard deviation of the neighbourhood in pixels; None: one mean and deviation for all positions.
     """
 
+    of_any_size = ("placed",)
     count: Tensor
     mean: Tensor
     covariance: Tensor
@@ -116,13 +118,6 @@ class Calibration(nn.Module):
             raise ValueError(
                 f"The calibration knows positions of {known} pixels, got {given}. Keep `image_size`, or validate again."
             )
-
-    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
-        """Take statistics of any size: it follows from the images."""
-        stored = state_dict.get(prefix + "placed")
-        if stored is not None:
-            self.placed = torch.empty_like(stored, device=self.placed.device)
-        super()._load_from_state_dict(state_dict, prefix, *rest)
 
 
 def moments(residuals: Float[Tensor, "B M H W"], valid: Masks) -> Moments:

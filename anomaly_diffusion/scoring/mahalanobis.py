@@ -1,20 +1,20 @@
 """Differences measured by how healthy images differ from their reconstructions."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
+from anomaly_diffusion.scoring.any_size import AnySize
 from anomaly_diffusion.scoring.residual import Residual
 from anomaly_diffusion.types import Encoded, Masks
 
 __all__ = ["MahalanobisResidual"]
 
 
-class MahalanobisResidual(Residual):
+class MahalanobisResidual(Residual, AnySize):
     r"""Distance of a difference from those of healthy images, in standard deviations per channel.
 
     d = sqrt((r - mean)' S^-1 (r - mean) / C),   r = image - reconstruction
@@ -38,6 +38,7 @@ class MahalanobisResidual(Residual):
     """
 
     learns = True
+    of_any_size = ("mean", "whitening")
     mean: Tensor
     whitening: Tensor
 
@@ -103,14 +104,6 @@ class MahalanobisResidual(Residual):
                 f"Statistics are known for {depths} depths and {positions} positions, got {rows.shape[0]} and "
                 f"{rows.shape[1]}. Keep `image_size` and the depths, or validate the detector again."
             )
-
-    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
-        """Take statistics of any size: it follows from the images."""
-        for name in ("mean", "whitening"):
-            stored = state_dict.get(prefix + name)
-            if stored is not None:
-                setattr(self, name, torch.empty_like(stored, device=getattr(self, name).device))
-        super()._load_from_state_dict(state_dict, prefix, *rest)
 
 
 def _rows(difference: Float[Tensor, "B D C h w"]) -> Float[Tensor, "D P B C"]:

@@ -2,11 +2,12 @@
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int64
-from torch import Generator, Tensor, nn
+from torch import Generator, Tensor
+
+from anomaly_diffusion.scoring.any_size import AnySize
 
 __all__ = ["Candidates", "Memory", "coreset", "nearest"]
 
@@ -60,7 +61,7 @@ class Candidates:
         return torch.rand(count, dtype=torch.float64, generator=Generator().manual_seed(key ^ self.seed))
 
 
-class Memory(nn.Module):
+class Memory(AnySize):
     """A coreset of healthy patches.
 
     Reference: Roth et al., "Towards Total Recall in Industrial Anomaly Detection" (PatchCore), 2022, section 3.2 and
@@ -78,6 +79,7 @@ class Memory(nn.Module):
         ValueError: a number lies outside its range.
     """
 
+    of_any_size = ("items",)
     items: Tensor
 
     def __init__(
@@ -119,13 +121,6 @@ class Memory(nn.Module):
         if not self.filled:
             raise RuntimeError("The memory is empty. Train the detector, or load a checkpoint of a finished run.")
         return self.items[nearest(self.items, patches.float(), count)]
-
-    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
-        """Take a memory of any size: it follows from the images."""
-        stored = state_dict.get(prefix + "items")
-        if stored is not None:
-            self.items = torch.empty_like(stored, device=self.items.device)
-        super()._load_from_state_dict(state_dict, prefix, *rest)
 
 
 def nearest(items: Float[Tensor, "M C"], patches: Patches, count: int = 1) -> Int64[Tensor, "N K"]:

@@ -2,13 +2,13 @@
 
 import math
 from collections.abc import Sequence
-from typing import Any, ClassVar
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
+from anomaly_diffusion.scoring.any_size import AnySize
 from anomaly_diffusion.scoring.memory import Candidates, coreset, nearest
 from anomaly_diffusion.scoring.residual import Residual
 from anomaly_diffusion.types import Encoded, Masks
@@ -18,7 +18,7 @@ __all__ = ["NearestResidual"]
 _PROJECTED = 64  # dimensions in which the memory is chosen
 
 
-class NearestResidual(Residual):
+class NearestResidual(Residual, AnySize):
     r"""Distance of a difference, where it stands, from the nearest one that healthy images have.
 
     d = min_n sqrt(|r - r_n|^2 + context * |h - h_n|^2),   r = image - reconstruction,   h = reconstruction
@@ -39,7 +39,8 @@ class NearestResidual(Residual):
         ValueError: a number lies outside its range.
     """
 
-    learns: ClassVar[bool] = True
+    learns = True
+    of_any_size = ("items",)
     items: Tensor
 
     def __init__(self, context: float = 0.3, at_most: int = 2048, candidates: int = 65536, seed: int = 0) -> None:
@@ -102,13 +103,6 @@ class NearestResidual(Residual):
                 f"Differences of {len(self.items)} depths are remembered, got {rows.shape[1]}. Keep the depths, or "
                 "validate the detector again."
             )
-
-    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
-        """Take a memory of any size: it follows from the images."""
-        stored = state_dict.get(prefix + "items")
-        if stored is not None:
-            self.items = torch.empty_like(stored, device=self.items.device)
-        super()._load_from_state_dict(state_dict, prefix, *rest)
 
 
 def _distances(items: Float[Tensor, "N C"], patches: Float[Tensor, "P C"]) -> Float[Tensor, " P"]:
