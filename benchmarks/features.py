@@ -55,7 +55,7 @@ def diffusion(options: argparse.Namespace) -> FeatureDetector:
     """As experiments/model/feature.yaml has it."""
     residuals = [MahalanobisResidual(), NearestResidual()]
     scoring = Scoring(residuals, smoothing=2.0, reach=8.0, pooling=TopKMean(share=0.002))
-    objective, strategy = Objective(shallowest=1.0, deepest=30.0), OneShot(depths=[10.0], draws=2)
+    objective, strategy = Objective(shallowest=1.0, deepest=30.0), OneShot(depths=[10.0])
     backbone = UNet(channels=64, width=options.width, multipliers=(1, 2, 4), patch=1)
     return FeatureDetector(TorchvisionFeatures(), backbone, objective, strategy, scoring)
 

@@ -43,7 +43,7 @@ class NearestResidual(Residual, AnySize):
     of_any_size = ("items",)
     items: Tensor
 
-    def __init__(self, context: float = 0.3, at_most: int = 2048, candidates: int = 65536, seed: int = 0) -> None:
+    def __init__(self, context: float = 0.3, at_most: int = 8192, candidates: int = 65536, seed: int = 0) -> None:
         super().__init__()
         if context < 0:
             raise ValueError(f"`context` must not be negative, got {context}.")
