@@ -12,8 +12,8 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from anomaly_diffusion.networks.features import WEIGHTS_VARIABLE
 from anomaly_diffusion.networks.frozen import freeze, identity
+from anomaly_diffusion.networks.weights import WEIGHTS_VARIABLE
 from anomaly_diffusion.types import Images, Maps
 
 __all__ = ["DEFAULT_CLIP", "CLIPNetwork", "harmonic_mean", "import_transformers", "overlap_mean", "quiet"]

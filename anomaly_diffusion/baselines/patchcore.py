@@ -4,18 +4,16 @@ from collections.abc import Iterable
 from typing import Any
 
 import torch
-from jaxtyping import Bool
 from torch import Tensor
-from torch.nn import functional as F
 
 from anomaly_diffusion.baselines.one_pass import OnePassDetector
 from anomaly_diffusion.codecs.feature import FeatureCodec
 from anomaly_diffusion.detectors.base import Compared
 from anomaly_diffusion.networks.features import FeatureExtractor
-from anomaly_diffusion.scoring.memory import Candidates, Memory
+from anomaly_diffusion.scoring.memory import Candidates, Memory, inside
 from anomaly_diffusion.scoring.pooling import MaxPooling
 from anomaly_diffusion.scoring.scorer import Scoring
-from anomaly_diffusion.types import Encoded, ImageBatch, Maps, Masks, Reconstructed, Scores
+from anomaly_diffusion.types import Encoded, ImageBatch, Maps, Reconstructed, Scores
 
 __all__ = ["PatchCore"]
 
@@ -91,7 +89,7 @@ class PatchCore(OnePassDetector):
         candidates = Candidates(self.memory.candidates, self.memory.seed)
         for batch in batches:
             x_0 = self.encode_training(batch)
-            candidates.add(_patches(x_0), _inside(batch.valid, x_0), batch.key.tolist())
+            candidates.add(_patches(x_0), inside(batch.valid, x_0.shape[-2:]), batch.key.tolist())
         self.memory.fill(candidates)
         if len(self.memory.items) < self.neighbours:
             raise ValueError(
@@ -112,7 +110,7 @@ class PatchCore(OnePassDetector):
         distance = compared.healthy.evidence
         if not self.neighbours or distance is None:
             return super().score(batch, compared, anomaly_map)
-        outside = ~_inside(batch.valid, compared.reference)
+        outside = ~inside(batch.valid, compared.reference.shape[-2:])
         worst = distance.flatten(1).masked_fill(outside, -torch.inf).argmax(1)
         one = torch.arange(len(worst), device=worst.device), worst
         patch, nearest = (_patches(maps)[one].float() for maps in (compared.reference, compared.healthy.x_0[:, 0]))
@@ -129,8 +127,3 @@ class PatchCore(OnePassDetector):
 def _patches(x_0: Encoded) -> Tensor:
     """One row (B, P, C) for each position."""
     return x_0.flatten(2).transpose(1, 2)
-
-
-def _inside(valid: Masks, x_0: Encoded) -> Bool[Tensor, "B P"]:
-    """Positions that lie in the photograph for more than their half."""
-    return F.interpolate(valid.float(), size=x_0.shape[-2:], mode="area").flatten(1) > 0.5

@@ -217,8 +217,7 @@ class Detector(pl.LightningModule):
         sums: list[Any] = []
         for batch in first(LEARNT_FROM, batches):
             reference, healthy = self.in_parts(compared, batch)
-            keys = batch.key.tolist()
-            new = [residual.moments(reference, healthy, batch.valid, keys) for residual in self.scoring.learners]
+            new = [one.moments(reference, healthy, batch.valid, batch.key.tolist()) for one in self.scoring.learners]
             sums = [total + more for total, more in zip(sums, new, strict=True)] if sums else new
         if not sums:
             raise ValueError("No healthy training image to learn differences from.")

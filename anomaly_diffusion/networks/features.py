@@ -3,24 +3,20 @@
 The only file that imports torchvision and timm.
 """
 
-import os
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from jaxtyping import Float
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from anomaly_diffusion.networks.weights import downloaded, filled, find_weights
 from anomaly_diffusion.types import Images
 
-__all__ = ["WEIGHTS_VARIABLE", "FeatureExtractor", "TimmFeatures", "TorchvisionFeatures", "find_weights", "in_pixels"]
+__all__ = ["FeatureExtractor", "TimmFeatures", "TorchvisionFeatures", "in_pixels"]
 
-WEIGHTS_VARIABLE = "ANOMALY_DIFFUSION_WEIGHTS"
 _MEAN, _SPREAD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet's pixels, in [0, 1]
 _INSTALL = "is not installed. Run: pip install 'anomaly-diffusion[features]'"
 
@@ -128,13 +124,13 @@ class TorchvisionFeatures(FeatureExtractor):
         if name not in models.list_models(module=models):
             raise ValueError(f"`name` must be a classifier of torchvision, got {name}. See torchvision.models.")
         path = find_weights(name, weights)
-        whole = _downloaded(name, lambda: models.get_model(name, weights=None if path else "DEFAULT"))
+        whole = downloaded(name, lambda: models.get_model(name, weights=None if path else "DEFAULT"))
         unknown = [stage for stage in stages if stage not in dict(whole.named_modules())]
         if unknown or not stages:
             known = ", ".join(list(dict(whole.named_modules()))[1:40:3])
             raise ValueError(f"`stages` must name modules of {name}, got {unknown}. Some that it has: {known}.")
         network = create_feature_extractor(whole.eval(), list(stages))
-        super().__init__(_filled(network, path), stride, neighbourhood)
+        super().__init__(filled(network, path), stride, neighbourhood)
         self.name, self.chosen = name, tuple(stages)
 
     def stages(self, image: Images) -> list[Tensor]:
@@ -182,35 +178,13 @@ class TimmFeatures(FeatureExtractor):
         count = len(create().feature_info)
         if not stages or not set(stages) <= set(range(count)):
             raise ValueError(f"`stages` of {name} must be among 0 to {count - 1}, got {list(stages)}.")
-        network = _downloaded(name, lambda: create(out_indices=tuple(stages), pretrained=path is None))
-        super().__init__(_filled(network, path), stride, neighbourhood)
+        network = downloaded(name, lambda: create(out_indices=tuple(stages), pretrained=path is None))
+        super().__init__(filled(network, path), stride, neighbourhood)
         self.name, self.chosen = name, tuple(stages)
 
     def stages(self, image: Images) -> list[Tensor]:
         """Feature maps of each stage."""
         return list(self.network(image))
-
-
-def find_weights(name: str, weights: str | None) -> Path | None:
-    """Return the file that holds the weights of a network; None where a library must download them.
-
-    Args:
-        name: of the network.
-        weights: a file, here or below $ANOMALY_DIFFUSION_WEIGHTS; None: the file there whose name begins with `name`.
-
-    Raises:
-        FileNotFoundError: `weights` is in neither place.
-    """
-    folder = os.environ.get(WEIGHTS_VARIABLE)
-    if weights is None:
-        return min(Path(folder).glob(f"{name}*.safetensors"), default=None) if folder else None
-    places = [Path(weights)] + ([Path(folder) / weights] if folder else [])
-    for place in places:
-        if place.is_file():
-            return place
-    tried = " nor ".join(str(place.absolute()) for place in places)
-    hint = "Check it." if folder else f"Set {WEIGHTS_VARIABLE} to the folder that holds it."
-    raise FileNotFoundError(f"`weights` of {name} must be a file, but there is none at {tried}. {hint}")
 
 
 def in_pixels(image: Images) -> Images:
@@ -223,32 +197,6 @@ def _standard(image: Images) -> tuple[Tensor, Tensor]:
     """Mean and spread of ImageNet's pixels, where and as precise as the image is."""
     mean, spread = (image.new_tensor(value)[:, None, None] for value in (_MEAN, _SPREAD))
     return mean, spread
-
-
-def _downloaded(name: str, create: Callable[[], nn.Module]) -> nn.Module:
-    """What `create` makes; whatever a library says when it cannot download becomes one message."""
-    try:
-        return create()
-    except (OSError, RuntimeError) as error:
-        reason = (str(error) or type(error).__name__).strip().splitlines()[0][:160]
-        raise FileNotFoundError(
-            f"The weights of {name} are not on this machine and could not be downloaded ({reason}). Put a file "
-            f"{name}.safetensors into a folder and set {WEIGHTS_VARIABLE} to it, or go online once."
-        ) from None
-
-
-def _filled(network: nn.Module, path: Path | None) -> nn.Module:
-    """The network with weights from a file, which may hold more than is needed, but not less."""
-    if path is None:
-        return network
-    try:
-        absent = network.load_state_dict(load_file(path), strict=False).missing_keys
-    except (SafetensorError, RuntimeError) as error:
-        reason = str(error).strip().splitlines()[-1].strip()[:160]
-        raise ValueError(f"{path} does not hold weights for this network: {reason}") from None
-    if absent:
-        raise ValueError(f"{path} holds no weights for {len(absent)} parts of this network, {absent[0]} among them.")
-    return network
 
 
 def _on_grid(stage: Tensor, size: Sequence[int]) -> Tensor:

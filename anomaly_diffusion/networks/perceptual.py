@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from anomaly_diffusion.networks.features import WEIGHTS_VARIABLE, find_weights
+from anomaly_diffusion.networks.weights import WEIGHTS_VARIABLE, find_weights
 from anomaly_diffusion.types import Images
 
 __all__ = ["ShiftTolerantLPIPS"]

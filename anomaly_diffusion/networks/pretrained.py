@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from anomaly_diffusion.networks.autoencoder import Autoencoder
-from anomaly_diffusion.networks.features import WEIGHTS_VARIABLE, find_weights
+from anomaly_diffusion.networks.weights import WEIGHTS_VARIABLE, find_weights
 from anomaly_diffusion.types import Encoded, Images
 
 __all__ = ["TAEF2", "DiffusersAutoencoder"]

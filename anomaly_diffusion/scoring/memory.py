@@ -2,14 +2,17 @@
 
 import math
 from collections.abc import Sequence
+from copy import copy
 
 import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Generator, Tensor
+from torch.nn import functional as F
 
 from anomaly_diffusion.scoring.any_size import AnySize
+from anomaly_diffusion.types import Masks
 
-__all__ = ["Candidates", "Memory", "coreset", "nearest"]
+__all__ = ["Candidates", "Memory", "coreset", "inside", "nearest"]
 
 _CHUNK = 1024  # patches that are compared with the memory together: more of them only take more room
 Patches = Float[Tensor, "N C"]
@@ -44,9 +47,8 @@ class Candidates:
 
     def __add__(self, other: "Candidates") -> "Candidates":
         """The sample of all that both have seen."""
-        total = Candidates(self.at_most, self.seed)
-        for one in (self, other):
-            total.merge(one.patches, one.lots, one.seen)
+        total = copy(self)
+        total.merge(other.patches, other.lots, other.seen)
         return total
 
     def merge(self, patches: Float[Tensor, "N ..."], lots: Float[Tensor, " N"], seen: int) -> None:
@@ -121,6 +123,12 @@ class Memory(AnySize):
         if not self.filled:
             raise RuntimeError("The memory is empty. Train the detector, or load a checkpoint of a finished run.")
         return self.items[nearest(self.items, patches.float(), count)]
+
+
+def inside(valid: Masks, size: Sequence[int]) -> Bool[Tensor, "B P"]:
+    """Positions of a grid of that height and width that lie in the photograph for more than their half."""
+    share: Tensor = F.interpolate(valid.float(), size=tuple(size), mode="area")
+    return share.flatten(1) > 0.5
 
 
 def nearest(items: Float[Tensor, "M C"], patches: Patches, count: int = 1) -> Int64[Tensor, "N K"]:

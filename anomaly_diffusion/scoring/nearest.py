@@ -6,10 +6,9 @@ from collections.abc import Sequence
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.nn import functional as F
 
 from anomaly_diffusion.scoring.any_size import AnySize
-from anomaly_diffusion.scoring.memory import Candidates, coreset, nearest
+from anomaly_diffusion.scoring.memory import Candidates, coreset, inside, nearest
 from anomaly_diffusion.scoring.residual import Residual
 from anomaly_diffusion.types import Encoded, Masks
 
@@ -58,9 +57,8 @@ class NearestResidual(Residual, AnySize):
     ) -> Candidates:
         """A sample of the positions of photographs; samples add up over batches."""
         rows = self._rows(reference, healthy)  # (B, D, P, 2 * C)
-        inside = F.interpolate(valid.float(), size=healthy.shape[-2:], mode="area").flatten(1) > 0.5
         sample = Candidates(self.candidates, self.seed)
-        sample.add(rows.transpose(1, 2), inside, keys)
+        sample.add(rows.transpose(1, 2), inside(valid, healthy.shape[-2:]), keys)
         return sample
 
     def fit(self, moments: Candidates) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from anomaly_diffusion.baselines.clip_model import CLIPNetwork
 from anomaly_diffusion.commands import abilities
-from anomaly_diffusion.networks.features import WEIGHTS_VARIABLE
+from anomaly_diffusion.networks.weights import WEIGHTS_VARIABLE
 
 
 @pytest.fixture(autouse=True)

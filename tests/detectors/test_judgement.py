@@ -14,8 +14,9 @@ from anomaly_diffusion.diffusion.objective import Objective
 from anomaly_diffusion.diffusion.parametrisation import VelocityPrediction
 from anomaly_diffusion.diffusion.sampler import DDIM
 from anomaly_diffusion.diffusion.schedule import CosineSchedule
-from anomaly_diffusion.networks.features import WEIGHTS_VARIABLE, FeatureExtractor, TimmFeatures, TorchvisionFeatures
+from anomaly_diffusion.networks.features import FeatureExtractor, TimmFeatures, TorchvisionFeatures
 from anomaly_diffusion.networks.unet import UNet
+from anomaly_diffusion.networks.weights import WEIGHTS_VARIABLE
 from anomaly_diffusion.reconstruction.depths import DepthList, LogRange
 from anomaly_diffusion.reconstruction.one_shot import OneShot
 from anomaly_diffusion.reconstruction.partial_diffusion import PartialDiffusion

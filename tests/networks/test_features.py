@@ -7,7 +7,8 @@ import torch
 from analytic import TinyFeatures, seeded
 from safetensors.torch import save_file
 
-from anomaly_diffusion.networks.features import TimmFeatures, TorchvisionFeatures, find_weights
+from anomaly_diffusion.networks.features import TimmFeatures, TorchvisionFeatures
+from anomaly_diffusion.networks.weights import find_weights
 
 IMAGE = torch.rand(2, 3, 64, 96, generator=seeded()) * 2 - 1
 MOBILENET, LITE = "mobilenet_v2", "efficientnet_lite0"

@@ -13,8 +13,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from anomaly_diffusion.networks import perceptual
-from anomaly_diffusion.networks.features import WEIGHTS_VARIABLE, TorchvisionFeatures, find_weights
+from anomaly_diffusion.networks.features import TorchvisionFeatures
 from anomaly_diffusion.networks.perceptual import ShiftTolerantLPIPS
+from anomaly_diffusion.networks.weights import WEIGHTS_VARIABLE, find_weights
 from anomaly_diffusion.scoring.perceptual import FeatureCosineResidual, LPIPSResidual
 from anomaly_diffusion.scoring.residual import Residual
 from anomaly_diffusion.scoring.scorer import Scoring
