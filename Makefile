@@ -44,7 +44,7 @@ STEPS.pixel-tile := 700 350
 STEPS.pixel-ball_screw := 400 200
 SIZE.ball_screw := --data.image_size "[104,256]"
 
-table: $(FINISHED) ## the main table from scratch (16 minutes per seed with -j2 on two cores), then its report
+table: $(FINISHED) ## the main table from scratch (about 16 minutes per seed with -j2 on two cores), then its report
 	$(BIN)/python -m anomaly_diffusion compare $(addprefix $(RUNS)/,$(CELLS)) --chart $(RUNS)/cost.png
 	$(BIN)/python -m anomaly_diffusion report $(addprefix $(RUNS)/,$(CELLS)) --output $(RUNS)/report
 

@@ -102,9 +102,11 @@ def parts(options: argparse.Namespace) -> dict[str, Callable[[], object]]:
         return judge
 
     x_0 = ours.codec.encode(batch.image)
+    compared = ours.compare(batch, x_0)
     return {
         "frozen network and components": lambda: ours.codec.encode(batch.image),
         "denoiser": lambda: ours.restore(batch, x_0),
+        "by position and nearest": lambda: ours.differences(batch, compared),
         "feature diffusion without the network": after_network(ours),
         "feature diffusion": whole(ours),
         "PatchCore without the network": after_network(theirs),
