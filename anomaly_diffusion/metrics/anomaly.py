@@ -1,5 +1,6 @@
 """The two metrics that a callback holds: over pixels and over images."""
 
+import warnings
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -8,11 +9,22 @@ from torch import Tensor
 from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 
-from anomaly_diffusion.metrics.curves import aupro, auroc, average_precision, count_scores, f1_max
-from anomaly_diffusion.metrics.histogram import BINS, ROWS, VACANT, ScoreHistogram, order_key
+from anomaly_diffusion.metrics.curves import (
+    ThresholdCounts,
+    aupro,
+    auroc,
+    average_precision,
+    count_scores,
+    f1_max,
+    least_average_precision,
+)
+from anomaly_diffusion.metrics.histogram import BINS, MOST_GRAIN, ROWS, VACANT, ScoreHistogram, order_key
+from anomaly_diffusion.metrics.magnifier import FAN, Magnifier, Outline, Watch, outline
 from anomaly_diffusion.metrics.regions import region_shares
 from anomaly_diffusion.types import Labels, Maps, Masks, Scores
 
+TOLERANCE = 1e-3
+"""Pixel figures that may be further from those of the very scores come with a warning."""
 _ROOM = 1024  # images in the first block of `ImageMetrics`
 
 
@@ -26,6 +38,7 @@ class PixelFigures(NamedTuple):
         f1_threshold: that threshold; a pixel is called defective if its score is at least this.
         aupro: area under the per-region overlap up to a false-positive rate of 0.3.
         aupro_05: the same up to 0.05.
+        bound: none of the five figures is further than this from that of the very scores.
     """
 
     auroc: float
@@ -34,6 +47,7 @@ class PixelFigures(NamedTuple):
     f1_threshold: float
     aupro: float
     aupro_05: float
+    bound: float
 
     def as_dict(self) -> dict[str, float]:
         """The figures under their public names."""
@@ -69,10 +83,13 @@ class ImageFigures(NamedTuple):
 class PixelMetrics(Metric):
     """Curves over all pixels of all images, in one pass and in memory that does not grow with their number.
 
-    The figures do not depend on batch size, order or number of processes, bit for bit.
+    The figures lie within `TOLERANCE` of those of the very scores, for scores of any range and spread, or a warning
+    says how far off they may be. They do not depend on batch size, order or number of processes, bit for bit, unless
+    scores crowd so closely that the histogram's own bins do not suffice; then they do so within that bound.
 
     Args:
         pages: memory for scores, in pages of 96 KiB, at least 2; more of them resolve scores more finely.
+        nodes: memory for a closer look where scores crowd, in nodes of 3 KiB that are taken as needed.
         **kwargs: those of `torchmetrics.Metric`.
     """
 
@@ -81,22 +98,29 @@ class PixelMetrics(Metric):
     full_state_update = True
 
     level: Tensor
+    grain: Tensor
     pages: Tensor
     counts: Tensor
+    nodes: Tensor
+    node_counts: Tensor
 
-    def __init__(self, pages: int = 64, **kwargs: Any) -> None:
+    def __init__(self, pages: int = 64, nodes: int = 2048, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         zero = torch.zeros((), dtype=torch.int64)
         self.add_state("level", zero, dist_reduce_fx=None)  # ranks are stacked, and merged in `compute`
+        self.add_state("grain", zero + MOST_GRAIN, dist_reduce_fx=None)
         self.add_state("pages", torch.full((pages,), VACANT), dist_reduce_fx=None)
         self.add_state("counts", zero, dist_reduce_fx=None)  # a default of full size would take memory, too
+        self.add_state("nodes", torch.full((nodes,), VACANT), dist_reduce_fx=None)
+        self.add_state("node_counts", zero, dist_reduce_fx=None)
         self.reset()
 
     def reset(self) -> None:
         """Forget all pixels."""
         super().reset()
-        zeros = np.zeros((len(self.pages), ROWS, BINS), dtype=np.int64)  # takes memory only where it is written to
-        self.counts = torch.from_numpy(zeros).to(self.pages.device)
+        self.counts = _lazy_zeros(len(self.pages), BINS).to(self.pages.device)
+        self.node_counts = _lazy_zeros(len(self.nodes), FAN).to(self.nodes.device)
+        self._watch = Watch()
 
     def update(self, anomaly_map: Maps, mask: Masks, valid: Masks | None = None) -> None:
         """Count the pixels of a batch.
@@ -113,29 +137,45 @@ class PixelMetrics(Metric):
         scores = anomaly_map.detach() if valid is None else anomaly_map.detach().masked_fill(~valid, 0.0)
         keys = order_key(scores)  # refuses NaN before anything is counted
         defective = (mask if valid is None else mask & valid).cpu().numpy()
-        histogram = ScoreHistogram(int(self.level), self.pages, self.counts)
+        histogram = ScoreHistogram(int(self.level), self.pages, self.counts, int(self.grain))
+        pixels = []
         for index, key in enumerate(keys):
             inside = ... if valid is None else valid[index]
             found = defective[index] if valid is None else defective[index][valid[index].cpu().numpy()]
             counted = np.flatnonzero(found), region_shares(defective[index, 0])
-            histogram.add(key[inside].flatten(), *(torch.from_numpy(part).to(key.device) for part in counted))
+            pixels.append((key[inside].flatten(), *(torch.from_numpy(part).to(key.device) for part in counted)))
+            histogram.add(*pixels[-1])
+        self._watch.follow(histogram, Magnifier(self.nodes, self.node_counts), pixels)
         self.level.fill_(histogram.level)
+        self.grain.fill_(histogram.grain)
 
     def compute(self) -> PixelFigures:
         """The figures of all pixels so far."""
-        counts = self._histogram().descending()
-        return PixelFigures(
-            auroc(counts), average_precision(counts), *f1_max(counts), aupro(counts, 0.3), aupro(counts, 0.05)
-        )
+        histogram, fine = self._over_ranks()
+        figures = _figures(outline(histogram))
+        if figures.bound > TOLERANCE and fine.used:
+            figures = _figures(outline(histogram, fine))
+        if figures.bound > TOLERANCE:
+            warnings.warn(
+                f"Pixel figures may be off by up to {figures.bound:.1g}: too many scores lie too close to each other. "
+                "Measure them before they are squashed (logits, not probabilities).",
+                stacklevel=2,
+            )
+        return figures
 
-    def _histogram(self) -> ScoreHistogram:
-        """The histogram of all ranks (of this one where nothing was gathered)."""
-        shape = self.counts.shape[-3:]
-        states = zip(self.level.view(-1), self.pages.view(-1, shape[0]), self.counts.view(-1, *shape), strict=True)
-        first, *others = (ScoreHistogram(int(level), pages, counts) for level, pages, counts in states)
+    def _over_ranks(self) -> tuple[ScoreHistogram, Magnifier]:
+        """The counts of all ranks (of this one where nothing was gathered)."""
+        shape, node_shape = self.counts.shape[-3:], self.node_counts.shape[-3:]
+        counts, pages = self.counts.view(-1, *shape), self.pages.view(-1, shape[0])
+        states = zip(self.level.view(-1), pages, counts, self.grain.view(-1), strict=True)
+        first, *others = (ScoreHistogram(int(level), used, held, int(grain)) for level, used, held, grain in states)
         for other in others:
             first.merge(other)
-        return first
+        nodes = zip(self.nodes.view(-1, node_shape[0]), self.node_counts.view(-1, *node_shape), strict=True)
+        fine, *finer = (Magnifier(*state) for state in nodes)
+        for more in finer:
+            fine = fine.joined(more)
+        return first, fine
 
 
 class ImageMetrics(Metric):
@@ -190,6 +230,25 @@ class ImageMetrics(Metric):
         score, label = known[~np.isnan(known[:, 1])].T
         counts = count_scores(score, label > 0)
         return ImageFigures(auroc(counts), average_precision(counts), *f1_max(counts))
+
+
+def _figures(found: Outline) -> PixelFigures:
+    """The likely figures, and how far they may be from those of the best and of the worst order."""
+    likely = _of_pixels(found.likely, average_precision(found.likely))
+    best = _of_pixels(found.best, average_precision(found.best))
+    worst = _of_pixels(found.worst, least_average_precision(found.worst))
+    places = [place for place, name in enumerate(PixelFigures._fields) if name not in ("f1_threshold", "bound")]
+    off = max(abs(likely[place] - extreme[place]) for extreme in (best, worst) for place in places)
+    return PixelFigures(*likely, bound=off)
+
+
+def _of_pixels(counts: ThresholdCounts, ap: float) -> tuple[float, float, float, float, float, float]:
+    return auroc(counts), ap, *f1_max(counts), aupro(counts, 0.3), aupro(counts, 0.05)
+
+
+def _lazy_zeros(count: int, bins: int) -> Tensor:
+    """Counts that take memory only where they are written to."""
+    return torch.from_numpy(np.zeros((count, ROWS, bins), dtype=np.int64))
 
 
 def _check(score: Tensor, defective: Tensor, valid: Tensor) -> None:

@@ -65,6 +65,20 @@ def average_precision(counts: ThresholdCounts) -> float:
     return float(counts.defective @ (tp / found.clip(min=1))) / float(counts.defective.sum())
 
 
+def least_average_precision(counts: ThresholdCounts) -> float:
+    """No more than the mean precision if the defective of an untied threshold score less than the normal, and differ.
+
+    There it rises from that of the first to that of the last of them, ever more slowly: the mean of those two is less.
+    """
+    if counts.one_sided:
+        return float("nan")
+    last = np.cumsum(counts.defective)
+    first = np.where(counts.tied, last, last - counts.defective + 1)
+    fp = np.cumsum(counts.normal)
+    mean = (first / (first + fp).clip(min=1) + last / (last + fp).clip(min=1)) / 2
+    return float(counts.defective @ mean) / float(last[-1])
+
+
 def f1_max(counts: ThresholdCounts) -> tuple[float, float]:
     """The largest F1 = 2 TP / (2 TP + FP + FN) and the (highest) threshold `score >= threshold` that reaches it.
 

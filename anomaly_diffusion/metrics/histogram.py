@@ -6,8 +6,8 @@ float32 has a bin of its own, and rises by one whenever the pages run out: it is
 scores so far fit. That makes it (and every count) a function of the scores alone, not of their order, so histograms can
 be merged as well.
 
-Resolution is relative, so scores that crowd just below a number (probabilities of 0.9999) are told apart less finely
-than the same scores as logits.
+Resolution is relative, so scores that crowd near a number (probabilities of 0.9999) may come to lie in few bins;
+`magnifier` looks closer there.
 """
 
 from dataclasses import dataclass
@@ -17,12 +17,11 @@ import torch
 from jaxtyping import Bool, Float, Int32, Int64
 from torch import Tensor
 
-from anomaly_diffusion.metrics.curves import ThresholdCounts
-
 PAGE_BITS = 12
 BINS = 1 << PAGE_BITS
 ROWS = 3
 """Rows of a page: all pixels, defective pixels, shares of regions."""
+MOST_GRAIN = 31
 VACANT = torch.iinfo(torch.int64).min
 _LOWEST, _HIGHEST = -0x7F800001, 0x7F800000  # the keys of -inf and inf; NaN lies beyond
 
@@ -61,11 +60,13 @@ class ScoreHistogram:
         level: number of low bits of a key that a bin ignores.
         pages: number of each page in use, a key without its lowest `level + PAGE_BITS` bits; `VACANT` for the rest.
         counts: all pixels, defective pixels and shares of regions, by page and bin.
+        grain: number of low bits that are alike in all scores so far: 13 in those of half precision.
     """
 
     level: int
     pages: Int64[Tensor, " P"]
     counts: Int64[Tensor, "P 3 bins"]
+    grain: int = MOST_GRAIN
 
     def __post_init__(self) -> None:
         if len(self.pages) < 2:
@@ -77,6 +78,11 @@ class ScoreHistogram:
         """Number of pages in use; they come first."""
         return int((self.pages != VACANT).sum())
 
+    @property
+    def sharp(self) -> bool:
+        """Whether the scores in each bin are equal."""
+        return self.level <= self.grain
+
     def add(self, key: Int32[Tensor, " N"], defective: Int64[Tensor, " n"], share: Int64[Tensor, " n"]) -> None:
         """Count pixels.
 
@@ -87,6 +93,7 @@ class ScoreHistogram:
         """
         if not len(key):
             return
+        self.grain = min(self.grain, _grain(key, self.grain))
         place = self._place(key)
         if int(place.min()) < 0:
             self._reserve((key[place < 0] >> (self.level + PAGE_BITS)).unique().long())
@@ -101,6 +108,7 @@ class ScoreHistogram:
     def merge(self, other: "ScoreHistogram") -> None:
         """Add the counts of `other`, which keeps its value: the result is as if all its scores had been added here."""
         other = ScoreHistogram(other.level, other.pages.clone(), other.counts.clone())
+        self.grain = min(self.grain, other.grain)
         while other.level < self.level:
             other._coarsen()
         while self.level < other.level:
@@ -110,21 +118,6 @@ class ScoreHistogram:
             other._coarsen()
         slot = self._table[other.pages[: other.used] + len(self._table) // 2] // (ROWS * BINS)
         self.counts.index_add_(0, slot, other.counts[: other.used])
-
-    def descending(self) -> ThresholdCounts:
-        """The bins that hold scores, highest first.
-
-        Where a bin towers above both of its neighbours its scores are taken for equal: zeros, clipped, quantised maps.
-        """
-        pages, counts = self.pages[: self.used].cpu().numpy(), self.counts.cpu().numpy()
-        order = pages.argsort()
-        hit = np.flatnonzero(counts[order, 0])[::-1]
-        slot, place = order[hit >> PAGE_BITS], hit & (BINS - 1)
-        total, defective, share = (counts[slot, row, place] for row in range(ROWS))
-        number = (pages[slot] << PAGE_BITS) + place
-        threshold = key_score(number << self.level).astype(np.float64)
-        tied = _towers(number, total) | (self.level == 0)
-        return ThresholdCounts(threshold, total - defective, defective, share.astype(np.float64), tied)
 
     def _place(self, key: Int32[Tensor, " N"]) -> Int32[Tensor, " N"]:
         """Position of each key's bin in the flat counts; negative where its page is missing."""
@@ -162,10 +155,21 @@ class ScoreHistogram:
             self._table = self._table.index_put((self.pages[:used] + size // 2,), begin[1:])
 
 
-def _towers(number: Int64[np.ndarray, " K"], total: Int64[np.ndarray, " K"]) -> Bool[np.ndarray, " K"]:
-    """Whether a bin holds over four times as much as either neighbour; `number` falls."""
-    beside = number[:-1] - number[1:] == 1
-    above = np.append(0, total[:-1] * beside)
-    below = np.append(total[1:] * beside, 0)
-    towers: Bool[np.ndarray, " K"] = total > 4 * np.maximum(above, below)
-    return towers
+def towers(number: Int64[np.ndarray, " K"], total: Int64[np.ndarray, " K"]) -> Bool[np.ndarray, " K"]:
+    """Whether a bin holds over four times as much as either neighbour, so that its scores are taken for equal.
+
+    Such are zeros, clipped and quantised maps. `number` rises.
+    """
+    beside = number[1:] - number[:-1] == 1
+    below = np.append(0, total[:-1] * beside)[: len(total)]
+    above = np.append(total[1:] * beside, 0)[: len(total)]
+    towering: Bool[np.ndarray, " K"] = total > 4 * np.maximum(above, below)
+    return towering
+
+
+def _grain(key: Int32[Tensor, " N"], most: int) -> int:
+    """How many low bits, up to `most`, are alike in all scores; those of a negative key are all ones."""
+    if not most or not ((key ^ (key >> 31)) & ((1 << most) - 1)).any():
+        return most
+    bits = int(np.bitwise_or.reduce((key ^ (key >> 31)).cpu().numpy()))
+    return (bits & -bits).bit_length() - 1
