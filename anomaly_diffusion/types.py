@@ -3,12 +3,14 @@
 Letters in shapes: B images, C channels, H W pixels, c h w the same in model space, D depths, K residuals.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
+from torch.nn import functional as F
 
 __all__ = [
     "Categories",
@@ -23,6 +25,7 @@ __all__ = [
     "Reconstructed",
     "Scores",
     "Times",
+    "inside",
     "like",
 ]
 
@@ -114,3 +117,9 @@ class Prediction:
 def like(scale: Tensor, x: Tensor) -> Tensor:
     """Shape a per-image `scale` () or (B,) so that it multiplies x (B, ...)."""
     return scale.reshape(scale.shape + (1,) * (x.ndim - scale.ndim)) if scale.ndim else scale
+
+
+def inside(valid: Masks, size: Sequence[int]) -> Bool[Tensor, "B P"]:
+    """Positions of a grid of that height and width that lie in the photograph for more than their half."""
+    share: Tensor = F.interpolate(valid.float(), size=tuple(size), mode="area")
+    return share.flatten(1) > 0.5

@@ -10,10 +10,10 @@ from anomaly_diffusion.baselines.one_pass import OnePassDetector
 from anomaly_diffusion.codecs.feature import FeatureCodec
 from anomaly_diffusion.detectors.base import Compared
 from anomaly_diffusion.networks.features import FeatureExtractor
-from anomaly_diffusion.scoring.memory import Candidates, Memory, inside
+from anomaly_diffusion.scoring.memory import Candidates, Memory
 from anomaly_diffusion.scoring.pooling import MaxPooling
 from anomaly_diffusion.scoring.scorer import Scoring
-from anomaly_diffusion.types import Encoded, ImageBatch, Maps, Reconstructed, Scores
+from anomaly_diffusion.types import Encoded, ImageBatch, Maps, Reconstructed, Scores, inside
 
 __all__ = ["PatchCore"]
 

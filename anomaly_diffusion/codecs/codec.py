@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
-from anomaly_diffusion.types import Encoded, Images
+from anomaly_diffusion.types import Encoded, Images, Masks
 
 __all__ = ["Codec"]
 
@@ -26,8 +26,13 @@ class Codec(nn.Module):
         """Settings that decide what image and reconstruction are compared as, and that no checkpoint restores."""
         return {}
 
-    def moments(self, image: Images) -> Tensor:
-        """What the codec wants to know about healthy images; it adds up over batches and processes."""
+    def moments(self, image: Images, valid: Masks | None = None) -> Tensor:
+        """What the codec wants to know about healthy images; it adds up over batches and processes.
+
+        Args:
+            image: the images.
+            valid: pixels that belong to the photographs; all if None.
+        """
         raise NotImplementedError
 
     def fit(self, moments: Tensor) -> None:

@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from anomaly_diffusion.codecs.codec import Codec
 from anomaly_diffusion.networks.features import FeatureExtractor
-from anomaly_diffusion.types import Encoded, Images
+from anomaly_diffusion.types import Encoded, Images, Masks, inside
 
 __all__ = ["FeatureCodec"]
 
@@ -73,11 +73,13 @@ class FeatureCodec(Codec):
         return {"level": self.level}
 
     @torch.no_grad()
-    def moments(self, image: Images) -> Tensor:
-        """Sums of products of (1, features, brightness of the image) over all positions; they add up over batches."""
+    def moments(self, image: Images, valid: Masks | None = None) -> Tensor:
+        """Sums of products of (1, features, brightness of the image) over valid positions; they add up over batches."""
         features = self.extractor(image).double()
         light = image.double().mean((1, 2, 3), keepdim=True).expand_as(features[:, :1])
         columns = torch.cat([torch.ones_like(light), features, light], dim=1).transpose(0, 1).flatten(1)
+        if valid is not None:
+            columns = columns * inside(valid, features.shape[-2:]).flatten()
         return columns @ columns.T
 
     def fit(self, moments: Tensor) -> None:

@@ -8,7 +8,7 @@ from torch import Tensor
 from anomaly_diffusion.codecs.codec import Codec
 from anomaly_diffusion.networks.autoencoder import Autoencoder
 from anomaly_diffusion.networks.frozen import freeze, identity
-from anomaly_diffusion.types import Encoded, Images
+from anomaly_diffusion.types import Encoded, Images, Masks, inside
 
 __all__ = ["Against", "AgainstInput", "AgainstLatents", "AgainstRoundTrip", "LatentCodec"]
 
@@ -104,13 +104,15 @@ class LatentCodec(Codec):
         """The latent as the autoencoder has it."""
         return self.autoencoder.encode(image)
 
-    def moments(self, image: Images) -> Tensor:
-        """Sums over images and positions of 1, latent, latent^2, (3, channels); they add up over batches."""
-        return self.latent_moments(self.latent(image))
+    def moments(self, image: Images, valid: Masks | None = None) -> Tensor:
+        """Sums over images and valid positions of 1, latent, latent^2, (3, channels); they add up over batches."""
+        return self.latent_moments(self.latent(image), valid)
 
-    def latent_moments(self, latent: Encoded) -> Tensor:
+    def latent_moments(self, latent: Encoded, valid: Masks | None = None) -> Tensor:
         """The same, of latents that are known."""
         values = latent.double().transpose(0, 1).flatten(1)
+        if valid is not None:
+            values = values[:, inside(valid, latent.shape[-2:]).flatten()]
         return torch.stack([torch.ones_like(values).sum(1), values.sum(1), values.square().sum(1)])
 
     def fit(self, moments: Tensor) -> None:

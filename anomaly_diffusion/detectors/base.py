@@ -102,7 +102,8 @@ class Detector(pl.LightningModule):
     def on_fit_start(self) -> None:
         """Let the codec see healthy images, unless it knows them from a checkpoint."""
         if not self.codec.fitted:
-            seen = [self.codec.moments(batch.image) for batch in first(CODEC_LEARNS_FROM, self.training_batches())]
+            batches = first(CODEC_LEARNS_FROM, self.training_batches())
+            seen = [self.codec.moments(batch.image, batch.valid) for batch in batches]
             self.codec.fit(torch.stack(seen).sum(0))
 
     def on_validation_epoch_start(self) -> None:

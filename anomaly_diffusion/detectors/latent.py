@@ -63,7 +63,7 @@ class LatentDetector(DiffusionDetector):
             for batch in self.training_batches(view):
                 latent = self.cache.latents(batch.image, self.codec.latent, self.codec.identity)
                 self.cache.keep(batch, latent)
-                seen.append(self.codec.latent_moments(latent))
+                seen.append(self.codec.latent_moments(latent, batch.valid))
         if seen and not self.codec.fitted:
             self.codec.fit(torch.stack(seen).sum(0))
         super().on_fit_start()

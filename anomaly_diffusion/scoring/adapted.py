@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from anomaly_diffusion.networks.features import FeatureExtractor
 from anomaly_diffusion.scoring.perceptual import FeatureCosineResidual
-from anomaly_diffusion.types import Images, Masks
+from anomaly_diffusion.types import Images, Masks, inside
 
 __all__ = ["AdaptedCosineResidual"]
 
@@ -80,8 +80,7 @@ class AdaptedCosineResidual(FeatureCosineResidual):
         sums = []
         for number in range(len(self.channels)):
             u, v = (torch.cat([pair[side][number] for pair in pairs]).double() for side in (0, 1))
-            inside = F.interpolate(valid.double(), size=u.shape[-2:], mode="area") > 0.5
-            weight = inside.repeat(len(pairs), 1, 1, 1).to(u)
+            weight = inside(valid, u.shape[-2:]).unflatten(1, (1, *u.shape[-2:])).repeat(len(pairs), 1, 1, 1).to(u)
             both = (_products(u, weight) + _products(v, weight)) / 2
             sums += [_products(u - v, weight).flatten(), both.flatten()]
         return torch.cat(sums)

@@ -107,10 +107,14 @@ class Calibration(AnySize):
 
     def _of_neighbourhoods(self, placed: Tensor, neighbourhood: nn.Module) -> Tensor:
         """Mean and deviation (2, M, H, W) at each pixel, from sums (1 + 2 * M, H, W)."""
-        overall = torch.cat([self.count.new_ones(1), self.mean, self.covariance.diagonal() + self.mean**2])
-        near = neighbourhood(placed[None].float())[0].double() + _PRIOR * overall[:, None, None]
+        count, total, square = placed[:1], *placed[1:].chunk(2)
+        centre = self.mean[:, None, None]  # about zero, float32 would lose deviations far smaller than the mean
+        centred = torch.cat([count, total - count * centre, square - 2 * total * centre + count * centre**2])
+        overall = torch.cat([self.count.new_ones(1), torch.zeros_like(self.mean), self.covariance.diagonal()])
+        near = neighbourhood(centred[None].float())[0].double() + _PRIOR * overall[:, None, None]
         mean, square = (near[1:] / near[:1]).chunk(2)
-        return torch.stack([mean, torch.maximum((square - mean**2).clamp(min=0).sqrt(), self._spread[:, None, None])])
+        spread = torch.maximum((square - mean**2).clamp(min=0).sqrt(), self._spread[:, None, None])
+        return torch.stack([centre + mean, spread])
 
     def _check(self, residuals: Tensor) -> None:
         if self.placed.shape[-2:] != residuals.shape[-2:]:

@@ -1,17 +1,72 @@
 """Differences measured by how healthy images differ from their reconstructions."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.nn import functional as F
 
 from anomaly_diffusion.scoring.any_size import AnySize
 from anomaly_diffusion.scoring.residual import Residual
-from anomaly_diffusion.types import Encoded, Masks
+from anomaly_diffusion.types import Encoded, Masks, inside
 
-__all__ = ["MahalanobisResidual"]
+__all__ = ["MahalanobisResidual", "Scatter"]
+
+
+@dataclass(frozen=True)
+class Scatter:
+    """Number, mean and centred products of differences at P positions, for D depths; adds up over batches.
+
+    Sums about zero would lose the covariance where the mean is many deviations long, in float32 at a hundred.
+
+    Reference: Chan, Golub & LeVeque, "Updating Formulae and a Pairwise Algorithm for Computing Sample Variances", 1979.
+
+    Attributes:
+        count: number of differences.
+        mean: theirs.
+        products: sums over (difference - mean) (difference - mean)'.
+        rows: the factors of further such products that have not been multiplied yet.
+    """
+
+    count: Float[Tensor, "P 1"]
+    mean: Float[Tensor, "D P C"]
+    products: Float[Tensor, "D P C C"] | None
+    rows: Float[Tensor, "D P _ C"]
+
+    @classmethod
+    def of(cls, rows: Float[Tensor, "D P B C"], known: Float[Tensor, "P B 1"]) -> "Scatter":
+        """That of the rows that `known` marks with 1."""
+        count = known.sum(1)
+        mean = (rows * known).sum(2) / count.clamp(min=1)
+        return cls(count, mean, None, (rows - mean[:, :, None]).mul_(known))
+
+    def __add__(self, other: "Scatter") -> "Scatter":
+        count = self.count + other.count
+        away, share = other.mean - self.mean, other.count / count.clamp(min=1)
+        rows = torch.cat([other.rows, (away * (self.count * share).sqrt())[:, :, None]], dim=2)
+        rows = rows if self.products is not None else torch.cat([self.rows, rows], dim=2)
+        known = [one.products for one in (self, other) if one.products is not None]
+        return Scatter(count, self.mean + away * share, _products(rows, known), rows[:, :, :0])
+
+    def __radd__(self, nothing: int) -> "Scatter":
+        return self
+
+    def overall(self) -> "Scatter":
+        """That of all positions together."""
+        count = self.count.sum(0, keepdim=True)
+        mean = (self.count * self.mean).sum(1, keepdim=True) / count
+        between = (self.mean - mean) * self.count.sqrt()
+        within = self.covered().sum(1, keepdim=True)
+        return Scatter(count, mean, within + (between.transpose(1, 2) @ between)[:, None], self.rows[:, :1, :0])
+
+    def covered(self) -> Float[Tensor, "D P C C"]:
+        """All products."""
+        return _products(self.rows, [] if self.products is None else [self.products])
+
+    def double(self) -> "Scatter":
+        """The same in float64."""
+        return Scatter(self.count.double(), self.mean.double(), self.covered().double(), self.rows[:, :, :0].double())
 
 
 class MahalanobisResidual(Residual, AnySize):
@@ -21,7 +76,7 @@ class MahalanobisResidual(Residual, AnySize):
 
     with a mean and a covariance S of its own for each depth and, unless turned off, each position. Where a position has
     seen n healthy images, its moments count n times and those of all positions together `prior` times, so that few
-    images do no harm.
+    images do no harm. A position that nothing is known of, in the padding of a letterbox, has those of all.
 
     Reference: Defard et al., "PaDiM: a Patch Distribution Modeling Framework", 2021, Eq. 1 and 2, which is this
     residual of a constant reconstruction.
@@ -54,29 +109,31 @@ class MahalanobisResidual(Residual, AnySize):
 
     def moments(
         self, reference: Encoded, healthy: Float[Tensor, "B D c h w"], valid: Masks, keys: Sequence[int] = ()
-    ) -> Tensor:
-        """Sums of products of (1, difference) over valid positions, (D, P, 1 + C, 1 + C); they add up over batches."""
+    ) -> Scatter:
+        """Number, mean and scatter of the differences at each position, or at all of them together."""
         rows = _rows(reference[:, None] - healthy)  # (D, P, B, C)
-        coarse = F.interpolate(valid.to(rows), size=healthy.shape[-2:], mode="area")
-        inside = coarse.flatten(1).T[None, :, :, None]  # (1, P, B, 1)
-        rows = torch.cat([torch.ones_like(rows[..., :1]), rows], dim=-1)
-        products: Tensor = (rows * (inside > 0.5)).transpose(-1, -2) @ rows
-        return products if self.per_position else products.sum(1, keepdim=True)
+        known = inside(valid, healthy.shape[-2:]).T[:, :, None].to(rows)  # (P, B, 1)
+        if not self.per_position:
+            rows, known = rows.flatten(1, 2)[:, None], known.flatten(0, 1)[None]
+        return Scatter.of(rows, known)
 
-    def fit(self, moments: Tensor) -> None:
+    def fit(self, moments: Scatter) -> None:
         """Set the statistics from summed `moments`.
 
         Raises:
             ValueError: there are fewer than two images.
         """
         moments = moments.double()
-        overall = moments.sum(1, keepdim=True)
-        if overall[0, 0, 0, 0] < 2:
+        overall = moments.overall()
+        if overall.count < 2:
             raise ValueError("No healthy image to learn differences from.")
-        mixed = moments + self.prior * overall / overall[..., :1, :1]
-        mixed = mixed / mixed[..., :1, :1]
-        mean = mixed[..., 0, 1:]
-        covariance = mixed[..., 1:, 1:] - mean[..., :, None] * mean[..., None, :]
+        prior = torch.where(moments.count + self.prior > 0, self.prior, 1.0)  # images, (P, 1)
+        total = moments.count + prior
+        away = overall.mean - moments.mean
+        mean = moments.mean + away * prior / total
+        mixed = moments.covered() + (prior / overall.count)[..., None] * overall.covered()
+        away = away * (moments.count * prior / total).sqrt()
+        covariance = (mixed + away[..., :, None] * away[..., None, :]) / total[..., None]
         if not self.full:
             covariance = torch.diag_embed(covariance.diagonal(dim1=-2, dim2=-1))
         self.mean, self.whitening = mean.float(), _inverse_root(covariance, self.floor).float()
@@ -104,6 +161,15 @@ class MahalanobisResidual(Residual, AnySize):
                 f"Statistics are known for {depths} depths and {positions} positions, got {rows.shape[0]} and "
                 f"{rows.shape[1]}. Keep `image_size` and the depths, or validate the detector again."
             )
+
+
+def _products(rows: Float[Tensor, "D P B C"], known: Sequence[Tensor]) -> Float[Tensor, "D P C C"]:
+    """Sums of rows' outer products, and what is known of them."""
+    flat, shape = rows.flatten(0, 1), (*rows.shape[:2], rows.shape[-1], rows.shape[-1])
+    if not known:
+        return (flat.transpose(1, 2) @ flat).view(shape)
+    first, *others = (one.flatten(0, 1) for one in known)
+    return sum(others, torch.baddbmm(first, flat.transpose(1, 2), flat)).view(shape)
 
 
 def _rows(difference: Float[Tensor, "B D C h w"]) -> Float[Tensor, "D P B C"]:

@@ -7,12 +7,10 @@ from copy import copy
 import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Generator, Tensor
-from torch.nn import functional as F
 
 from anomaly_diffusion.scoring.any_size import AnySize
-from anomaly_diffusion.types import Masks
 
-__all__ = ["Candidates", "Memory", "coreset", "inside", "nearest"]
+__all__ = ["Candidates", "Memory", "coreset", "nearest"]
 
 _CHUNK = 1024  # patches that are compared with the memory together: more of them only take more room
 Patches = Float[Tensor, "N C"]
@@ -123,12 +121,6 @@ class Memory(AnySize):
         if not self.filled:
             raise RuntimeError("The memory is empty. Train the detector, or load a checkpoint of a finished run.")
         return self.items[nearest(self.items, patches.float(), count)]
-
-
-def inside(valid: Masks, size: Sequence[int]) -> Bool[Tensor, "B P"]:
-    """Positions of a grid of that height and width that lie in the photograph for more than their half."""
-    share: Tensor = F.interpolate(valid.float(), size=tuple(size), mode="area")
-    return share.flatten(1) > 0.5
 
 
 def nearest(items: Float[Tensor, "M C"], patches: Patches, count: int = 1) -> Int64[Tensor, "N K"]:

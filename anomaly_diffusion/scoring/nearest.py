@@ -8,9 +8,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from anomaly_diffusion.scoring.any_size import AnySize
-from anomaly_diffusion.scoring.memory import Candidates, coreset, inside, nearest
+from anomaly_diffusion.scoring.memory import Candidates, coreset, nearest
 from anomaly_diffusion.scoring.residual import Residual
-from anomaly_diffusion.types import Encoded, Masks
+from anomaly_diffusion.types import Encoded, Masks, inside
 
 __all__ = ["NearestResidual"]
 

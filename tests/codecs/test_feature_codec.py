@@ -43,6 +43,17 @@ def test_moments_add_up_over_any_split() -> None:
     torch.testing.assert_close(parts, codec.moments(IMAGES))
 
 
+def test_the_padding_of_a_letterbox_is_not_learnt_from() -> None:
+    codec, valid = _fitted(), torch.zeros(12, 1, 32, 40, dtype=torch.bool)
+    valid[..., 8:24, :] = True
+    features = codec.extractor(IMAGES).double()
+    height = features.shape[-2]
+    inside = features[..., height // 4 : 3 * height // 4, :].transpose(0, 1).flatten(1)
+    found = codec.moments(IMAGES, valid)
+    assert found[0, 0] == inside.shape[1]
+    torch.testing.assert_close(found[1:-1, 1:-1], inside @ inside.T)
+
+
 def test_a_codec_is_fitted_once_it_is_and_survives_its_state_dict() -> None:
     fresh = FeatureCodec(TinyFeatures(), 6)
     assert not fresh.fitted

@@ -32,6 +32,17 @@ def test_moments_add_up_over_any_split() -> None:
     torch.testing.assert_close(codec.moments(IMAGES[:3]) + codec.moments(IMAGES[3:]), codec.moments(IMAGES))
 
 
+def test_the_padding_of_a_letterbox_is_not_learnt_from() -> None:
+    codec, valid = _codec(), torch.zeros(10, 1, 32, 40, dtype=torch.bool)
+    valid[..., 8:24, :] = True
+    latent = codec.latent(IMAGES)
+    height = latent.shape[-2]
+    codec.fit(codec.moments(IMAGES, valid))
+    inside = latent[..., height // 4 : 3 * height // 4, :].transpose(0, 1).flatten(1)
+    torch.testing.assert_close(codec.offset, inside.mean(1))
+    torch.testing.assert_close(codec.spread, inside.std(1, correction=0))
+
+
 def test_normalisation_cancels_in_a_round_trip() -> None:
     codec = _fitted()
     autoencoder = codec.autoencoder

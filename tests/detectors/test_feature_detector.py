@@ -128,3 +128,14 @@ def test_what_has_seen_no_healthy_image_says_so() -> None:
         _detector().on_validation_epoch_start()
     with pytest.raises(ValueError, match="No healthy training image"):
         _calibrated().learn([])
+
+
+def test_components_are_learnt_from_photographs_and_not_from_their_padding() -> None:
+    valid = torch.zeros_like(SEEN.valid)
+    valid[..., 4:12, :] = True
+    padded = SEEN._replace(valid=valid, image=torch.where(valid, SEEN.image, 0.9))
+    detector = _detector(views=0)
+    detector.training_batches = lambda epoch=0: [padded]
+    detector.on_fit_start()
+    height, width = detector.codec.extractor(SEEN.image).shape[-2:]
+    assert detector.codec.count == len(SEEN.path) * width * height / 2

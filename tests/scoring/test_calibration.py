@@ -115,6 +115,13 @@ def test_where_images_have_hardly_varied_a_deviation_counts_as_anywhere() -> Non
     assert deviation[:, 11:].mean() == pytest.approx(3, rel=0.15)
 
 
+def test_a_mean_of_many_deviations_costs_no_accuracy() -> None:
+    maps = torch.randn(64, 2, 12, 15, generator=seeded())
+    near, far = (_by_position((maps + away).double(), 0.4).placed for away in (0.0, 1e4))
+    torch.testing.assert_close(far[1], near[1], rtol=1e-3, atol=0)
+    torch.testing.assert_close(far[0] - 1e4, near[0], rtol=0, atol=2e-3)
+
+
 def test_with_few_images_a_position_trusts_all_the_others() -> None:
     maps = torch.randn(2, 1, 12, 15, generator=seeded())
     deviation = _by_position(maps, 0.3).placed[1]

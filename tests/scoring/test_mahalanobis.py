@@ -70,10 +70,48 @@ def test_padding_is_not_learnt_from() -> None:
     torch.testing.assert_close(ours.maps(REFERENCE, HEALTHY), clean.maps(REFERENCE, HEALTHY))
 
 
-def test_moments_add_up_over_any_split() -> None:
-    residual = MahalanobisResidual()
-    parts = [residual.moments(REFERENCE[rows], HEALTHY[rows], VALID[rows]) for rows in (slice(7), slice(7, None))]
-    torch.testing.assert_close(sum(parts), residual.moments(REFERENCE, HEALTHY, VALID), rtol=1e-4, atol=1e-3)
+@pytest.mark.parametrize("per_position", [True, False])
+def test_moments_add_up_over_any_split(per_position: bool) -> None:
+    residual, whole = MahalanobisResidual(per_position), MahalanobisResidual(per_position)
+    one, two, three = (
+        residual.moments(REFERENCE[rows], HEALTHY[rows], VALID[rows])
+        for rows in (slice(7), slice(7, 9), slice(9, None))
+    )
+    whole.fit(whole.moments(REFERENCE, HEALTHY, VALID))
+    for parts in (one + two + three, one + (two + three), sum([three, one, two])):
+        residual.fit(parts)
+        torch.testing.assert_close(residual.maps(REFERENCE, HEALTHY), whole.maps(REFERENCE, HEALTHY))
+
+
+@pytest.mark.parametrize("per_position", [True, False])
+@pytest.mark.parametrize("away", [0.0, 100.0, 3000.0])
+def test_a_mean_of_many_deviations_costs_no_accuracy(away: float, per_position: bool) -> None:
+    places = torch.randn(D, C, H, W, generator=seeded(5))
+    healthy = (HEALTHY - away * (1 if not per_position else places)).float()
+    residual = MahalanobisResidual(per_position, prior=0.0)
+    residual.fit(sum(residual.moments(REFERENCE[at], healthy[at], VALID[at]) for at in torch.arange(B).split(9)))
+    difference = (REFERENCE[:, None] - healthy).double()  # as float32 has them
+    rows = difference.permute(1, 3, 4, 0, 2).flatten(1, 2)
+    rows = rows if per_position else rows.flatten(1, 2)[:, None]
+    expected = torch.stack([torch.stack([torch.cov(x.T, correction=0) for x in depth]) for depth in rows])
+    unwhitened = torch.linalg.inv(residual.whitening.double())
+    floor = 1e-3 * expected.diagonal(dim1=-2, dim2=-1).mean(-1)[..., None, None] * torch.eye(C)
+    torch.testing.assert_close(unwhitened @ unwhitened.transpose(-1, -2), expected + floor, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("prior", [0.0, 50.0])
+def test_a_position_that_was_never_valid_takes_the_statistics_of_all(prior: float) -> None:
+    valid = VALID.clone()
+    valid[..., : 8 * 2] = False  # as a letterbox pads
+    residual, alike = MahalanobisResidual(prior=prior), MahalanobisResidual(per_position=False)
+    for one in (residual, alike):
+        one.fit(one.moments(REFERENCE, HEALTHY, valid))
+    maps, expected = (one.maps(REFERENCE, HEALTHY) for one in (residual, alike))
+    assert maps.isfinite().all()
+    torch.testing.assert_close(maps[..., :2], expected[..., :2], rtol=1e-4, atol=1e-4)
+    clean = MahalanobisResidual(prior=prior)
+    clean.fit(clean.moments(REFERENCE[..., 2:], HEALTHY[..., 2:], VALID[..., 16:]))
+    torch.testing.assert_close(maps[..., 2:], clean.maps(REFERENCE[..., 2:], HEALTHY[..., 2:]))
 
 
 def test_statistics_of_any_size_survive_the_state_dict() -> None:
