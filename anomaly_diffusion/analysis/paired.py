@@ -6,12 +6,16 @@ from statistics import fmean
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import stats
 
 __all__ = ["Difference", "ScoredImage", "difference", "paired_table", "surprises"]
 
-_DRAWS = 2000
 _LEVEL = 0.95
-_CHUNK = 200  # draws at a time: bounds memory
+_UNSEEN = 0.25  # gain and loss of the two images that each kind is taken to have besides those measured
+_ONE_PAIR = (
+    "{}: one pair of runs says nothing about other seeds, so the interval is for other images only. "
+    "Train three seeds or more."
+)
 
 Floats = NDArray[np.float64]
 
@@ -48,21 +52,24 @@ class Difference:
     pairs: int
 
 
-def difference(
-    ours: Mapping[str, Sequence[ScoredImage]], baseline: Mapping[str, Sequence[ScoredImage]], seed: int = 0
-) -> Difference:
-    """Difference of image AUROC between runs of the same name, with a bootstrap interval of 95 %.
+def difference(ours: Mapping[str, Sequence[ScoredImage]], baseline: Mapping[str, Sequence[ScoredImage]]) -> Difference:
+    """Difference of image AUROC between runs of the same name, with an interval of 95 %.
 
-    Each draw takes runs and test images anew, with replacement, normal and defective images apart and the same for both
-    groups: the interval holds for other seeds and for other images of the same kinds. With one pair of runs it holds
-    for other images only.
+    The interval is for other seeds and for other images of the same kinds. Its variance is the sum of that of the mean
+    over runs, by how much runs differ, and of that over images of either kind, by how much images differ on the average
+    of all runs; its length is that of Student's t with the degrees of freedom of such a sum. With one pair of runs
+    nothing is known of other seeds, and the interval holds for other images only.
 
-    Reference: Efron & Tibshirani, "An Introduction to the Bootstrap", 1993, chapters 8 and 13 (percentile interval).
+    References: DeLong et al., "Comparing the Areas under Two or More Correlated ROC Curves", 1988 (variance over
+    images); Satterthwaite, "An Approximate Distribution of Estimates of Variance Components", 1946 (degrees of
+    freedom). Differs from DeLong: each kind of images is taken to hold two more, one that gains and one that loses a
+    quarter, as Bonett & Price, "Adjusted Wald Confidence Interval for a Difference of Binomial Proportions Based on
+    Paired Data", 2012, do with whole ones: near an AUROC of 1 hardly any image differs, and a variance of those few
+    would be too small (intervals of 95 % held .74 to .93). The difference itself is left as it is.
 
     Args:
         ours: test images of each run, by the run's name (its seed).
         baseline: the same of the other group.
-        seed: of the draws.
 
     Raises:
         ValueError: no run has a partner, test images differ, or one of the two kinds of images is missing.
@@ -79,9 +86,8 @@ def difference(
     scores = np.stack([[mine, theirs] for mine, theirs, _ in pairs])  # (runs, 2, images)
     wins = _wins(scores[..., defective], scores[..., ~defective])  # (runs, 2, defective, normal)
     gain = wins[:, 0] - wins[:, 1]
-    drawn = _bootstrap(gain, np.random.default_rng(seed))
-    low, high = np.quantile(drawn, [(1 - _LEVEL) / 2, (1 + _LEVEL) / 2])
-    return Difference(float(gain.mean()), float(low), float(high), len(names))
+    mean, half = float(gain.mean()), _half_length(gain)
+    return Difference(mean, max(mean - half, -1.0), min(mean + half, 1.0), len(names))
 
 
 def surprises(
@@ -118,7 +124,9 @@ def paired_table(differences: Mapping[str, Difference], baseline: str) -> str:
     rows.append(["---", "---:", "---:", "---:"])
     for name, found in differences.items():
         rows.append([f"**{name}**", str(found.pairs), f"{found.mean:+.3f}", f"{found.low:+.3f} to {found.high:+.3f}"])
-    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows) + "\n"
+    table = "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows) + "\n"
+    alone = [name for name, found in differences.items() if found.pairs == 1]
+    return table + (f"\n{_ONE_PAIR.format(', '.join(alone))}\n" if alone else "")
 
 
 def _aligned(ours: Sequence[ScoredImage], baseline: Sequence[ScoredImage]) -> tuple[Floats, Floats, NDArray[np.bool_]]:
@@ -138,16 +146,15 @@ def _wins(defective: Floats, normal: Floats) -> Floats:
     return (np.sign(gap) + 1) / 2
 
 
-def _bootstrap(gain: Floats, dice: np.random.Generator) -> Floats:
-    """Means of `gain` (runs, defective, normal) over runs and images drawn anew."""
-    runs, defective, normal = gain.shape
-    means = []
-    for start in range(0, _DRAWS, _CHUNK):
-        count = min(_CHUNK, _DRAWS - start)
-        weights = [dice.multinomial(size, np.full(size, 1 / size), count) / size for size in (runs, defective, normal)]
-        over_runs = np.tensordot(weights[0], gain, 1)  # (draws, defective, normal)
-        means.append(np.einsum("bd,bdn,bn->b", weights[1], over_runs, weights[2], optimize=True))
-    return np.concatenate(means)
+def _half_length(gain: Floats) -> float:
+    """Half the length of the interval for the mean of `gain` (runs, defective, normal); 0 if nothing ever differs."""
+    if not gain.any():
+        return 0.0
+    kinds = [np.append(gain.mean((0, axis)), [_UNSEEN, -_UNSEEN]) for axis in (2, 1)]
+    samples = [*kinds, gain.mean((1, 2))] if len(gain) > 1 else kinds
+    parts = np.array([sample.var(ddof=1) / len(sample) for sample in samples])
+    freedom = parts.sum() ** 2 / sum(part**2 / (len(sample) - 1) for part, sample in zip(parts, samples, strict=True))
+    return float(stats.t.ppf((1 + _LEVEL) / 2, freedom) * parts.sum() ** 0.5)
 
 
 def _judged(images: Sequence[ScoredImage]) -> dict[str, float]:
