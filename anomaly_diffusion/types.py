@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
@@ -23,6 +24,7 @@ __all__ = [
     "Masks",
     "Prediction",
     "Reconstructed",
+    "Region",
     "Scores",
     "Times",
     "inside",
@@ -68,6 +70,18 @@ class ImageBatch(NamedTuple):
         path = [self.path[number] for number in numbers]
         fields = {name: field[keep] for name, field in self._asdict().items() if name != "path"}
         return ImageBatch(**fields, path=path)
+
+
+class Region(NamedTuple):
+    """One defect of a photograph, at the size of its file, as MVTec LOCO AD marks it.
+
+    Attributes:
+        mask: its pixels, which need not touch each other.
+        saturation: number of pixels that need be found for the whole to count as found, > 0.
+    """
+
+    mask: Bool[np.ndarray, "H W"]
+    saturation: float
 
 
 @dataclass(frozen=True)

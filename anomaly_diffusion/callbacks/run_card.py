@@ -235,7 +235,8 @@ def all_callbacks(trainer: pl.Trainer) -> list[pl.Callback]:
 
 def _with_controls(figures: Mapping[str, Mapping[str, float]]) -> dict[str, Any]:
     controls = {name: dict(values) for name, values in figures.items() if name != "model"}
-    return {name: figures.get("model", {}).get(name) for name in FIGURES} | {"controls": controls}
+    model = figures.get("model", {})
+    return {**{name: model.get(name) for name in FIGURES}, **model, "controls": controls}
 
 
 def _logged_figures(trainer: pl.Trainer) -> dict[str, float]:

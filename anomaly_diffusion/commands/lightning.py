@@ -213,12 +213,14 @@ def classes() -> tuple[type[LightningModule], type[LightningDataModule], dict[st
     from anomaly_diffusion.callbacks.fidelity import Fidelity
     from anomaly_diffusion.callbacks.residual_maps import ResidualMaps
     from anomaly_diffusion.callbacks.run_card import RunCard
+    from anomaly_diffusion.callbacks.saturated_overlap import SaturatedOverlaps
     from anomaly_diffusion.data.datamodule import AnomalyDataModule
     from anomaly_diffusion.detectors.base import Detector
 
     # RunCard measures time, so it comes before those that spend it
     always_on = {"ema": EMA, "card": RunCard, "metrics": AnomalyMetrics, "panels": ResidualMaps}
     always_on |= {
+        "saturated": SaturatedOverlaps,
         "depths": DepthCurve,
         "strips": DenoisingStrips,
         "fidelity": Fidelity,

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from scipy.stats import rankdata
 
 from anomaly_diffusion.data.folder import Folder
+from anomaly_diffusion.data.loco import CONFIG, MVTecLOCO
 from anomaly_diffusion.data.mvtec import MVTecAD
 from anomaly_diffusion.data.reading import BadImages, Pixels, mixed_channels, with_channels
 from anomaly_diffusion.data.sample import GOOD, AnomalyDataset, Sample
@@ -136,7 +137,8 @@ class Health:
 def examine(dataset: AnomalyDataset) -> Health:
     """Read every photograph and mask of a data set once."""
     problems: dict[str, str] = {}
-    uses = [_records(dataset, samples, problems) for samples in (dataset.train_samples(), dataset.test_samples())]
+    normal = [*dataset.train_samples(), *dataset.validation_samples()]
+    uses = [_records(dataset, samples, problems) for samples in (normal, dataset.test_samples())]
     train, test = uses
     problems |= mixed_channels({str(record.sample.path): record.channels for record in (*train, *test)})
     originals = {record.content: record.sample.path for record in train}
@@ -145,11 +147,16 @@ def examine(dataset: AnomalyDataset) -> Health:
 
 
 def layout_of(path: Path) -> AnomalyDataset:
-    """Guess the layout of a folder: MVTec AD where there is train/good, otherwise folders of good and defective ones.
+    """Guess the layout of a folder.
+
+    MVTec LOCO AD where there is a defects_config.json, MVTec AD where there is train/good, otherwise folders of good
+    and defective ones.
 
     Raises:
         FileNotFoundError: if it is neither.
     """
+    if (path / CONFIG).is_file() or any(path.glob(f"*/{CONFIG}")):
+        return MVTecLOCO(path)
     if (path / "train" / GOOD).is_dir() or any(path.glob("*/train/good")):
         return MVTecAD(path)
     masks = next((name for name in ("masks", "mask", "ground_truth") if (path / name).is_dir()), None)

@@ -1,6 +1,7 @@
 """The two metrics that a callback holds: over pixels and over images."""
 
 import warnings
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,13 +19,14 @@ from anomaly_diffusion.metrics.curves import (
     f1_max,
     least_average_precision,
 )
-from anomaly_diffusion.metrics.histogram import BINS, MOST_GRAIN, ROWS, VACANT, ScoreHistogram, order_key
-from anomaly_diffusion.metrics.magnifier import FAN, Magnifier, Outline, Watch, outline
+from anomaly_diffusion.metrics.histogram import BINS, MOST_GRAIN, ROWS, VACANT, ScoreHistogram, key_score, order_key
+from anomaly_diffusion.metrics.magnifier import FAN, Magnifier, Outline, Pixels, Watch, outline
 from anomaly_diffusion.metrics.regions import region_shares
 from anomaly_diffusion.types import Labels, Maps, Masks, Scores
 
 TOLERANCE = 1e-3
 """Pixel figures that may be further from those of the very scores come with a warning."""
+_FEW = 1 << 14  # pixels that are kept one by one, where there are no more
 _ROOM = 1024  # images in the first block of `ImageMetrics`
 
 
@@ -84,7 +86,7 @@ class PixelMetrics(Metric):
     """Curves over all pixels of all images, in one pass and in memory that does not grow with their number.
 
     The figures lie within `TOLERANCE` of those of the very scores, for scores of any range and spread, or a warning
-    says how far off they may be. They do not depend on batch size, order or number of processes, bit for bit, unless
+    says how far off they may be; up to 16,384 pixels are sorted exactly. They do not depend on batch size, order or number of processes, bit for bit, unless
     scores crowd so closely that the histogram's own bins do not suffice; then they do so within that bound.
 
     Args:
@@ -101,6 +103,8 @@ class PixelMetrics(Metric):
     grain: Tensor
     pages: Tensor
     counts: Tensor
+    seen: Tensor
+    first: Tensor
     nodes: Tensor
     node_counts: Tensor
 
@@ -111,6 +115,8 @@ class PixelMetrics(Metric):
         self.add_state("grain", zero + MOST_GRAIN, dist_reduce_fx=None)
         self.add_state("pages", torch.full((pages,), VACANT), dist_reduce_fx=None)
         self.add_state("counts", zero, dist_reduce_fx=None)  # a default of full size would take memory, too
+        self.add_state("seen", zero, dist_reduce_fx=None)
+        self.add_state("first", zero, dist_reduce_fx=None)  # key * 2 + defective, and share, of the first pixels
         self.add_state("nodes", torch.full((nodes,), VACANT), dist_reduce_fx=None)
         self.add_state("node_counts", zero, dist_reduce_fx=None)
         self.reset()
@@ -120,6 +126,7 @@ class PixelMetrics(Metric):
         super().reset()
         self.counts = _lazy_zeros(len(self.pages), BINS).to(self.pages.device)
         self.node_counts = _lazy_zeros(len(self.nodes), FAN).to(self.nodes.device)
+        self.first = torch.from_numpy(np.zeros((_FEW, 2), dtype=np.int64)).to(self.pages.device)
         self._watch = Watch()
 
     def update(self, anomaly_map: Maps, mask: Masks, valid: Masks | None = None) -> None:
@@ -137,20 +144,37 @@ class PixelMetrics(Metric):
         scores = anomaly_map.detach() if valid is None else anomaly_map.detach().masked_fill(~valid, 0.0)
         keys = order_key(scores)  # refuses NaN before anything is counted
         defective = (mask if valid is None else mask & valid).cpu().numpy()
-        histogram = ScoreHistogram(int(self.level), self.pages, self.counts, int(self.grain))
         pixels = []
         for index, key in enumerate(keys):
             inside = ... if valid is None else valid[index]
             found = defective[index] if valid is None else defective[index][valid[index].cpu().numpy()]
             counted = np.flatnonzero(found), region_shares(defective[index, 0])
             pixels.append((key[inside].flatten(), *(torch.from_numpy(part).to(key.device) for part in counted)))
-            histogram.add(*pixels[-1])
+        self._count(pixels)
+
+    def _count(self, pixels: Sequence[Pixels]) -> None:
+        """Count the pixels of some images."""
+        histogram = ScoreHistogram(int(self.level), self.pages, self.counts, int(self.grain))
+        for part in pixels:
+            self._keep(*part)
+            histogram.add(*part)
         self._watch.follow(histogram, Magnifier(self.nodes, self.node_counts), pixels)
         self.level.fill_(histogram.level)
         self.grain.fill_(histogram.grain)
 
+    def _keep(self, key: Tensor, defective: Tensor, share: Tensor) -> None:
+        """Keep the first pixels as they are, as long as there is room for all."""
+        begin, end = int(self.seen), int(self.seen) + len(key)
+        if end <= len(self.first):
+            self.first[begin:end, 0] = 2 * key.long()
+            self.first[begin + defective] += torch.stack([torch.ones_like(share), share], dim=1)
+        self.seen += len(key)
+
     def compute(self) -> PixelFigures:
         """The figures of all pixels so far."""
+        if int(self.seen.sum()) <= _FEW:
+            counts = self._exact()
+            return _figures(Outline(counts, counts, counts))
         histogram, fine = self._over_ranks()
         figures = _figures(outline(histogram))
         if figures.bound > TOLERANCE and fine.used:
@@ -162,6 +186,12 @@ class PixelMetrics(Metric):
                 stacklevel=2,
             )
         return figures
+
+    def _exact(self) -> ThresholdCounts:
+        """The counts of all pixels of all ranks, sorted."""
+        parts = zip(self.first.view(-1, *self.first.shape[-2:]), self.seen.view(-1).tolist(), strict=True)
+        code, share = torch.cat([rows[:seen] for rows, seen in parts]).cpu().numpy().T
+        return count_scores(key_score(code >> 1), (code & 1) > 0, share)
 
     def _over_ranks(self) -> tuple[ScoreHistogram, Magnifier]:
         """The counts of all ranks (of this one where nothing was gathered)."""

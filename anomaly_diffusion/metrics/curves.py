@@ -33,13 +33,21 @@ class ThresholdCounts(NamedTuple):
         return not (self.normal.any() and self.defective.any())
 
 
-def count_scores(score: Float[np.ndarray, " N"], defective: Bool[np.ndarray, " N"]) -> ThresholdCounts:
-    """Count few scores exactly: one threshold per distinct score."""
+def count_scores(
+    score: Float[np.ndarray, " N"], defective: Bool[np.ndarray, " N"], share: Int64[np.ndarray, " N"] | None = None
+) -> ThresholdCounts:
+    """Count few scores exactly: one threshold per distinct score.
+
+    Args:
+        score: of any range.
+        defective: which are those of defects.
+        share: how much of its region each makes up; alike for all if None.
+    """
     level, place = np.unique(score, return_inverse=True)
     found = np.bincount(place[defective], minlength=len(level))[::-1]
     total = np.bincount(place, minlength=len(level))[::-1]
-    exact = np.ones(len(level), dtype=bool)
-    return ThresholdCounts(level[::-1], total - found, found, found.astype(np.float64), exact)
+    overlap = found.astype(np.float64) if share is None else np.bincount(place, share, len(level))[::-1]
+    return ThresholdCounts(level[::-1], total - found, found, overlap, np.ones(len(level), dtype=bool))
 
 
 def auroc(counts: ThresholdCounts) -> float:

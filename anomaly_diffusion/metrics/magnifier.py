@@ -295,7 +295,8 @@ class Survey:
         everything, normals = (above[0] for above, _ in self._above)
         if normals:
             above = np.minimum(above, np.maximum(normal_above, _RATE * normals))
-        return np.maximum(CROWDED * above, max(1.0, _FLOOR * (everything - normals)))
+        limit: np.ndarray = np.maximum(CROWDED * above, max(1.0, _FLOOR * (everything - normals)))
+        return limit
 
 
 def outline(histogram: ScoreHistogram, fine: Magnifier | None = None) -> Outline:

@@ -124,11 +124,11 @@ def test_no_warning_where_the_first_images_show_where_scores_crowd(name):
     nodes=st.sampled_from([1, 30, 2048]),
     seed=st.integers(0, 99),
 )
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_figures_lie_within_their_bound_and_a_large_bound_is_told(
     raised, slope, shift, squash, outliers, batch, pages, nodes, seed
 ):
-    scores, mask = normal_scores(12, 32, raised, seed)
+    scores, mask = normal_scores(12, 40, raised, seed)
     with np.errstate(over="ignore"):
         case = Case(with_outliers(squash(slope * scores + shift).clip(-1e30, 1e30), outliers, seed), mask)
     with warnings.catch_warnings(record=True) as told:
@@ -155,6 +155,16 @@ def test_bits_do_not_depend_on_order_while_the_bins_suffice():
     assert found.pop().bound < 1e-4
 
 
+def test_few_pixels_are_sorted_whatever_their_order_and_wherever_they_were_counted():
+    case = Case(*normal_scores(6, 48))
+    case = Case(with_outliers(np.round(case.scores, 1), 30), case.mask)
+    found = {evaluate(case, 1), evaluate(Case(case.scores[::-1].copy(), case.mask[::-1].copy()), 4)}
+    assert len(found) == 1
+    assert found.pop().bound == 0
+    assert max(errors(evaluate(case, 2), case)) < 1e-9
+    assert evaluate(case, 6).f1_threshold in case.scores
+
+
 def test_two_halves_together_find_what_one_metric_finds_alone():
     scores, mask = normal_scores()
     case = Case(CROWDS["saturated"](scores), mask)
@@ -162,7 +172,16 @@ def test_two_halves_together_find_what_one_metric_finds_alone():
     for metric, turn in zip(halves, (slice(0, None, 2), slice(1, None, 2)), strict=True):
         metric.update(*(torch.from_numpy(field[turn, None]) for field in case))
     first, second = halves
-    for name in ("level", "grain", "pages", "counts", "nodes", "node_counts"):  # as torchmetrics gathers them
+    for name in (
+        "level",
+        "grain",
+        "pages",
+        "counts",
+        "seen",
+        "first",
+        "nodes",
+        "node_counts",
+    ):  # as torchmetrics gathers them
         setattr(first, name, torch.stack([getattr(first, name), getattr(second, name)]))
     figures = first.compute()
     assert figures.bound < 1e-3
