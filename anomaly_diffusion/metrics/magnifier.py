@@ -308,13 +308,14 @@ def outline(histogram: ScoreHistogram, fine: Magnifier | None = None) -> Outline
     """
     survey, level = Survey(histogram), histogram.level
     hit = np.flatnonzero(survey.total)
-    number, crowded = survey.number[hit], (survey.total > survey.limit)[hit]
+    number = survey.number[hit]
     counts = np.stack([column[hit] for column in (survey.normal, survey.defective, survey.share)], axis=1)
     bins = _Bins(number << level, np.full(len(hit), 0 if histogram.sharp else level), counts)
     tied = towers(number, bins.total) | histogram.sharp
     if fine is None or histogram.sharp:
         fewer = bins.merged()
         return Outline(_listed(bins, tied), *(_extreme(fewer, best, disjoint=True) for best in (True, False)))
+    crowded = (survey.total > survey.limit)[hit]
     plain, likely = bins.at(~crowded), fine.bins(lower=True)
     known = likely
     if level > FAN_BITS:
