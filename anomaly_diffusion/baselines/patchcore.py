@@ -88,7 +88,7 @@ class PatchCore(OnePassDetector):
         """
         candidates = Candidates(self.memory.candidates, self.memory.seed)
         for batch in batches:
-            x_0 = self.encode_training(batch)
+            (x_0,) = self.in_parts(lambda part: (self.encode_training(part),), batch)
             candidates.add(_patches(x_0), inside(batch.valid, x_0.shape[-2:]), batch.key.tolist())
         self.memory.fill(candidates)
         if len(self.memory.items) < self.neighbours:

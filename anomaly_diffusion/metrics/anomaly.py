@@ -69,7 +69,7 @@ class ImageFigures(NamedTuple):
 class PixelMetrics(Metric):
     """Curves over all pixels of all images, in one pass and in memory that does not grow with their number.
 
-    The figures do not depend on batch size, order or number of processes, bit for bit.
+    The figures do not depend on batch size, order or number of processes or threads, bit for bit on one machine.
 
     Args:
         pages: memory for scores, in pages of 96 KiB, at least 2; more of them resolve scores more finely.
