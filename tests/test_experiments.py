@@ -21,6 +21,7 @@ FOLDER = experiments_folder()
 MODEL = "model/pixel.yaml"
 CONTROLS = (  # without a backbone
     *("model/padim.yaml", "model/patchcore.yaml", "model/vae_floor.yaml", "model/autoencoder.yaml"),
+    *("model/gaussian_by_position.yaml", "model/nearest_patch.yaml"),
     *("baselines/clip.yaml", "baselines/clip_few_shot.yaml", "ablation/adversarial.yaml"),
 )
 PRETRAINED = ("baselines/sd15_img2img.yaml", "baselines/sd15_lora.yaml")  # whole models, with gigabytes of weights

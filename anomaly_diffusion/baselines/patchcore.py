@@ -28,6 +28,11 @@ class PatchCore(OnePassDetector):
 
     Reference: Roth et al., "Towards Total Recall in Industrial Anomaly Detection" (PatchCore), 2022, Eq. 6 and 7.
 
+    Differs from the paper: features are those of `features`, where the paper takes two stages of Wide ResNet50-2; means
+    over neighbours repeat the border; frames are seen whole, where its experiments crop 224 of 256 pixels; the memory
+    has the bounds of `memory`, none if `at_most` and `candidates` are None; positions in the padding of a letterbox are
+    neither remembered nor asked; the smoothing is cut at 3 standard deviations.
+
     Args:
         features: the frozen network.
         memory: which patches are kept.
