@@ -122,8 +122,8 @@ def test_every_experiment_runs(run, name):
     if "Timm" in (FOLDER / name).read_text():
         pytest.importorskip("timm")
     narrow = () if name in CONTROLS else NARROW
-    if "TAEF2" in (FOLDER / name).read_text():
-        narrow += ("--data.image_size=[64, 64]",)  # it is no network for the frames of a test
+    if any(costly in (FOLDER / name).read_text() for costly in ("TAEF2", "PositionGaussian")):
+        narrow += ("--data.image_size=[64, 64]",)  # a large network; a matrix for each of many positions
     assert run("train", *stacked(name), *SMALL, *narrow, *TINY) == 0
 
 

@@ -73,7 +73,7 @@ class Memory(AnySize):
         share: how many of all patches of the training images are kept, in (0, 1].
         at_most: upper bound of their number, >= 1; None: no other than `share`, as in the paper.
         candidates: number of patches, drawn at random from all, from which they are chosen; >= 1. None: all, as in the
-            paper; where there are a million, choosing 1 % of them takes a quarter of an hour, and 10 % ten times that.
+            paper; the choice takes time with their square: six minutes of one core for 1 % of 750,000.
         projected: dimensions to which candidates are projected at random for the choice; >= 1.
         seed: of what is drawn.
 
