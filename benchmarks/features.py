@@ -61,7 +61,7 @@ def diffusion(options: argparse.Namespace) -> FeatureDetector:
 
 
 def patchcore(options: argparse.Namespace) -> PatchCore:
-    """As experiments/model/patchcore.yaml has it."""
+    """As experiments/model/nearest_patch.yaml has it."""
     memory = Memory(share=1.0, at_most=options.memory, candidates=options.memory)
     return PatchCore(TorchvisionFeatures(), memory, Scoring(smoothing=4.0, pooling=MaxPooling()))
 

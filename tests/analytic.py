@@ -144,10 +144,10 @@ class TinyNetwork(nn.Module):
 class TinyFeatures(FeatureExtractor):
     """Features of a random network, the same each time."""
 
-    def __init__(self, stride: int = 4, neighbourhood: int = 3) -> None:
+    def __init__(self, stride: int = 4, neighbourhood: int = 3, repeat: bool = False) -> None:
         with isolate_rng():
             torch.manual_seed(0)
-            super().__init__(TinyNetwork(), stride, neighbourhood)
+            super().__init__(TinyNetwork(), stride, neighbourhood, repeat)
 
     def stages(self, image: Images) -> list[Tensor]:
         stages: list[Tensor] = self.network(image)

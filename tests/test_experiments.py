@@ -21,6 +21,7 @@ FOLDER = experiments_folder()
 MODEL = "model/pixel.yaml"
 CONTROLS = (  # without a backbone
     *("model/padim.yaml", "model/patchcore.yaml", "model/vae_floor.yaml", "model/autoencoder.yaml"),
+    *("model/gaussian_by_position.yaml", "model/nearest_patch.yaml"),
     *("baselines/clip.yaml", "baselines/clip_few_shot.yaml", "ablation/adversarial.yaml"),
 )
 PRETRAINED = ("baselines/sd15_img2img.yaml", "baselines/sd15_lora.yaml")  # whole models, with gigabytes of weights
@@ -121,8 +122,8 @@ def test_every_experiment_runs(run, name):
     if "Timm" in (FOLDER / name).read_text():
         pytest.importorskip("timm")
     narrow = () if name in CONTROLS else NARROW
-    if "TAEF2" in (FOLDER / name).read_text():
-        narrow += ("--data.image_size=[64, 64]",)  # it is no network for the frames of a test
+    if any(costly in (FOLDER / name).read_text() for costly in ("TAEF2", "PositionGaussian")):
+        narrow += ("--data.image_size=[64, 64]",)  # a large network; a matrix for each of many positions
     assert run("train", *stacked(name), *SMALL, *narrow, *TINY) == 0
 
 

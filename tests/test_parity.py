@@ -1,4 +1,5 @@
-"""Several processes give what one gives: the same bits in every figure and file, whatever the images in a batch."""
+"""Several processes give what one gives: the same bits in every figure and file, whatever the images in a batch
+and the number of threads. Bits are those of one machine."""
 
 import csv
 import json
@@ -187,3 +188,24 @@ def test_the_processes_of_every_launcher_give_the_same(program, launcher):
     assert said.count("Run folder:") == 1
     (folder,) = (program.folder / "runs" / launcher).iterdir()
     assert found(folder) == found(program.run("tiny-2"))
+
+
+@pytest.mark.slow
+def test_commands_give_the_same_bits_as_they_are_typed(tmp_path):
+    """The demo's network, whose operations are large enough for threads to share them and round otherwise."""
+    environment = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
+    environment["PYTHONPATH"] = str(Path(__file__).parents[1])
+
+    def typed(*words):
+        command = [sys.executable, "-m", "anomaly_diffusion", *words]
+        done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        said = next(line for line in done.stdout.splitlines() if line.startswith("Run folder: "))
+        return tmp_path / said.removeprefix("Run folder: ")
+
+    run = typed("demo", "--steps", "2")
+    trained, tables = found(run)
+    one, two = (found(typed("test", "--run_folder", str(run), "--trainer.devices", count)) for count in "12")
+    assert len(tables["per_image.csv"]) == 80
+    assert two == one
+    assert (one[0], one[1]["per_image.csv"]) == (trained, tables["per_image.csv"])

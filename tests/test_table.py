@@ -39,14 +39,14 @@ def trainings(commands):
 def test_it_trains_every_model_on_every_set_and_then_reports(commands):
     planned = commands()
     cells = [words[words.index("--experiment") + 1] for words in trainings(planned)]
-    assert len(cells) == len(set(cells)) == 12
+    assert len(cells) == len(set(cells)) == 18
     assert [words[0] for words in planned[-2:]] == ["compare", "report"]
     assert all(str(cell) in " ".join(planned[-1]) for cell in cells)
 
 
 def test_seeds_are_multiplied(commands):
     planned = trainings(commands(SEEDS="0 1 2"))
-    assert len(planned) == 36
+    assert len(planned) == 54
     assert {words[words.index("--seed_everything") + 1] for words in planned} == {"0", "1", "2"}
 
 
@@ -66,5 +66,5 @@ def test_a_finished_run_is_not_repeated_and_a_begun_one_goes_on(commands, tmp_pa
         (tmp_path / cell / "seed0").mkdir(parents=True)
         (tmp_path / cell / "seed0" / file).touch()
     planned = trainings(commands())
-    assert len(planned) == 11
+    assert len(planned) == 17
     assert ["train", "--resume", str(tmp_path / "padim-screw/seed0")] in planned

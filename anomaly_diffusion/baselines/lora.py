@@ -1,7 +1,5 @@
 """Stable Diffusion that has seen healthy images: low-rank additions to its attention are trained, nothing else."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -113,7 +111,8 @@ class LoRADetector(PromptedDetector):
         return f"{super().judgement} LoRA x {self.lora_weight * self.lora.alpha / self.lora.rank}"
 
     def training_step(self, batch: ImageBatch, batch_idx: int) -> Tensor:
-        """Mean loss of a batch, without guidance."""
+        """Mean loss of a batch, without guidance and with all of the additions."""
+        _weigh(self.backbone.unet, 1.0)
         with self.backbone.unguided():
             return super().training_step(batch, batch_idx)
 
@@ -125,8 +124,8 @@ class LoRADetector(PromptedDetector):
             x_0: the same in model space.
             denoiser: a stand-in for the detector's own.
         """
-        with _weighted(self.backbone.unet, self.lora_weight):
-            return super().restore(batch, x_0, denoiser)
+        _weigh(self.backbone.unet, self.lora_weight)  # and not back: another part may be judged at the same time
+        return super().restore(batch, x_0, denoiser)
 
     def on_fit_end(self) -> None:
         """Write the additions of the best checkpoint for other programs."""
@@ -153,14 +152,8 @@ class LoRADetector(PromptedDetector):
         )
 
 
-@contextmanager
-def _weighted(unet: Any, weight: float) -> Iterator[None]:
-    """Additions scaled by `weight` for a while."""
-    layers = [module for module in unet.modules() if isinstance(module, library("peft.tuners.lora").LoraLayer)]
-    for layer in layers:
-        layer.set_scale(ADAPTER, weight)
-    try:
-        yield
-    finally:
-        for layer in layers:
-            layer.set_scale(ADAPTER, 1.0)
+def _weigh(unet: Any, weight: float) -> None:
+    """Scale the additions by `weight` from now on."""
+    for module in unet.modules():
+        if isinstance(module, library("peft.tuners.lora").LoraLayer):
+            module.set_scale(ADAPTER, weight)

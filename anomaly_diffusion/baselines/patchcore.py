@@ -28,6 +28,11 @@ class PatchCore(OnePassDetector):
 
     Reference: Roth et al., "Towards Total Recall in Industrial Anomaly Detection" (PatchCore), 2022, Eq. 6 and 7.
 
+    Differs from the paper: features are those of `features`, where the paper takes two stages of Wide ResNet50-2; means
+    over neighbours repeat the border; frames are seen whole, where its experiments crop 224 of 256 pixels; the memory
+    has the bounds of `memory`, none if `at_most` and `candidates` are None; positions in the padding of a letterbox are
+    neither remembered nor asked; the smoothing is cut at 3 standard deviations.
+
     Args:
         features: the frozen network.
         memory: which patches are kept.
@@ -88,7 +93,7 @@ class PatchCore(OnePassDetector):
         """
         candidates = Candidates(self.memory.candidates, self.memory.seed)
         for batch in batches:
-            x_0 = self.encode_training(batch)
+            (x_0,) = self.in_parts(lambda part: (self.encode_training(part),), batch)
             candidates.add(_patches(x_0), inside(batch.valid, x_0.shape[-2:]), batch.key.tolist())
         self.memory.fill(candidates)
         if len(self.memory.items) < self.neighbours:

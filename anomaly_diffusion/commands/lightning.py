@@ -17,6 +17,7 @@ from anomaly_diffusion import __version__
 from anomaly_diffusion.analysis import files
 from anomaly_diffusion.callbacks.checkpoint import BestAndLast
 from anomaly_diffusion.callbacks.finite_loss import FiniteLoss
+from anomaly_diffusion.callbacks.one_thread import OneThread
 from anomaly_diffusion.commands import help_text, loggers, mistakes, run_folder
 from anomaly_diffusion.commands.arguments import TRAINING, Request, experiments_folder
 from anomaly_diffusion.commands.checkpoints import WholeCheckpoints
@@ -133,7 +134,9 @@ class DetectorCLI(LightningCLI):
         given = config.get("callbacks") or []
         if config.get("enable_progress_bar") is not False and not any(isinstance(bar, ProgressBar) for bar in given):
             callbacks = [*callbacks, StepProgress()]
-        trainer = super()._instantiate_trainer(config, [OneFolder(), *callbacks, Resumption(), FiniteLoss()])
+        trainer = super()._instantiate_trainer(
+            config, [OneFolder(), *callbacks, Resumption(), FiniteLoss(), OneThread()]
+        )
         trainer.strategy.checkpoint_io = WholeCheckpoints()
         return trainer
 

@@ -3,6 +3,7 @@
 import re
 import warnings
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import torch
@@ -12,6 +13,7 @@ from anomaly_diffusion.types import ImageBatch
 
 __all__ = ["InParts", "is_out_of_memory"]
 
+Act = Callable[[ImageBatch], tuple[Any, ...]]
 _ON_CPU, _ELSEWHERE = 4, 64
 _MEMORY_IS_FULL = re.compile(
     r"can't allocate memory|not enough memory|out of memory|std::bad_alloc"
@@ -23,21 +25,29 @@ _MEMORY_IS_FULL = re.compile(
 class InParts:
     """Hands a batch on in parts, and puts together what comes back.
 
-    On a CPU a convolution of eight images rounds otherwise than the same of two. There, all parts have one size, the
-    last one filled up with its last image, so that the same image gives the same bits in every batch, order and share
-    of the images. Elsewhere parts are large, and nothing is filled up.
+    On a CPU a convolution of eight images rounds otherwise than the same of two, and in two threads otherwise than in
+    one. There, all parts have one size, the last one filled up with its last image, and each is judged in one thread,
+    as many side by side as there are threads: the same image gives the same bits in every batch, order and share of the
+    images, and for every number of threads and processes, on machines of the same kind. Elsewhere parts are large, and
+    nothing is filled up.
 
     A part that does not fit into memory is halved, with a warning, and so are all that follow.
 
     Args:
         on_cpu: images in a part, >= 1; 4 are about as fast as more.
+
+    Attributes:
+        threads: parts that a CPU judges side by side; None: as many as torch has threads.
     """
 
     def __init__(self, on_cpu: int = _ON_CPU) -> None:
         self.on_cpu, self.elsewhere = on_cpu, _ELSEWHERE
+        self.threads: int | None = None
 
-    def __call__(self, act: Callable[[ImageBatch], tuple[Any, ...]], batch: ImageBatch) -> tuple[Any, ...]:
+    def __call__(self, act: Act, batch: ImageBatch) -> tuple[Any, ...]:
         """Return what `act` makes of a batch: tensors with a row for each image; of anything else, that of the first.
+
+        What `act` does to one part must leave alone what it needs for another.
 
         Raises:
             MemoryError: not even a single image fits.
@@ -46,13 +56,27 @@ class InParts:
             on_cpu = batch.image.device.type == "cpu"
             size = self.on_cpu if on_cpu else self.elsewhere
             try:
-                results = [act(batch.rows(rows)) for rows in _rows(len(batch.path), size, fill=on_cpu)]
+                parts = [batch.rows(rows) for rows in _rows(len(batch.path), size, fill=on_cpu)]
+                results = self._side_by_side(act, parts) if on_cpu else [act(part) for part in parts]
                 return tuple(_joined(values, len(batch.path)) for values in zip(*results, strict=True))
             except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error):
                     raise
                 height, width = batch.image.shape[-2:]
             self._halve(size, on_cpu, f"{height} x {width} pixels")
+
+    def _side_by_side(self, act: Act, parts: list[ImageBatch]) -> list[tuple[Any, ...]]:
+        """What becomes of each part, in a thread of its own for all its operations."""
+        before = torch.get_num_threads()
+        workers = min(self.threads or before, len(parts))
+        torch.set_num_threads(1)
+        try:
+            if workers == 1:
+                return [act(part) for part in parts]
+            with ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+                return list(pool.map(_in_the_modes_of_now(act), parts))
+        finally:
+            torch.set_num_threads(before)
 
     def _halve(self, size: int, on_cpu: bool, of: str) -> None:
         """Outside the handler: while it lasts, the error keeps alive what filled the memory."""
@@ -71,6 +95,22 @@ def is_out_of_memory(error: BaseException) -> bool:
     """Whether an error says that memory is full, on whatever device."""
     known = isinstance(error, MemoryError | torch.OutOfMemoryError)
     return known or (isinstance(error, RuntimeError) and _MEMORY_IS_FULL.search(str(error)) is not None)
+
+
+def _in_the_modes_of_now(act: Act) -> Act:
+    """The same in another thread: torch keeps gradients, inference mode and autocast for each thread by itself."""
+    inference, gradients = torch.is_inference_mode_enabled(), torch.is_grad_enabled()
+    lower, precision = torch.is_autocast_enabled("cpu"), torch.get_autocast_dtype("cpu")
+
+    def acted(part: ImageBatch) -> tuple[Any, ...]:
+        with (
+            torch.inference_mode(inference),
+            torch.set_grad_enabled(gradients),
+            torch.autocast("cpu", precision, enabled=lower),
+        ):
+            return act(part)
+
+    return acted
 
 
 def _rows(count: int, size: int, fill: bool) -> list[Tensor]:

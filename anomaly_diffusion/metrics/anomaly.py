@@ -87,8 +87,8 @@ class PixelMetrics(Metric):
 
     The figures lie within `TOLERANCE` of those of the very scores, for scores of any range and spread, or a warning
     says how far off they may be; up to 16,384 pixels are sorted exactly. They do not depend on batch size, order or
-    number of processes, bit for bit, unless scores crowd so closely that the histogram's own bins do not suffice; then
-    they do so within that bound.
+    number of processes or threads, bit for bit on one machine, unless scores crowd so closely that the histogram's own
+    bins do not suffice; then they do so within that bound.
 
     Args:
         pages: memory for scores, in pages of 96 KiB, at least 2; more of them resolve scores more finely.

@@ -55,7 +55,7 @@ def auroc(counts: ThresholdCounts) -> float:
     if counts.one_sided:
         return float("nan")
     above = np.cumsum(counts.defective) - counts.defective / 2
-    return float(counts.normal @ above) / (float(counts.defective.sum()) * float(counts.normal.sum()))
+    return _dot(counts.normal, above) / (float(counts.defective.sum()) * float(counts.normal.sum()))
 
 
 def average_precision(counts: ThresholdCounts) -> float:
@@ -70,7 +70,7 @@ def average_precision(counts: ThresholdCounts) -> float:
     mixed = ~counts.tied
     tp = np.cumsum(counts.defective) - mixed * (counts.defective - 1) / 2
     found = np.cumsum(counts.normal) - mixed * counts.normal / 2 + tp  # at least 1 where anything is defective
-    return float(counts.defective @ (tp / found.clip(min=1))) / float(counts.defective.sum())
+    return _dot(counts.defective, tp / found.clip(min=1)) / float(counts.defective.sum())
 
 
 def least_average_precision(counts: ThresholdCounts) -> float:
@@ -125,5 +125,10 @@ def aupro(counts: ThresholdCounts, limit: float) -> float:
     overlap = np.append(0.0, np.cumsum(counts.overlap[:end]) / counts.overlap.sum())
     stop = int(np.searchsorted(fpr, limit, side="right"))
     edge = np.interp(limit, fpr[stop - 1 : stop + 1], overlap[stop - 1 : stop + 1])
-    area = np.diff(fpr[:stop]) @ (overlap[1:stop] + overlap[: stop - 1]) / 2
+    area = _dot(np.diff(fpr[:stop]), overlap[1:stop] + overlap[: stop - 1]) / 2
     return float(area + (limit - fpr[stop - 1]) * (edge + overlap[stop - 1]) / 2) / limit
+
+
+def _dot(weights: np.ndarray, values: np.ndarray) -> float:
+    """Sum of products; the last bits of `weights @ values` would depend on the number of threads."""
+    return float((weights * values).sum())

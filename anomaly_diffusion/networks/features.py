@@ -32,19 +32,20 @@ class FeatureExtractor(nn.Module):
         network: image (B, 3, H, W), standardised as ImageNet's are -> stages (B, C_i, H_i, W_i).
         stride: pixels from one position of the grid to the next.
         neighbourhood: side of the window, in positions of each stage, that features are averaged over; odd.
+        repeat: whether coarser stages are repeated on the grid, as in PaDiM, instead of interpolated.
 
     Raises:
         ValueError: `stride` is not positive, or `neighbourhood` is even.
     """
 
-    def __init__(self, network: nn.Module, stride: int = 8, neighbourhood: int = 3) -> None:
+    def __init__(self, network: nn.Module, stride: int = 8, neighbourhood: int = 3, repeat: bool = False) -> None:
         super().__init__()
         if stride < 1:
             raise ValueError(f"`stride` must be at least 1, got {stride}.")
         if neighbourhood < 1 or neighbourhood % 2 == 0:
             raise ValueError(f"`neighbourhood` must be odd, so that a window has a middle, got {neighbourhood}.")
         self.network = network.requires_grad_(False).eval()
-        self.stride, self.neighbourhood = stride, neighbourhood
+        self.stride, self.neighbourhood, self.repeat = stride, neighbourhood, repeat
 
     def train(self, mode: bool = True) -> "FeatureExtractor":
         """Stay in evaluation: running statistics are those of the pre-training."""
@@ -72,7 +73,7 @@ class FeatureExtractor(nn.Module):
         size = [-(-side // self.stride) for side in image.shape[-2:]]
         stages = self.stages(((colour + 1) / 2 - mean) / spread)
         self._check(stages, image)
-        return [_on_grid(self._averaged(stage), size) for stage in stages]
+        return [_on_grid(self._averaged(stage), size, self.repeat) for stage in stages]
 
     def _averaged(self, stage: Tensor) -> Tensor:
         reach = self.neighbourhood // 2
@@ -100,6 +101,7 @@ class TorchvisionFeatures(FeatureExtractor):
             begins with `name`, else torchvision's own download.
         stride: pixels from one position of the grid to the next.
         neighbourhood: side of the window that features are averaged over, odd.
+        repeat: whether coarser stages are repeated on the grid, as in PaDiM, instead of interpolated.
 
     Raises:
         ImportError: torchvision is not installed.
@@ -114,6 +116,7 @@ class TorchvisionFeatures(FeatureExtractor):
         weights: str | None = None,
         stride: int = 8,
         neighbourhood: int = 3,
+        repeat: bool = False,
     ) -> None:
         try:
             from torchvision import models
@@ -130,7 +133,7 @@ class TorchvisionFeatures(FeatureExtractor):
             known = ", ".join(list(dict(whole.named_modules()))[1:40:3])
             raise ValueError(f"`stages` must name modules of {name}, got {unknown}. Some that it has: {known}.")
         network = create_feature_extractor(whole.eval(), list(stages))
-        super().__init__(filled(network, path), stride, neighbourhood)
+        super().__init__(filled(network, path), stride, neighbourhood, repeat)
         self.name, self.chosen = name, tuple(stages)
 
     def stages(self, image: Images) -> list[Tensor]:
@@ -148,6 +151,7 @@ class TimmFeatures(FeatureExtractor):
             begins with `name`, else timm's own download.
         stride: pixels from one position of the grid to the next.
         neighbourhood: side of the window that features are averaged over, odd.
+        repeat: whether coarser stages are repeated on the grid, as in PaDiM, instead of interpolated.
 
     Raises:
         ImportError: timm is not installed.
@@ -162,6 +166,7 @@ class TimmFeatures(FeatureExtractor):
         weights: str | None = None,
         stride: int = 8,
         neighbourhood: int = 3,
+        repeat: bool = False,
     ) -> None:
         try:
             import timm
@@ -179,7 +184,7 @@ class TimmFeatures(FeatureExtractor):
         if not stages or not set(stages) <= set(range(count)):
             raise ValueError(f"`stages` of {name} must be among 0 to {count - 1}, got {list(stages)}.")
         network = downloaded(name, lambda: create(out_indices=tuple(stages), pretrained=path is None))
-        super().__init__(filled(network, path), stride, neighbourhood)
+        super().__init__(filled(network, path), stride, neighbourhood, repeat)
         self.name, self.chosen = name, tuple(stages)
 
     def stages(self, image: Images) -> list[Tensor]:
@@ -199,7 +204,9 @@ def _standard(image: Images) -> tuple[Tensor, Tensor]:
     return mean, spread
 
 
-def _on_grid(stage: Tensor, size: Sequence[int]) -> Tensor:
+def _on_grid(stage: Tensor, size: Sequence[int], repeat: bool) -> Tensor:
     if stage.shape[-1] > size[1]:
         return F.interpolate(stage, size=list(size), mode="area")
+    if repeat:
+        return F.interpolate(stage, size=list(size), mode="nearest")
     return F.interpolate(stage, size=list(size), mode="bilinear", align_corners=False)

@@ -11,7 +11,7 @@ from anomaly_diffusion.scoring.any_size import AnySize
 from anomaly_diffusion.scoring.residual import Residual
 from anomaly_diffusion.types import Encoded, Masks, inside
 
-__all__ = ["MahalanobisResidual", "Scatter"]
+__all__ = ["MahalanobisResidual", "PositionGaussian", "Scatter"]
 
 
 @dataclass(frozen=True)
@@ -136,7 +136,13 @@ class MahalanobisResidual(Residual, AnySize):
         covariance = (mixed + away[..., :, None] * away[..., None, :]) / total[..., None]
         if not self.full:
             covariance = torch.diag_embed(covariance.diagonal(dim1=-2, dim2=-1))
-        self.mean, self.whitening = mean.float(), _inverse_root(covariance, self.floor).float()
+        root = self.inverse_root(covariance, moments.count[..., None])
+        self.mean, self.whitening = mean.float(), root.float()
+
+    def inverse_root(self, covariance: Tensor, count: Tensor) -> Tensor:
+        """W, with |W (r - mean)|^2 / C the squared distance, of covariances (D, P, C, C) of so many images."""
+        least = covariance.diagonal(dim1=-2, dim2=-1).mean(-1).clamp(min=1e-12) * self.floor
+        return _inverse_root(covariance, least[..., None, None])
 
     def maps(self, reference: Encoded, healthy: Float[Tensor, "B D c h w"]) -> Float[Tensor, "B D h w"]:
         """Distances of each depth.
@@ -163,6 +169,34 @@ class MahalanobisResidual(Residual, AnySize):
             )
 
 
+class PositionGaussian(MahalanobisResidual):
+    r"""Distance of features from the mean of their position, as PaDiM takes it.
+
+    d = sqrt((x - mean)' (S + ridge * I)^-1 (x - mean)),   S = sum (x - mean) (x - mean)' / (n - 1)
+
+    Reference: Defard et al., "PaDiM: a Patch Distribution Modeling Framework", 2021, Eq. 1 and 2, with epsilon 0.01.
+
+    Args:
+        ridge: what is added to the variance of each channel, > 0, in the unit of features.
+
+    Raises:
+        ValueError: `ridge` is not positive.
+    """
+
+    def __init__(self, ridge: float = 0.01) -> None:
+        if not ridge > 0:
+            raise ValueError(f"`ridge` must be positive, got {ridge}.")
+        super().__init__(prior=0.0)
+        self.ridge = ridge
+
+    def inverse_root(self, covariance: Tensor, count: Tensor) -> Tensor:
+        """W, with |W (x - mean)|^2 / C the squared distance, of covariances (D, P, C, C) of so many images."""
+        unbiased = covariance * torch.where(count > 1, count / (count - 1), 1.0)
+        ridge = torch.full_like(covariance[..., :1, :1], self.ridge)
+        root: Tensor = covariance.shape[-1] ** 0.5 * _inverse_root(unbiased, ridge)
+        return root
+
+
 def _products(rows: Float[Tensor, "D P B C"], known: Sequence[Tensor]) -> Float[Tensor, "D P C C"]:
     """Sums of rows' outer products, and what is known of them."""
     flat, shape = rows.flatten(0, 1), (*rows.shape[:2], rows.shape[-1], rows.shape[-1])
@@ -176,11 +210,9 @@ def _rows(difference: Float[Tensor, "B D C h w"]) -> Float[Tensor, "D P B C"]:
     return difference.flatten(3).permute(1, 3, 0, 2)
 
 
-def _inverse_root(covariance: Tensor, floor: float) -> Tensor:
-    """A matrix W with W S W' = 1."""
-    size = covariance.shape[-1]
-    identity = torch.eye(size, dtype=covariance.dtype, device=covariance.device)
-    least = covariance.diagonal(dim1=-2, dim2=-1).mean(-1).clamp(min=1e-12) * floor
-    root = torch.linalg.cholesky(covariance + least[..., None, None] * identity)
+def _inverse_root(covariance: Tensor, ridge: Tensor) -> Tensor:
+    """A matrix W with W (S + ridge) W' = 1."""
+    identity = torch.eye(covariance.shape[-1], dtype=covariance.dtype, device=covariance.device)
+    root = torch.linalg.cholesky(covariance + ridge * identity)
     inverse: Tensor = torch.linalg.solve_triangular(root, identity.expand_as(root), upper=False)
     return inverse

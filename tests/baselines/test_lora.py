@@ -6,13 +6,11 @@ import pytest
 import torch
 import yaml
 from analytic import image_batch, seeded
-from tiny import LAYERS, PROMPT, SIDE, tuned, untrained, walk
+from tiny import EXACT, LAYERS, PROMPT, SIDE, doubled, img2img_of_diffusers, in_double, tuned, untrained, walk
 
 from anomaly_diffusion import cli
 from anomaly_diffusion.baselines.lora import LoRA
 from anomaly_diffusion.commands.arguments import experiments_folder
-
-CLOSE = {"rtol": 0, "atol": 1e-4}
 
 
 def latents() -> torch.Tensor:
@@ -20,41 +18,41 @@ def latents() -> torch.Tensor:
 
 
 def noise(like: torch.Tensor) -> torch.Tensor:
-    return torch.randn(like.shape, generator=seeded(3))
+    return torch.randn(like.shape, generator=seeded(3), dtype=like.dtype)
 
 
-def img2img(folder, lora, weight: float | None = None, fused: bool = False) -> torch.Tensor:
-    """What diffusers makes of `latents` with a LoRA that it has loaded itself."""
-    from diffusers import DDIMScheduler, StableDiffusionImg2ImgPipeline
-
-    whole = StableDiffusionImg2ImgPipeline.from_pretrained(folder, safety_checker=None, requires_safety_checker=False)
-    whole.scheduler = DDIMScheduler.from_config(
-        whole.scheduler.config, timestep_spacing="trailing", set_alpha_to_one=True
-    )
-    whole.set_progress_bar_config(disable=True)
+def img2img(whole, lora, weight: float | None = None, fused: bool = False) -> torch.Tensor:
+    """What the pipeline of diffusers makes of `latents` with a LoRA that it has loaded itself."""
     whole.load_lora_weights(lora)
+    in_double(whole)
     if fused:
         whole.fuse_lora(lora_scale=weight)
     elif weight is not None:
         whole.set_adapters(whole.get_active_adapters(), [weight])
     options = {"guidance_scale": 1.0, "generator": seeded(3), "output_type": "latent"}
-    return whole([PROMPT] * 2, latents(), 0.6, 5, **options).images
+    return whole([PROMPT] * 2, latents().double(), 0.6, 5, **options).images
+
+
+@pytest.fixture
+def whole(tiny_folder):
+    return img2img_of_diffusers(tiny_folder, timestep_spacing="trailing", set_alpha_to_one=True)
 
 
 def restored(detector) -> torch.Tensor:
-    """What we make of the same latents."""
-    batch = image_batch(2, SIDE, SIDE)
+    """What we make of the same latents, in the precision of the detector."""
+    batch, x_0 = image_batch(2, SIDE, SIDE), latents().to(detector.backbone.prompts.dtype)
     with torch.no_grad(), pytest.MonkeyPatch.context() as patch:
         patch.setattr("anomaly_diffusion.detectors.diffusion.NoiseStream", lambda *_: noise)
-        return detector.restore(batch, latents()).x_0[:, 0]
+        return detector.restore(batch, x_0).x_0[:, 0]
 
 
 @pytest.mark.parametrize(("weight", "fused"), [(1.0, False), (0.4, False), (0.4, True)])
-def test_diffusers_loads_what_we_save_and_makes_the_same_of_it(tiny_folder, tmp_path, weight, fused) -> None:
+def test_diffusers_loads_what_we_save_and_makes_the_same_of_it(tiny_folder, whole, tmp_path, weight, fused) -> None:
     detector = tuned(tiny_folder, lora_weight=weight)
     detector.export(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["pytorch_lora_weights.safetensors"]
-    torch.testing.assert_close(restored(detector), img2img(tiny_folder, tmp_path, weight, fused), **CLOSE)
+    exact = doubled(detector, whole)
+    torch.testing.assert_close(restored(exact), img2img(whole, tmp_path, weight, fused), **EXACT)
 
 
 def test_weight_zero_is_the_base_model_and_others_are_not(tiny_folder) -> None:
@@ -163,11 +161,11 @@ def test_img2img_runs_from_the_command_line_to_the_test_and_again(run, capsys) -
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:You're resuming from a checkpoint that ended before the epoch ended")
-def test_lora_trains_from_the_command_line_and_leaves_what_diffusers_loads(run, tiny_folder) -> None:
+def test_lora_trains_from_the_command_line_and_leaves_what_diffusers_loads(run, whole) -> None:
     short = ("--trainer.max_steps", "4", "--trainer.val_check_interval", "2")
     assert run("train", *shipped("sd15_lora"), *short, "--experiment", "lora") == 0
     folder = Path("runs/lora/001")
-    assert img2img(tiny_folder, folder / "lora").isfinite().all()
+    assert img2img(whole, folder / "lora").isfinite().all()
     best = torch.load(folder / "checkpoints/best.ckpt", weights_only=True)["state_dict"]
     assert sum(value.numel() for value in best.values()) < 2 * SIDE**2 * 12  # calibration maps and additions
     sweep = ("--run_folder", str(folder), "--model.init_args.lora_weight")

@@ -11,7 +11,14 @@ import yaml
 from anomaly_diffusion import cli
 from anomaly_diffusion.commands.arguments import experiments_folder
 
-CONTROLS = {"padim": {"components": 6}, "patchcore": {"components": 6}}
+FINE = {"class_path": "analytic.TinyFeatures", "init_args": {"stride": 2, "neighbourhood": 1, "repeat": True}}
+TINY = {"class_path": "analytic.TinyFeatures"}
+CONTROLS = {
+    "padim": {"features": FINE, "channels": 6},
+    "patchcore": {"features": TINY, "memory": {"share": 0.1, "at_most": None, "candidates": None}},
+    "gaussian_by_position": {"features": TINY, "components": 6},
+    "nearest_patch": {"features": TINY, "components": 6},
+}
 DATA = {"dataset": {"class_path": "Textures", "init_args": {"train": 12, "test": 4}}, "image_size": [32, 32]}
 
 
@@ -20,7 +27,7 @@ def control(request, tmp_path, monkeypatch):
     """The command line and the shipped experiment of a control, with a tiny network in place of the real one."""
     monkeypatch.chdir(tmp_path)
     config = yaml.safe_load((experiments_folder() / f"model/{request.param}.yaml").read_text())
-    config["model"]["init_args"] |= {"features": {"class_path": "analytic.TinyFeatures"}} | CONTROLS[request.param]
+    config["model"]["init_args"] |= CONTROLS[request.param]
     settings = {"data": DATA, "wandb": {"mode": "disabled"}}
     Path("tiny.yaml").write_text(yaml.safe_dump(config | settings))
     before = dict(os.environ)

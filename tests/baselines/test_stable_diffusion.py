@@ -1,9 +1,10 @@
 import sys
+from functools import partial
 
 import pytest
 import torch
 from analytic import image_batch, seeded, single
-from tiny import NEGATIVE, PROMPT, SIDE, untrained, walk
+from tiny import EXACT, NEGATIVE, PROMPT, SIDE, doubled, exact_table, img2img_of_diffusers, untrained, walk
 from torch import nn
 
 from anomaly_diffusion import cli
@@ -14,23 +15,11 @@ from anomaly_diffusion.baselines.tiny_pipeline import write
 from anomaly_diffusion.diffusion.sampler import DDIM
 from anomaly_diffusion.reconstruction.regeneration import Regeneration
 
-CLOSE = {"rtol": 0, "atol": 1e-4}
-
 
 @pytest.fixture(scope="module")
 def img2img(tiny_folder):
     """Make the pipeline of diffusers, with a DDIM scheduler of the given settings."""
-    from diffusers import DDIMScheduler, StableDiffusionImg2ImgPipeline
-
-    def make(**settings):
-        whole = StableDiffusionImg2ImgPipeline.from_pretrained(
-            tiny_folder, safety_checker=None, requires_safety_checker=False
-        )
-        whole.scheduler = DDIMScheduler.from_config(whole.scheduler.config, **settings)
-        whole.set_progress_bar_config(disable=True)
-        return whole
-
-    return make
+    return partial(img2img_of_diffusers, tiny_folder)
 
 
 def asked(whole, image, strength, steps, guidance, output="pt"):
@@ -48,22 +37,22 @@ def asked(whole, image, strength, steps, guidance, output="pt"):
 
 
 def latents(count: int = 2) -> torch.Tensor:
-    return torch.randn(count, 4, 8, 8, generator=seeded(1))
+    return torch.randn(count, 4, 8, 8, generator=seeded(1), dtype=torch.float64)
 
 
 def noise_of_diffusers(like: torch.Tensor) -> torch.Tensor:
-    return torch.randn(like.shape, generator=seeded(3))
+    return torch.randn(like.shape, generator=seeded(3), dtype=like.dtype)
 
 
 @pytest.mark.parametrize("guidance", [1.0, 5.0])
 @pytest.mark.parametrize(("strength", "steps"), [(0.5, 10), (0.3, 20), (1.0, 4)])
 def test_partial_diffusion_is_img2img(tiny_folder, img2img, guidance, strength, steps) -> None:
-    detector = untrained(tiny_folder, negative_prompt=NEGATIVE, guidance=guidance)
+    whole = img2img(timestep_spacing="trailing", set_alpha_to_one=True)
+    detector = doubled(untrained(tiny_folder, negative_prompt=NEGATIVE, guidance=guidance), whole)
     strategy = walk(strength, steps_of(strength, steps))
     with torch.no_grad():
         ours = strategy(detector.denoiser, latents(), noise_of_diffusers).x_0[:, 0]
-    whole = img2img(timestep_spacing="trailing", set_alpha_to_one=True)
-    torch.testing.assert_close(ours, asked(whole, latents(), strength, steps, guidance, "latent"), **CLOSE)
+    torch.testing.assert_close(ours, asked(whole, latents(), strength, steps, guidance, "latent"), **EXACT)
 
 
 @pytest.mark.parametrize("guidance", [1.0, 3.0])
@@ -71,14 +60,16 @@ def test_on_the_timesteps_of_the_published_scheduler_the_walk_is_img2img_as_well
     tiny_folder, img2img, guidance
 ) -> None:
     """Its last step ends on the first state of the chain, not on the clean image."""
-    detector, whole = untrained(tiny_folder, negative_prompt=NEGATIVE, guidance=guidance), img2img()
+    whole = img2img()
+    detector = doubled(untrained(tiny_folder, negative_prompt=NEGATIVE, guidance=guidance), whole)
     theirs = asked(whole, latents(), 0.5, 10, guidance, "latent")
-    times = torch.tensor([*((step + 1) / 1000 for step in whole.scheduler.timesteps[-5:].tolist()), 1 / 1000])
+    states = [*(step + 1 for step in whole.scheduler.timesteps[-5:].tolist()), 1]
+    times = torch.tensor(states, dtype=torch.float64) / 1000
     alpha, sigma = detector.denoiser.schedule(times[0])
     with torch.no_grad():
         start = alpha * latents() + sigma * noise_of_diffusers(latents())
         ours = DDIM()(detector.denoiser, start, times, noise_of_diffusers)
-    torch.testing.assert_close(ours, theirs, **CLOSE)
+    torch.testing.assert_close(ours, theirs, **EXACT)
 
 
 def test_from_pixels_to_pixels_it_is_img2img(tiny_folder, img2img, monkeypatch) -> None:
@@ -86,19 +77,23 @@ def test_from_pixels_to_pixels_it_is_img2img(tiny_folder, img2img, monkeypatch) 
 
     monkeypatch.setattr(DiagonalGaussianDistribution, "sample", lambda self, generator=None: self.mode())
     whole = img2img(timestep_spacing="trailing", set_alpha_to_one=True)
-    detector, image = untrained(tiny_folder), image_batch(2, SIDE, SIDE).image
+    detector, image = doubled(untrained(tiny_folder), whole), image_batch(2, SIDE, SIDE).image.double()
     with torch.no_grad():
         x_0 = detector.codec.encode(image)
         found = walk(0.5, 5)(detector.denoiser, x_0, noise_of_diffusers).x_0[:, 0]
         ours = (detector.codec.decode(found) + 1) / 2
-    torch.testing.assert_close(ours, asked(whole, (image + 1) / 2, 0.5, 10, 1.0), **CLOSE)
+    torch.testing.assert_close(ours, asked(whole, (image + 1) / 2, 0.5, 10, 1.0), **EXACT)
 
 
 def test_states_of_the_schedule_are_those_of_the_scheduler(img2img) -> None:
+    from diffusers import DDIMScheduler
+
     scheduler = img2img().scheduler
     schedule = schedule_of(scheduler.config)
     alpha, sigma = schedule((torch.arange(1000, dtype=torch.float64) + 1) / 1000)
-    torch.testing.assert_close(alpha**2, scheduler.alphas_cumprod.double(), rtol=1e-4, atol=0)
+    torch.testing.assert_close(alpha**2, exact_table(scheduler.config), rtol=1e-12, atol=0)
+    published = DDIMScheduler.from_config(scheduler.config).alphas_cumprod  # a product of up to 1000 float32 factors,
+    torch.testing.assert_close(alpha**2, published.double(), rtol=1000 * 2.0**-23, atol=0)  # each rounded twice
     torch.testing.assert_close(alpha**2 + sigma**2, torch.ones_like(alpha))
 
 
@@ -189,10 +184,13 @@ def test_a_score_depends_on_one_image_only(tiny_folder, settings) -> None:
         torch.testing.assert_close(alone.score[0], together.score[index], rtol=1e-3, atol=1e-3)
 
 
-def test_slicing_changes_nothing(tiny_folder) -> None:
-    batch = image_batch(2, SIDE, SIDE)
-    plain, sliced = (untrained(tiny_folder, slicing=slicing).compare(batch) for slicing in (False, True))
-    torch.testing.assert_close(plain.healthy.x_0, sliced.healthy.x_0, **CLOSE)
+def test_slicing_changes_nothing(tiny_folder, img2img) -> None:
+    batch, whole = image_batch(2, SIDE, SIDE), img2img()
+    batch = batch._replace(image=batch.image.double())
+    plain, sliced = (
+        doubled(untrained(tiny_folder, slicing=slicing), whole).compare(batch).healthy.x_0 for slicing in (False, True)
+    )
+    torch.testing.assert_close(plain, sliced, **EXACT)
 
 
 @pytest.mark.parametrize("precision", ["bfloat16", "float16"])

@@ -12,6 +12,7 @@ from sklearn.metrics import average_precision_score, precision_recall_curve, roc
 from torch import Tensor
 
 from anomaly_diffusion.metrics.anomaly import ImageMetrics, PixelFigures, PixelMetrics
+from anomaly_diffusion.metrics.curves import ThresholdCounts, aupro, auroc, average_precision
 
 
 def make_batch(images: int, size: int = 64) -> tuple[Tensor, Tensor]:
@@ -248,3 +249,16 @@ def test_image_figures_equal_scikit_learn():
         (2 * precision * recall / np.maximum(precision + recall, 1e-300)).max(), abs=1e-12
     )
     assert got.f1_max == pytest.approx(2 * (found & label).sum() / (found.sum() + label.sum()), abs=1e-12)
+
+
+def test_figures_do_not_depend_on_the_threads_of_numpy() -> None:
+    threadpoolctl = pytest.importorskip("threadpoolctl")
+    rng = np.random.default_rng(0)
+    normal, defective = (rng.integers(0, most, 200_000) for most in (100, 3))
+    overlap = defective * rng.random(200_000)
+    counts = ThresholdCounts(-np.arange(200_000.0), normal, defective, overlap, np.zeros(200_000, dtype=bool))
+    found = set()
+    for threads in (1, 2, 3):
+        with threadpoolctl.threadpool_limits(threads):
+            found.add((auroc(counts), average_precision(counts), aupro(counts, 0.3), aupro(counts, 0.05)))
+    assert len(found) == 1

@@ -2,7 +2,7 @@ import pytest
 import torch
 from analytic import TinyFeatures, image_batch, single
 
-from anomaly_diffusion.baselines.padim import PaDiM
+from anomaly_diffusion.baselines.gaussian_by_position import GaussianByPosition
 from anomaly_diffusion.scoring.mahalanobis import MahalanobisResidual
 from anomaly_diffusion.scoring.pooling import MaxPooling
 from anomaly_diffusion.scoring.scorer import Scoring
@@ -11,9 +11,10 @@ SIDE = 32
 FLOOR = 1e-3  # of the residual
 
 
-def trained(prior: float = 5.0, count: int = 24, per_position: bool = True) -> PaDiM:
+def trained(prior: float = 5.0, count: int = 24, per_position: bool = True) -> GaussianByPosition:
     residual = MahalanobisResidual(per_position=per_position, prior=prior)
-    detector = PaDiM(TinyFeatures(), Scoring([residual], smoothing=0.0, pooling=MaxPooling()), components=5).eval()
+    scoring = Scoring([residual], smoothing=0.0, pooling=MaxPooling())
+    detector = GaussianByPosition(TinyFeatures(), scoring, components=5).eval()
     healthy = [image_batch(4, SIDE, SIDE, seed=seed) for seed in range(count // 4)]
     detector.codec.fit(sum(detector.codec.moments(batch.image) for batch in healthy))
     detector.learn(healthy)
@@ -66,15 +67,16 @@ def test_the_picture_of_what_is_healthy_is_the_mean_of_each_position_or_of_all(p
 
 def test_a_checkpoint_gives_the_same_verdicts() -> None:
     detector, batch = trained(), image_batch(3, SIDE, SIDE, seed=50)
-    other = PaDiM(TinyFeatures(), Scoring([MahalanobisResidual(prior=5.0)], smoothing=0.0, pooling=MaxPooling()), 5)
+    scoring = Scoring([MahalanobisResidual(prior=5.0)], smoothing=0.0, pooling=MaxPooling())
+    other = GaussianByPosition(TinyFeatures(), scoring, 5)
     other.load_state_dict(detector.state_dict())
     assert torch.equal(other.eval()(batch).score, detector(batch).score)
 
 
 def test_all_channels_are_taken_if_no_number_is_given() -> None:
-    assert PaDiM(TinyFeatures(), components=None).codec.components == 10
+    assert GaussianByPosition(TinyFeatures(), components=None).codec.components == 10
 
 
 def test_a_scoring_without_gaussians_is_refused() -> None:
     with pytest.raises(ValueError, match="must hold a MahalanobisResidual"):
-        PaDiM(TinyFeatures(), Scoring(), components=5)
+        GaussianByPosition(TinyFeatures(), Scoring(), components=5)
