@@ -1,6 +1,7 @@
 """Augmentation of training photographs by albumentations, which is imported only when a transform is asked for."""
 
 import os
+import random
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -56,7 +57,8 @@ class Augmentation:
         """
         if not self:
             return image, valid
-        self._pipeline.set_random_seed(seed % 2**32)
+        # one pair of generators for all steps: `set_random_seed` would give each step the same draws
+        self._pipeline.set_random_state(np.random.default_rng(seed), random.Random(seed))
         result = self._pipeline(image=image, mask=valid.view(np.uint8))
         return result["image"], result["mask"].astype(bool)
 
