@@ -160,7 +160,7 @@ class AnomalyMetrics(pl.Callback):
         self._cards = {}
         figures, thresholds = results["model"]
         for name, figure in figures.items():
-            pl_module.log(f"{split}/{name}", figure, sync_dist=True)
+            pl_module.log(f"{split}/{name}", figure, sync_dist=True, reduce_fx="max")
         return thresholds
 
 

@@ -57,7 +57,7 @@ class SaturatedOverlaps(pl.Callback):
         figures = self._metric.compute()._asdict()
         self._metric = None
         for name, figure in figures.items():
-            pl_module.log(f"test/{name}", figure, sync_dist=True)
+            pl_module.log(f"test/{name}", figure, sync_dist=True, reduce_fx="max")
         for callback in vars(trainer)["callbacks"]:
             if isinstance(callback, AnomalyMetrics) and "test" in callback.figures:
                 callback.figures["test"]["model"] |= figures

@@ -26,7 +26,6 @@ from anomaly_diffusion.types import Labels, Maps, Masks, Scores
 
 TOLERANCE = 1e-3
 """Pixel figures that may be further from those of the very scores come with a warning."""
-_FEW = 1 << 14  # pixels that are kept one by one, where there are no more
 _ROOM = 1024  # images in the first block of `ImageMetrics`
 
 
@@ -86,13 +85,14 @@ class PixelMetrics(Metric):
     """Curves over all pixels of all images, in one pass and in memory that does not grow with their number.
 
     The figures lie within `TOLERANCE` of those of the very scores, for scores of any range and spread, or a warning
-    says how far off they may be; up to 16,384 pixels are sorted exactly. They do not depend on batch size, order or
-    number of processes or threads, bit for bit on one machine, unless scores crowd so closely that the histogram's own
-    bins do not suffice; then they do so within that bound.
+    says how far off they may be; a small set's pixels are sorted exactly, up to `exact` of them. They do not depend on
+    batch size, order or number of processes or threads, bit for bit on one machine, unless scores crowd so closely that
+    the histogram's own bins do not suffice; then they do so within that bound.
 
     Args:
         pages: memory for scores, in pages of 96 KiB, at least 2; more of them resolve scores more finely.
         nodes: memory for a closer look where scores crowd, in nodes of 3 KiB that are taken as needed.
+        exact: so many pixels are kept one by one, of 16 bytes each, where there are no more; four images of 256 x 256.
         **kwargs: those of `torchmetrics.Metric`.
     """
 
@@ -109,8 +109,9 @@ class PixelMetrics(Metric):
     nodes: Tensor
     node_counts: Tensor
 
-    def __init__(self, pages: int = 64, nodes: int = 2048, **kwargs: Any) -> None:
+    def __init__(self, pages: int = 64, nodes: int = 2048, exact: int = 1 << 18, **kwargs: Any) -> None:
         super().__init__(**kwargs)
+        self.exact = exact
         zero = torch.zeros((), dtype=torch.int64)
         self.add_state("level", zero, dist_reduce_fx=None)  # ranks are stacked, and merged in `compute`
         self.add_state("grain", zero + MOST_GRAIN, dist_reduce_fx=None)
@@ -127,7 +128,7 @@ class PixelMetrics(Metric):
         super().reset()
         self.counts = _lazy_zeros(len(self.pages), BINS).to(self.pages.device)
         self.node_counts = _lazy_zeros(len(self.nodes), FAN).to(self.nodes.device)
-        self.first = torch.from_numpy(np.zeros((_FEW, 2), dtype=np.int64)).to(self.pages.device)
+        self.first = torch.from_numpy(np.zeros((self.exact, 2), dtype=np.int64)).to(self.pages.device)
         self._watch = Watch()
 
     def update(self, anomaly_map: Maps, mask: Masks, valid: Masks | None = None) -> None:
@@ -173,7 +174,7 @@ class PixelMetrics(Metric):
 
     def compute(self) -> PixelFigures:
         """The figures of all pixels so far."""
-        if int(self.seen.sum()) <= _FEW:
+        if int(self.seen.sum()) <= self.exact:
             counts = self._exact()
             return _figures(Outline(counts, counts, counts))
         histogram, fine = self._over_ranks()
