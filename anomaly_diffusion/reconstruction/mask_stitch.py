@@ -10,7 +10,7 @@ from anomaly_diffusion.diffusion.noise import NoiseDraw
 from anomaly_diffusion.diffusion.sampler import DDIM, Sampler, falling_times
 from anomaly_diffusion.reconstruction.depths import Depths
 from anomaly_diffusion.reconstruction.difference import check_quantile, check_radius, difference, own_quantile
-from anomaly_diffusion.reconstruction.partial_diffusion import PartialDiffusion
+from anomaly_diffusion.reconstruction.partial_diffusion import PartialDiffusion, noised
 from anomaly_diffusion.reconstruction.strategy import Reconstruction, Restored
 from anomaly_diffusion.types import Images, Maps, Times, like
 
@@ -58,7 +58,7 @@ class Resampling:
     ) -> Images:
         """`stitched`, noised at share * depth and walked down; equals `image` wherever `mask` is zero."""
         times = falling_times(denoiser.schedule.time(self.share * depth), self.steps)
-        x_t = _noised(denoiser, stitched, times[0], draw)
+        x_t = noised(denoiser, stitched, times[0], draw(stitched))
         pairs = list(itertools.pairwise(times))
         for place, (t, s) in enumerate(pairs, start=1):
             x_s = self._step(denoiser, image, mask, x_t, (t, s), draw)
@@ -71,7 +71,7 @@ class Resampling:
         self, denoiser: Denoiser, image: Images, mask: Maps, x_t: Images, times: tuple[Tensor, Tensor], draw: NoiseDraw
     ) -> Images:
         painted = self.sampler.step(denoiser, x_t, *times, draw)
-        return mask * painted + (1 - mask) * _noised(denoiser, image, times[1], draw)
+        return mask * painted + (1 - mask) * noised(denoiser, image, times[1], draw(image))
 
 
 class MaskStitchResample(Reconstruction):
@@ -129,11 +129,6 @@ class MaskStitchResample(Reconstruction):
         """One where the model would change most, zero elsewhere; all zero where it would change nothing."""
         maps = difference(image, healthy, self.radius)
         return (maps > own_quantile(maps, self.quantile)).to(image)
-
-
-def _noised(denoiser: Denoiser, x_0: Images, t: Tensor, draw: NoiseDraw) -> Images:
-    alpha_t, sigma_t = (like(scale, x_0) for scale in denoiser.schedule(t))
-    return alpha_t * x_0 + sigma_t * draw(x_0)
 
 
 def _back(denoiser: Denoiser, x_s: Images, s: Tensor, t: Tensor, draw: NoiseDraw) -> Images:

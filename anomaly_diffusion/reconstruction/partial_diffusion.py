@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+from torch import Tensor
+
 from anomaly_diffusion.diffusion.denoiser import Denoiser
 from anomaly_diffusion.diffusion.noise import NoiseDraw
 from anomaly_diffusion.diffusion.sampler import DDIM, Sampler, falling_times
@@ -9,7 +11,7 @@ from anomaly_diffusion.reconstruction.depths import Depths
 from anomaly_diffusion.reconstruction.strategy import Reconstruction, Restored
 from anomaly_diffusion.types import Images, Times, like
 
-__all__ = ["PartialDiffusion"]
+__all__ = ["PartialDiffusion", "noised"]
 
 
 class PartialDiffusion(Reconstruction):
@@ -41,6 +43,10 @@ class PartialDiffusion(Reconstruction):
     def restore(self, denoiser: Denoiser, x_0: Images, depth: Times, draw: NoiseDraw) -> Restored:
         """The end of the walk from `depth`."""
         times = falling_times(denoiser.schedule.time(depth), self.steps)
-        alpha_t, sigma_t = (like(scale, x_0) for scale in denoiser.schedule(times[0]))
-        x_t = alpha_t * x_0 + sigma_t * draw(x_0)
-        return Restored(self.sampler(denoiser, x_t, times, draw))
+        return Restored(self.sampler(denoiser, noised(denoiser, x_0, times[0], draw(x_0)), times, draw))
+
+
+def noised(denoiser: Denoiser, x_0: Images, t: Tensor, noise: Images) -> Images:
+    """x_t = alpha_t * x_0 + sigma_t * noise at time `t`, () or (B,)."""
+    alpha_t, sigma_t = (like(scale, x_0) for scale in denoiser.schedule(t))
+    return alpha_t * x_0 + sigma_t * noise
