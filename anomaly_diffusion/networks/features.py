@@ -68,12 +68,28 @@ class FeatureExtractor(nn.Module):
         Raises:
             ValueError: a stage is too small to be averaged over a neighbourhood.
         """
+        size = [-(-side // self.stride) for side in image.shape[-2:]]
+        return [_on_grid(self._averaged(stage), size, self.repeat) for stage in self._checked_stages(image)]
+
+    def own_grids(self, image: Images) -> list[Tensor]:
+        """Features of each stage on the grid that it comes with; means at its border include zeros from beyond.
+
+        Args:
+            image: pixels in [-1, 1], grey or colour.
+
+        Raises:
+            ValueError: a stage is too small to be averaged over a neighbourhood.
+        """
+        reach = self.neighbourhood // 2
+        stages = self._checked_stages(image)
+        return [F.avg_pool2d(stage, self.neighbourhood, stride=1, padding=reach) for stage in stages]
+
+    def _checked_stages(self, image: Images) -> list[Tensor]:
         colour = image.expand(-1, 3, -1, -1) if image.shape[1] == 1 else image
         mean, spread = _standard(colour)
-        size = [-(-side // self.stride) for side in image.shape[-2:]]
         stages = self.stages(((colour + 1) / 2 - mean) / spread)
         self._check(stages, image)
-        return [_on_grid(self._averaged(stage), size, self.repeat) for stage in stages]
+        return stages
 
     def _averaged(self, stage: Tensor) -> Tensor:
         reach = self.neighbourhood // 2
