@@ -137,6 +137,8 @@ def harmonic_mean(windows: Maps, scale: int) -> Maps:
     mean = count / sum(1 / window)
 
     Reference: Jeong et al., "WinCLIP: Zero-/Few-Shot Anomaly Classification and Segmentation", 2023, section 4.2.
+
+    Differs from the paper: nothing.
     """
     return 1 / overlap_mean(1 / windows, scale)
 

@@ -76,7 +76,10 @@ class DDADPull(Pull):
     It is the correction noise_hat - weight * sigma_t * (y_t - x_t) of the noise, with the noised image
     y_t = alpha_t * image + sigma_t * noise_hat, written for x_0_hat.
 
-    Reference: Mousakhan et al., "Anomaly Detection with Conditioned Denoising Diffusion Models", 2023, Algorithm 1.
+    Reference: Mousakhan et al., "Anomaly Detection with Conditioned Denoising Diffusion Models" (DDAD), 2023, Algorithm
+    1, and its code.
+
+    Differs from the paper: nothing.
 
     Args:
         weight: w >= 0; the authors use 0 to 11, depending on the category.
@@ -106,7 +109,12 @@ class ResidualPull(Pull):
     changes its meaning.
 
     Reference: after the spatial-adaptive fusion of Yao et al., "GLAD: Towards Better Reconstruction with Global and
-    Local Adaptive Diffusion Models for Unsupervised Anomaly Detection", 2024, whose weights come from features.
+    Local Adaptive Diffusion Models for Unsupervised Anomaly Detection", 2024, and its code.
+
+    Differs from the paper: GLAD's weight of the estimate is the sigmoid of a map of feature distances (DINO, the least
+    cosine distance among all patches), so that it lies between 0.5 and 0.73 and never lets go nor holds entirely; what
+    it pulls towards is not the image but what the noise estimate makes of the image noised as at the start; it does so
+    at one step of the walk, the first at which features show a defect, and not at every evaluation.
 
     Args:
         tolerance: multiple of the mean residual from which nothing holds any more, > 0.

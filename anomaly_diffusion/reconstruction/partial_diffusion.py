@@ -20,6 +20,11 @@ class PartialDiffusion(Reconstruction):
     Reference: Wyatt et al., "AnoDDPM: Anomaly Detection with Denoising Diffusion Probabilistic Models using Simplex
     Noise", 2022, Algorithm 1; Meng et al., "SDEdit", 2022.
 
+    Differs from the paper: a walk has a few strides, AnoDDPM's one step for each of 250 of 1000 times (depth 0.953 of
+    the linear schedule), SDEdit's hundreds; DDIM walks if no sampler is given, theirs are stochastic: AnoDDPM's is DDIM
+    with `eta` 1; the noise is that of the detector, AnoDDPM's is simplex; AnoDDPM cuts every estimate to the range of
+    pixels; its map is the squared difference, cut at 0.5.
+
     Args:
         depths: sigma_t / alpha_t at the start of each walk, > 0.
         steps: reverse steps of each walk, >= 1.

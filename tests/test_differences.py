@@ -1,0 +1,71 @@
+"""What comes of a paper says how it differs from it."""
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+import anomaly_diffusion
+
+ROOT = Path(anomaly_diffusion.__file__).parent
+ROOMS = ("baselines", "reconstruction", "scoring")  # where methods of anomaly detection are
+SECTIONS = re.compile(r"^(Args|Attributes|Raises|Returns|Yields):$", re.MULTILINE)
+CITES = re.compile(r"\bet al\.|\bReferences?:|\([A-Z][\w-]+,? (?:19|20)\d\d\)|\", (?:[A-Z]+ )?(?:19|20)\d\d")
+
+
+class Described(NamedTuple):
+    """A class or function with a docstring."""
+
+    name: str
+    prose: list[str]  # paragraphs before the first section, each on one line
+
+
+def described(folder: Path) -> Iterator[Described]:
+    for path in sorted(folder.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ClassDef | ast.FunctionDef) and (text := ast.get_docstring(node)):
+                prose = SECTIONS.split(text)[0].strip().split("\n\n")
+                yield Described(f"{path.stem}.{node.name}", [" ".join(part.split()) for part in prose])
+
+
+def cited(folder: Path) -> list[Described]:
+    return [one for one in described(folder) if CITES.search(" ".join(one.prose))]
+
+
+def fault(one: Described) -> str:
+    """What is wrong with the end of a docstring that cites a paper; nothing if it is as it should be."""
+    last, before = one.prose[-1], one.prose[-2] if len(one.prose) > 1 else ""
+    if not last.startswith("Differs from the paper: "):
+        return "its prose must end with a paragraph: Differs from the paper: ..."
+    if not re.match(r"References?: ", before):
+        return "the paragraph before must name the paper: Reference: ..."
+    if not last.endswith(".") or last.count("Differs from the paper:") > 1:
+        return "the differences must be one list that ends with a full stop"
+    return ""
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_what_comes_of_a_paper_ends_with_how_it_differs(room: str) -> None:
+    faults = {one.name: fault(one) for one in cited(ROOT / room)}
+    assert len(faults) > 5
+    assert {name: wrong for name, wrong in faults.items() if wrong} == {}
+
+
+@pytest.mark.parametrize(
+    ("ends", "wrong"),
+    [
+        ('Reference: Roe et al., "Why", 2020.', "must end with"),
+        ('Reference: Roe et al., "Why", 2020.\n\nDiffers from the paper: nothing.', ""),
+        ('Reference: Roe et al., "Why", 2020.\n\nDiffers from the paper: nothing', "full stop"),
+        ("As Roe et al. do.\n\nDiffers from the paper: nothing.", "must name"),
+        ('Differs from the paper: nothing.\n\nReference: Roe et al., "Why", 2020.', "must end with"),
+    ],
+)
+def test_a_wrong_end_is_found(tmp_path: Path, ends: str, wrong: str) -> None:
+    (tmp_path / "method.py").write_text(f"class Method:\n    '''A method.\n\n{ends}\n\nArgs:\n    x: one.\n'''\n")
+    (one,) = cited(tmp_path)
+    assert wrong in fault(one)
+    assert bool(wrong) == bool(fault(one))
