@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import torch
 from analytic import SpyDraw, exact_denoiser, normal_images, spied
+from overlays import strategy_of
 from scipy import ndimage
 from torch import Tensor
 
@@ -80,10 +81,21 @@ def test_an_image_put_back_entirely_at_the_last_evaluation_is_returned(sampler: 
     torch.testing.assert_close(strategy(denoiser, x_0, SpyDraw()).x_0[:, 0], x_0, rtol=0, atol=1e-12)
 
 
-def _thor(y: Tensor, stride: int, own_time: bool, draw: SpyDraw) -> Tensor:
+def _region(image: Tensor, estimate: Tensor, size: int) -> Tensor:
+    """THOR's map but for its perceptual factor: how much of the estimate a blend takes."""
+    regions = []
+    for one in (image - estimate).abs().mean(1).numpy():
+        share = one / one.max()
+        closing = ndimage.grey_closing(share, (size, size), mode="nearest")
+        regions.append((ndimage.grey_dilation(closing, (size, size), mode="nearest") + share) / 2)
+    return torch.from_numpy(np.stack(regions))[:, None]
+
+
+def _thor(y: Tensor, stride: int, own_time: bool, draw: SpyDraw, size: int | None = None) -> Tensor:
     """THOR's ancestral walk from t = 250 of 1000, blending at 200, 150, 100 and 50, for images of N(0.3, 0.5^2).
 
     `own_time`: a blend is noised at its own t, as the authors do, instead of the time that is asked next.
+    `size`: of the map's squares, blends being cut to the range of pixels; None: 0.7 of the image, not cut.
     """
     abar = torch.cat([torch.ones(1), torch.cumprod(1 - torch.linspace(1e-4, 2e-2, 1000, dtype=torch.float64), 0)])
     first = draw(y)
@@ -95,7 +107,9 @@ def _thor(y: Tensor, stride: int, own_time: bool, draw: SpyDraw) -> Tensor:
         x = b.sqrt() * x_0 + (1 - b - fresh**2).sqrt() * (x - a.sqrt() * x_0) / (1 - a).sqrt() + fresh * draw(y)
         if t in (200, 150, 100, 50):
             level = a if own_time else b
-            x = level.sqrt() * (0.7 * y + 0.3 * x_0) + (1 - level).sqrt() * first
+            taken = torch.tensor(0.3) if size is None else _region(y, x_0, size)
+            blend = y + taken * (x_0 - y)
+            x = level.sqrt() * (blend if size is None else blend.clamp(-1, 1)) + (1 - level).sqrt() * first
     return x
 
 
@@ -114,11 +128,16 @@ def test_the_walk_is_that_of_thor(stride: int, own_time: bool, error: float) -> 
 def test_the_map_is_that_of_thor_but_for_its_perceptual_factor() -> None:
     image, estimate = normal_images(2, 1, 20, 24), normal_images(2, 1, 20, 24, seed=1)
     pull = RegionPull(5)(torch.ones(2), LinearBetaSchedule(), estimate, image)
-    for one, mine in zip((image - estimate).abs().numpy()[:, 0], pull.numpy()[:, 0], strict=True):
-        share = one / one.max()
-        region = ndimage.grey_dilation(ndimage.grey_closing(share, (5, 5), mode="nearest"), (5, 5), mode="nearest")
-        np.testing.assert_allclose(mine, 1 - (region + share) / 2, atol=1e-12)
+    torch.testing.assert_close(pull, 1 - _region(image, estimate, 5), rtol=0, atol=1e-12)
     assert (RegionPull()(torch.ones(2), LinearBetaSchedule(), image, image) == 1).all()
+
+
+def test_the_overlay_walks_as_thor_does() -> None:
+    """But for its depth and shares, which are rounded: the authors count times from 0, of which the first has noise."""
+    x_0, schedule = normal_images(2, 3, 24, 24), LinearBetaSchedule()
+    walked = strategy_of("harmonised")(exact_denoiser(schedule, NoisePrediction()), x_0, SpyDraw()).x_0[:, 0]
+    expected = _thor(x_0, 25, False, SpyDraw(), size=7)
+    assert (walked - expected).abs().mean() < 0.01 * (x_0 - expected).abs().mean()
 
 
 def test_texture_on_the_line_from_image_to_first_noise_comes_back() -> None:

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from analytic import SpyDraw, exact_denoiser, normal_images, spied
+from overlays import strategy_of
 from scipy import ndimage
 from torch import Tensor
 
@@ -130,6 +131,14 @@ def test_mask_stitch_and_resampling_are_those_of_autoddpm() -> None:
     mask, expected = _autoddpm(x_0, iter(draw.fields), stride=10, loops=5)
     assert 0.1 < mask.double().mean() < 0.7
     torch.testing.assert_close(healthy, expected, rtol=0, atol=1e-8)
+
+
+def test_the_overlay_has_the_settings_of_autoddpm() -> None:
+    strategy = strategy_of("mask_stitch")
+    assert isinstance(strategy, MaskStitchResample)
+    assert (strategy.depths, strategy.quantile, strategy.dilation) == ((0.724,), 0.95, 1)
+    assert (strategy.resampling.loops, strategy.resampling.share) == (5, 0.243)
+    assert all(isinstance(one, DDIM) and one.eta == 1 for one in (strategy.walk.sampler, strategy.resampling.sampler))
 
 
 def test_defaults_are_those_of_autoddpm() -> None:

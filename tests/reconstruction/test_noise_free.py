@@ -1,6 +1,7 @@
 import pytest
 import torch
 from analytic import SpyDraw, exact_denoiser, exact_flow, normal_images
+from overlays import strategy_of
 from torch import Tensor
 
 from anomaly_diffusion.diffusion.parametrisation import NoisePrediction
@@ -68,6 +69,13 @@ def test_the_pull_is_that_of_d3ad(weight: float) -> None:
     strategy = NoiseFreeStart((depth,), steps=10, pull=DDADPull(weight))
     healthy = strategy(exact_denoiser(schedule, NoisePrediction()), x_0, refuse).x_0[:, 0]
     torch.testing.assert_close(healthy, _d3ad(x_0, weight), rtol=0, atol=1e-8)
+
+
+def test_the_overlay_walks_as_d3ad_does() -> None:
+    """But for its depth, which is rounded from that of t = 80."""
+    schedule, x_0 = LinearBetaSchedule(0.0015, 0.0195), normal_images(2, 3, 4, 4)
+    healthy = strategy_of("noise_free_start")(exact_denoiser(schedule, NoisePrediction()), x_0, refuse).x_0[:, 0]
+    torch.testing.assert_close(healthy, _d3ad(x_0, 4.0), rtol=0, atol=4e-3)
 
 
 def test_without_a_pull_it_walks_as_it_would_with_none() -> None:

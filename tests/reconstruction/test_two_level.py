@@ -3,6 +3,7 @@ import math
 import pytest
 import torch
 from analytic import SpyDraw, exact_denoiser, normal_images, spied
+from overlays import strategy_of
 from torch import Tensor
 
 from anomaly_diffusion.diffusion.parametrisation import NoisePrediction
@@ -54,12 +55,14 @@ def test_the_ends_of_the_pull_are_the_two_one_shots(pull: float, depth: float) -
     torch.testing.assert_close(both, alone, rtol=0, atol=1e-14)
 
 
-def test_clamps_are_those_of_diffusionad() -> None:
+@pytest.mark.parametrize("deep", [2.03, 1.5], ids=["paper", "overlay"])
+def test_clamps_are_those_of_diffusionad(deep: float) -> None:
     """Guide and result lie in [-1, 1] as theirs do; the shallow estimate, which they leave alone, need not."""
     schedule, x_0, draw = LinearBetaSchedule(), normal_images(2, 3, 16, 16, spread=1.5), SpyDraw()
     denoiser = exact_denoiser(schedule, NoisePrediction(), spread=3.0)
-    healthy = TwoLevel((0.72,), deep=2.03, limit=1.0)(denoiser, x_0, draw).x_0[:, 0]
-    a, b = (torch.tensor(1 / (1 + depth**2), dtype=torch.float64) for depth in (0.72, 2.03))
+    strategy = strategy_of("two_level") if deep == 1.5 else TwoLevel((0.72,), deep=deep, limit=1.0)
+    healthy = strategy(denoiser, x_0, draw).x_0[:, 0]
+    a, b = (torch.tensor(1 / (1 + depth**2), dtype=torch.float64) for depth in (0.72, deep))
     (x_s, shallow), (_, deep) = (
         _posterior(x_0, level, field) for level, field in zip((a, b), draw.fields, strict=True)
     )
