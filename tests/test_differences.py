@@ -30,6 +30,10 @@ PUBLISHED = {  # overlays that are named after a paper, and what holds them agai
     "baselines/clip_few_shot": (
         "baselines/test_clip.py::test_a_distance_is_half_of_one_minus_the_cosine_to_the_nearest_healthy_view"
     ),
+    "baselines/invad": (
+        "baselines/test_invad.py::"
+        "test_the_score_is_that_of_invad_in_deviations_of_normal_in_place_of_shares_of_the_test_set"
+    ),
     "model/padim": "baselines/test_published.py::test_padim_ranks_as_the_published_one",
     "model/patchcore": "baselines/test_published.py::test_patchcore_ranks_as_the_published_one",
 }
