@@ -12,7 +12,7 @@ import anomaly_diffusion
 from anomaly_diffusion.commands.arguments import experiments_folder
 
 ROOT = Path(anomaly_diffusion.__file__).parent
-ROOMS = ("baselines", "reconstruction", "scoring")  # where methods of anomaly detection are
+ROOMS = ("baselines", "codecs", "detectors", "diffusion", "networks", "reconstruction", "scoring")
 SECTIONS = re.compile(r"^(Args|Attributes|Raises|Returns|Yields):$", re.MULTILINE)
 CITES = re.compile(r"\bet al\.|\bReferences?:|\([A-Z][\w-]+,? (?:19|20)\d\d\)|\", (?:[A-Z]+ )?(?:19|20)\d\d")
 EXPERIMENTS = experiments_folder()
@@ -73,7 +73,7 @@ def fault(one: Described) -> str:
 @pytest.mark.parametrize("room", ROOMS)
 def test_what_comes_of_a_paper_ends_with_how_it_differs(room: str) -> None:
     faults = {one.name: fault(one) for one in cited(ROOT / room)}
-    assert len(faults) > 5
+    assert len(faults) > 1
     assert {name: wrong for name, wrong in faults.items() if wrong} == {}
 
 

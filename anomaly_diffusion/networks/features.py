@@ -28,6 +28,9 @@ class FeatureExtractor(nn.Module):
 
     Reference: Roth et al., "Towards Total Recall in Industrial Anomaly Detection" (PatchCore), 2022, section 3.1.
 
+    Differs from the paper: the grid is that of `stride`, theirs that of the finest stage; means repeat the border,
+    theirs include zeros; all channels are kept, the authors' code averages them to 1024.
+
     Args:
         network: image (B, 3, H, W), standardised as ImageNet's are -> stages (B, C_i, H_i, W_i).
         stride: pixels from one position of the grid to the next.
