@@ -112,9 +112,10 @@ class ResidualPull(Pull):
     Local Adaptive Diffusion Models for Unsupervised Anomaly Detection", 2024, and its code.
 
     Differs from the paper: GLAD's weight of the estimate is the sigmoid of a map of feature distances (DINO, the least
-    cosine distance among all patches), so that it lies between 0.5 and 0.73 and never lets go nor holds entirely; what
-    it pulls towards is not the image but what the noise estimate makes of the image noised as at the start; it does so
-    at one step of the walk, the first at which features show a defect, and not at every evaluation.
+    cosine distance among all patches), so that it lies from 0.5 to 0.88 and never lets go entirely; what it pulls
+    towards is not the image but what the noise estimate makes of the image noised as at the start; it does so at one
+    step of the walk, the first at which features show a defect, or all the way at the last that is allowed if none
+    does, and not at every evaluation.
 
     Args:
         tolerance: multiple of the mean residual from which nothing holds any more, > 0.
