@@ -25,6 +25,8 @@ class PromptedUNet(nn.Module):
 
     Reference: Ho & Salimans, "Classifier-Free Diffusion Guidance", 2022, Eq. 6, in the notation of diffusers.
 
+    Differs from the paper: a negative prompt stands for no prompt, and `guidance` is its 1 + w.
+
     Args:
         unet: network (x_t, timestep, prompt) -> output, of diffusers.
         prompts: embeddings of the negative prompt, where there is guidance, and of the prompt, (1 or 2, tokens, width);

@@ -50,30 +50,46 @@ class ZeroShotCLIP(OnePassDetector):
     It sees no training image; healthy images for validation only set the unit of its maps. The healthy version of an
     image is what texts say of normal objects, and has no picture: the image itself is shown.
 
-    Reference: Jeong et al., "WinCLIP: Zero-/Few-Shot Anomaly Classification and Segmentation", 2023, section 4.
+    Reference: Jeong et al., "WinCLIP: Zero-/Few-Shot Anomaly Classification and Segmentation", 2023, section 4; the
+    temperature is that of published reproductions, at which CLIP's training begins.
+
+    Differs from the paper: CLIP is OpenAI's ViT-B/16 at 224 pixels if no other is given, theirs ViT-B/16+ of LAION-400M
+    at 240; sentences are ours (see `Prompts`), and each has unit length before they are averaged; maps are smoothed and
+    in standard deviations of normal.
 
     Args:
         network: CLIP; the default one if not given.
         prompts: what is said of normal and of anomalous objects; name the object.
         scoring: how maps are smoothed and standardised; if not given, over 4 pixels. Its residuals and pooling have no
             say.
+        temperature: by which likeness is divided, > 0. None: CLIP's own, learnt, which for OpenAI's is 0.01.
+
+    Raises:
+        ValueError: `temperature` is not positive.
     """
 
     labels: Tensor
 
     def __init__(
-        self, network: CLIPNetwork | None = None, prompts: Prompts | None = None, scoring: Scoring | None = None
+        self,
+        network: CLIPNetwork | None = None,
+        prompts: Prompts | None = None,
+        scoring: Scoring | None = None,
+        temperature: float | None = 0.07,
     ) -> None:
+        if temperature is not None and not temperature > 0:
+            raise ValueError(f"`temperature` must be positive, or null for CLIP's own, got {temperature}.")
         network, prompts = network or CLIPNetwork(), prompts or Prompts()
         super().__init__(CLIPCodec(network), scoring or Scoring(smoothing=4.0, pooling=MaxPooling()), judges=True)
         self.network, self.prompts = network, prompts
-        labels, self.temperature = network.texts(*prompts.sentences())
+        labels, learnt = network.texts(*prompts.sentences())
+        self.temperature = learnt if temperature is None else float(temperature)
         self.register_buffer("labels", labels, persistent=False)  # (2, E): normal, anomalous
 
     @property
     def judgement(self) -> str:
         """The settings that decide what a map is like."""
-        return self.settings(self.network, self.prompts)
+        return self.settings(self.network, self.prompts, self.temperature)
 
     def restore(self, batch: ImageBatch, x_0: Encoded) -> Reconstructed:
         """What texts say of normal objects, and a map of what they say of windows."""

@@ -33,15 +33,20 @@ class FewShotCLIP(ZeroShotCLIP):
 
     Reference: Jeong et al., "WinCLIP: Zero-/Few-Shot Anomaly Classification and Segmentation", 2023, section 5.
 
+    Differs from the paper: shots are drawn from the training images as augmentation leaves them, by a seed; from 42 of
+    them on a random sample of their views is remembered; the padding of a letterbox does not count for the score; and
+    what `ZeroShotCLIP` lists.
+
     Args:
         network: CLIP; the default one if not given.
         prompts: what is said of normal and of anomalous objects; name the object.
         scoring: as for `ZeroShotCLIP`.
         shots: number of training images to compare with, >= 1, as they come from augmentation.
         seed: decides which.
+        temperature: as for `ZeroShotCLIP`.
 
     Raises:
-        ValueError: `shots` is not positive.
+        ValueError: `shots` or `temperature` is not positive.
     """
 
     def __init__(
@@ -51,17 +56,18 @@ class FewShotCLIP(ZeroShotCLIP):
         scoring: Scoring | None = None,
         shots: int = 4,
         seed: int = 0,
+        temperature: float | None = 0.07,
     ) -> None:
         if shots < 1:
             raise ValueError(f"`shots` must be at least 1, got {shots}. ZeroShotCLIP needs none.")
-        super().__init__(network, prompts, scoring)
+        super().__init__(network, prompts, scoring, temperature)
         self.shots, self.seed = shots, seed
         self.memories = nn.ModuleList(Memory(share=1.0, at_most=_MOST) for _ in (1, *self.network.scales))
 
     @property
     def judgement(self) -> str:
         """The settings that decide what a map is like."""
-        return self.settings(self.network, self.prompts, self.shots, self.seed)
+        return self.settings(self.network, self.prompts, self.temperature, self.shots, self.seed)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Forget what another way of judging has remembered: validation fills memories anew."""

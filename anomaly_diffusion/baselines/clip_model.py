@@ -32,6 +32,9 @@ class CLIPNetwork(nn.Module):
     Reference: Radford et al., "Learning Transferable Visual Models From Natural Language Supervision" (CLIP), 2021;
     windows as in Jeong et al., "WinCLIP: Zero-/Few-Shot Anomaly Classification and Segmentation", 2023, section 4.2.
 
+    Differs from the paper: the CLIP is any of transformers; images of another size than it takes are interpolated
+    bicubically to a square.
+
     Args:
         name: on the Hugging Face hub, downloaded before; or a folder with a CLIP, here or below
             $ANOMALY_DIFFUSION_WEIGHTS.
@@ -134,6 +137,8 @@ def harmonic_mean(windows: Maps, scale: int) -> Maps:
     mean = count / sum(1 / window)
 
     Reference: Jeong et al., "WinCLIP: Zero-/Few-Shot Anomaly Classification and Segmentation", 2023, section 4.2.
+
+    Differs from the paper: nothing.
     """
     return 1 / overlap_mean(1 / windows, scale)
 

@@ -17,10 +17,13 @@ class CLIPResidual(Residual):
 
     residual = mean over patches and scales of (1 - <view(image), view(reconstruction)>) / 2
 
-    with a patch's share in a scale the mean over the windows that hold it. The distance is that of WinCLIP's reference
-    association, with the reconstruction in place of the nearest healthy view.
+    with a patch's share in a scale the mean over the windows that hold it.
 
-    Reference: Jeong et al., "WinCLIP: Zero-/Few-Shot Anomaly Classification and Segmentation", 2023, section 5.
+    Reference: Jeong et al., "WinCLIP: Zero-/Few-Shot Anomaly Classification and Segmentation", 2023, section 5, whose
+    reference association has this distance.
+
+    Differs from the paper: the reconstruction's view at the same place stands for the nearest view of normal images;
+    windows are averaged by their mean, theirs by the harmonic one; texts have no say.
 
     Args:
         network: CLIP; the default one if not given. Images are resized to its size.

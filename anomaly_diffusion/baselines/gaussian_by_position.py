@@ -58,12 +58,12 @@ class GaussianDetector(OnePassDetector):
 class GaussianByPosition(GaussianDetector):
     """Gaussians of principal components at each position, each of them told what features are like elsewhere.
 
-    It comes of `PaDiM`, and few images do it less harm. Differs from the paper: components are principal instead of
-    random channels, on a coarser grid and averaged over neighbours; a distance is divided by the root of their number;
-    a covariance gets a thousandth of its mean variance on its diagonal instead of 0.01; and the statistics of all
-    positions count at each for `prior` images.
+    It comes of `PaDiM`, and few images do it less harm.
 
     Reference: Defard et al., "PaDiM: a Patch Distribution Modeling Framework", 2021, Eq. 1 and 2.
+
+    Differs from the paper: components are principal instead of random channels, on a coarser grid and averaged over
+    neighbours; what `MahalanobisResidual` lists of moments and distances; and what `PaDiM` lists.
 
     Args:
         features: the frozen network.

@@ -29,6 +29,9 @@ class LoRA:
 
     Reference: Hu et al., "LoRA: Low-Rank Adaptation of Large Language Models", 2022, Eq. 3.
 
+    Differs from the paper: layers of a diffusion model's attention get additions, theirs those of a language model; the
+    weight of the additions may be lowered in scoring.
+
     Args:
         rank: of the additions, >= 1.
         alpha: their scale in training, > 0; equal to `rank`: B A itself.

@@ -19,9 +19,10 @@ _VIEWS = ("photo of {}", "close view of {}", "photo of {} for inspection")
 class Prompts:
     """Each state of an object in each template: many ways of saying that it is normal, or that it is not.
 
-    Words are ours; that states and templates are combined, and their meanings averaged, is the paper's.
-
     Reference: Jeong et al., "WinCLIP: Zero-/Few-Shot Anomaly Classification and Segmentation", 2023, section 4.1.
+
+    Differs from the paper: words are ours, all of them; that states and templates are combined, and their meanings
+    averaged, is the paper's. Theirs can be given.
 
     Args:
         object_name: what images show, in a word or two: screw, carpet, metal nut.

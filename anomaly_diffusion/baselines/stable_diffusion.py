@@ -77,6 +77,10 @@ class StableDiffusionDetector(Untrained, PromptedDetector):
     Reference: Rombach et al., "High-Resolution Image Synthesis with Latent Diffusion Models", 2022; Meng et al.,
     "SDEdit", 2022.
 
+    Differs from the paper: neither judges images; latents are the means of the VAE, img2img of diffusers draws them;
+    what walks, how far and in how many steps is free (see `PartialDiffusion`), and there is no guidance if none is
+    given.
+
     Args:
         pipeline: which model, what it is told, and how much memory it may take.
         reconstruction: how healthy latents are found; img2img is `PartialDiffusion`, its strength `Strengths`.

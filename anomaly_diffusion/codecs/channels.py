@@ -15,6 +15,8 @@ class RandomChannels(FeatureCodec):
     Reference: Defard et al., "PaDiM: a Patch Distribution Modeling Framework", 2021, section III.D: random channels
     serve as well as principal components.
 
+    Differs from the paper: channels lose their mean, which changes no distance; the draw is by a seed of its own.
+
     Args:
         extractor: the frozen network.
         channels: how many are drawn, at least 1.

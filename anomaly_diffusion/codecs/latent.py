@@ -41,6 +41,8 @@ class AgainstRoundTrip(Against):
     """The image as the autoencoder draws it, D(E(image)): its own error cancels, and so does what it never saw.
 
     Reference: Beizaee et al., "Correcting Deviations from Normality" (DeCo-Diff), 2025, which compares so.
+
+    Differs from the paper: the difference stands alone, theirs is cut and multiplied by one of latents.
     """
 
     def reference(self, codec: "LatentCodec", image: Images, x_0: Encoded) -> Tensor:

@@ -28,6 +28,7 @@ KINDS = {
     "strategies": "Reconstruction",
     "depths": "Depths",
     "pulls": "Pull",
+    "ends": "PathEnd",
     "residuals": "Residual",
     "poolings": "Pooling",
     "datasets": "AnomalyDataset",

@@ -30,6 +30,10 @@ class AutoencoderDetector(Detector):
     Reference: Rombach et al., "High-Resolution Image Synthesis with Latent Diffusion Models", 2022, section 3.1; their
     discriminator is the `adversary`.
 
+    Differs from the paper: it learns L1 and SSIM if no `losses` are given, theirs L1 and LPIPS; an `adversary` has a
+    fixed weight, theirs one that follows the gradients, and is none if not given; the divergence weighs 1e-4 per number
+    of the latent, theirs about 1e-6; the paper judges no images.
+
     Args:
         autoencoder: what is trained.
         scoring: how image and D(E(image)) are compared.

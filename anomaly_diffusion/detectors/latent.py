@@ -24,6 +24,10 @@ class LatentDetector(DiffusionDetector):
 
     Reference: Rombach et al., "High-Resolution Image Synthesis with Latent Diffusion Models", 2022.
 
+    Differs from the paper: each channel of latents is brought to unit variance, theirs all by one factor; the schedule
+    is cosine and v is predicted, theirs linear and the noise; nothing is told to the network but the category; the
+    paper judges no images.
+
     Args:
         autoencoder: trained before; it is frozen.
         backbone: the network that is trained; its channels are those of the latent.

@@ -35,7 +35,9 @@ class OffsetNoise(NoiseSource):
 
     field = (white + offset * shared) / sqrt(1 + offset^2)
 
-    Reference: Guttenberg, "Diffusion with Offset Noise", 2023, which does not scale to unit variance.
+    Reference: Guttenberg, "Diffusion with Offset Noise", 2023.
+
+    Differs from the paper: fields are scaled to unit variance.
 
     Args:
         offset: standard deviation of the shared draw, >= 0; 0.1 is usual.

@@ -47,6 +47,8 @@ class MinSNR(Weighting):
 
     Reference: Hang et al., "Efficient Diffusion Training via Min-SNR Weighting Strategy", 2023, Eq. 8.
 
+    Differs from the paper: nothing of the weight; depths are drawn as `Objective` says, theirs with times of a chain.
+
     Args:
         gamma: largest weight, > 0.
     """

@@ -49,6 +49,8 @@ class NoisePrediction(Parametrisation):
     """The network predicts the noise.
 
     Reference: Ho et al., "Denoising Diffusion Probabilistic Models", 2020, Eq. 14.
+
+    Differs from the paper: nothing.
     """
 
     def coefficients(self, alpha_t: Tensor, sigma_t: Tensor) -> tuple[Tensor, Tensor]:
@@ -68,6 +70,8 @@ class VelocityPrediction(Parametrisation):
     """The network predicts v = alpha_t * noise - sigma_t * x_0.
 
     Reference: Salimans & Ho, "Progressive Distillation for Fast Sampling of Diffusion Models", 2022, section 4.
+
+    Differs from the paper: nothing.
     """
 
     def coefficients(self, alpha_t: Tensor, sigma_t: Tensor) -> tuple[Tensor, Tensor]:
@@ -79,6 +83,9 @@ class FlowPrediction(Parametrisation):
     """The network predicts the flow velocity noise - x_0.
 
     Reference: Lipman et al., "Flow Matching for Generative Modeling", 2023; Liu et al., "Flow Straight and Fast", 2023.
+
+    Differs from the paper: time runs from image to noise, theirs from noise to image; it is the velocity of straight
+    lines, but images and noise may be mixed by any schedule.
     """
 
     def coefficients(self, alpha_t: Tensor, sigma_t: Tensor) -> tuple[Tensor, Tensor]:

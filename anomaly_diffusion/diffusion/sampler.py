@@ -39,6 +39,8 @@ class DDIM(Sampler):
 
     Reference: Song et al., "Denoising Diffusion Implicit Models", 2021, Eq. 12 and 16.
 
+    Differs from the paper: nothing.
+
     Args:
         eta: share of the noise that is drawn afresh, in [0, 1]; 0 is deterministic, 1 is ancestral sampling.
     """
@@ -67,6 +69,8 @@ class Heun(Sampler):
     In y = x_t / alpha_t the flow is dy / d depth = noise_hat.
 
     Reference: Karras et al., "Elucidating the Design Space of Diffusion-Based Generative Models", 2022, Algorithm 1.
+
+    Differs from the paper: times are those of the walk, equal strides if nothing else is said; theirs crowd at its end.
     """
 
     def step(self, denoiser: Denoiser, x_t: Images, t: Tensor, s: Tensor, draw: NoiseDraw) -> Images:

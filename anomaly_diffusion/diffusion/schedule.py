@@ -37,7 +37,10 @@ class Schedule(ABC):
 class CosineSchedule(Schedule):
     """alpha_t = cos(pi t / 2), sigma_t = sin(pi t / 2).
 
-    Reference: Nichol & Dhariwal, "Improved Denoising Diffusion Probabilistic Models", 2021, Eq. 17, without its offset.
+    Reference: Nichol & Dhariwal, "Improved Denoising Diffusion Probabilistic Models", 2021, Eq. 17.
+
+    Differs from the paper: there is no offset of 0.008 at the start; time is continuous, theirs a chain of steps whose
+    variance is cut at 0.999.
     """
 
     def __call__(self, t: Tensor) -> tuple[Tensor, Tensor]:
@@ -92,6 +95,8 @@ class LinearBetaSchedule(_BetaSchedule):
 
     Reference: Ho et al., "Denoising Diffusion Probabilistic Models", 2020, section 4.
 
+    Differs from the paper: nothing, at the states of the chain; times between them are interpolated.
+
     Args:
         first: variance added by the first step, in (0, 1).
         last: variance added by the last step, in (0, 1).
@@ -106,6 +111,8 @@ class ScaledLinearSchedule(_BetaSchedule):
     """The square root of the noise variance per step grows linearly; the schedule of Stable Diffusion.
 
     Reference: Rombach et al., "High-Resolution Image Synthesis with Latent Diffusion Models", 2022, and its code.
+
+    Differs from the paper: nothing, at the states of the chain; times between them are interpolated.
 
     Args:
         first: variance added by the first step, in (0, 1).

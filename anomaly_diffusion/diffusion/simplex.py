@@ -26,10 +26,13 @@ class SimplexNoise(NoiseSource):
     Each octave is a slice of three-dimensional simplex noise at a random depth and a random shift by whole pixels, so
     that no pixel is noisier than another. Every field has gradients of its own; depths, of which there are two (every
     slice is, shifted, one with 0 <= z < 1/3), and shifts are shared by up to 24 fields that are drawn in one call.
-    AnoDDPM, which calls the feature size "frequency", shares the depth and never shifts. Its defaults, for 256 x 256
-    pixels, are these. What is kept for that size, once all shifts have occurred, takes 32 MB.
+    AnoDDPM calls the feature size "frequency". Its defaults, for 256 x 256 pixels, are these. What is kept for that
+    size, once all shifts have occurred, takes 32 MB.
 
     Reference: Wyatt et al., "AnoDDPM", CVPR workshops 2022; Spencer, "OpenSimplex noise", 2014.
+
+    Differs from the paper: depths and shifts are drawn, AnoDDPM takes the time step for the depth of all octaves and
+    never shifts; fields are scaled to unit variance unless that is turned off.
 
     Args:
         octaves: how many sizes are summed, >= 1.

@@ -35,6 +35,9 @@ class Adversary(nn.Module):
     Reference: Isola et al., "Image-to-Image Translation with Conditional Adversarial Networks", 2017, section 3.2.2;
     the hinge loss of Lim and Ye, "Geometric GAN", 2017, Eq. 14.
 
+    Differs from the paper: it judges images alone, theirs pairs of input and output; a few strided convolutions of half
+    their width, and none of stride one; group norm, theirs batch norm; the hinge loss is halved; `weight` is fixed.
+
     Args:
         weight: of the autoencoder's loss by it, >= 0.
         start: optimiser step from which on both learn from it, >= 0: before, there is nothing worth judging.

@@ -64,6 +64,9 @@ class ConvAutoencoder(Autoencoder):
 
     Reference: Rombach et al., "High-Resolution Image Synthesis with Latent Diffusion Models", 2022, section 3.1.
 
+    Differs from the paper: it is far smaller, has no attention, and folds patches into channels at its two ends; layers
+    that halve see zeros beyond all borders, theirs beyond two.
+
     Args:
         channels: of the latent.
         widths: channels of each level, from fine to coarse; each level halves the resolution of the one before.

@@ -28,6 +28,9 @@ class FeatureExtractor(nn.Module):
 
     Reference: Roth et al., "Towards Total Recall in Industrial Anomaly Detection" (PatchCore), 2022, section 3.1.
 
+    Differs from the paper: the grid is that of `stride`, theirs that of the finest stage; means repeat the border,
+    theirs include zeros; all channels are kept, the authors' code averages them to 1024.
+
     Args:
         network: image (B, 3, H, W), standardised as ImageNet's are -> stages (B, C_i, H_i, W_i).
         stride: pixels from one position of the grid to the next.
@@ -68,12 +71,28 @@ class FeatureExtractor(nn.Module):
         Raises:
             ValueError: a stage is too small to be averaged over a neighbourhood.
         """
+        size = [-(-side // self.stride) for side in image.shape[-2:]]
+        return [_on_grid(self._averaged(stage), size, self.repeat) for stage in self._checked_stages(image)]
+
+    def own_grids(self, image: Images) -> list[Tensor]:
+        """Features of each stage on the grid that it comes with; means at its border include zeros from beyond.
+
+        Args:
+            image: pixels in [-1, 1], grey or colour.
+
+        Raises:
+            ValueError: a stage is too small to be averaged over a neighbourhood.
+        """
+        reach = self.neighbourhood // 2
+        stages = self._checked_stages(image)
+        return [F.avg_pool2d(stage, self.neighbourhood, stride=1, padding=reach) for stage in stages]
+
+    def _checked_stages(self, image: Images) -> list[Tensor]:
         colour = image.expand(-1, 3, -1, -1) if image.shape[1] == 1 else image
         mean, spread = _standard(colour)
-        size = [-(-side // self.stride) for side in image.shape[-2:]]
         stages = self.stages(((colour + 1) / 2 - mean) / spread)
         self._check(stages, image)
-        return [_on_grid(self._averaged(stage), size, self.repeat) for stage in stages]
+        return stages
 
     def _averaged(self, stage: Tensor) -> Tensor:
         reach = self.neighbourhood // 2

@@ -51,6 +51,9 @@ class ResidualBlock(nn.Module):
 
     Reference: Dhariwal & Nichol, "Diffusion Models Beat GANs on Image Synthesis", 2021, section 3.1 (AdaGN).
 
+    Differs from the paper: the scale is one more than what the embedding says, as in the authors' code; blocks never
+    change the resolution.
+
     Args:
         channels_in: channels of the input.
         channels_out: channels of the output.

@@ -32,6 +32,8 @@ class ShiftTolerantLPIPS(nn.Module):
     Reference: Zhang et al., "The Unreasonable Effectiveness of Deep Features as a Perceptual Metric", 2018, Eq. 1;
     Ghildyal and Liu, "Shift-tolerant Perceptual Similarity Metric", 2022.
 
+    Differs from the paper: nothing, of the variant for AlexNet.
+
     Args:
         weights: a safetensors file, here or below $ANOMALY_DIFFUSION_WEIGHTS; if not given, the file there whose name
             begins with stlpips_alex, else the weights that come with the package stlpips-pytorch.

@@ -17,6 +17,8 @@ class LinearShortcut(Backbone):
 
     Reference: Karras et al., "Elucidating the Design Space of Diffusion-Based Generative Models", 2022, Eq. 7 (c_skip).
 
+    Differs from the paper: the share is learnt, theirs a fixed function of the noise; the rest is not scaled.
+
     Args:
         backbone: the network that adds the rest.
     """

@@ -27,8 +27,16 @@ class AdaptiveDepth(Depths):
     grow with depth: maps stay comparable within an image, but less so between images of different depths.
 
     References: after Yao et al., "GLAD: Towards Better Reconstruction with Global and Local Adaptive Diffusion Models
-    for Unsupervised Anomaly Detection", 2024, and Tebbe & Tayyub, "Dynamic Addition of Noise in a Diffusion Model for
-    Anomaly Detection" (D3AD), 2024, which compare features instead: to the image's, to those of training images.
+    for Unsupervised Anomaly Detection", 2024, and its code; Tebbe & Tayyub, "Dynamic Addition of Noise in a Diffusion
+    Model for Anomaly Detection" (D3AD), 2024.
+
+    Differs from the paper: GLAD searches the other way, while it walks down from its deepest step. At each it compares
+    what the noise estimate makes of the walk with what it makes of the image noised as at the start, by features of
+    DINO, and the first, that is the deepest, step where the mean of the ten largest distances exceeds a threshold is
+    the image's; one that shows nothing gets the shallowest that is allowed, ours the deepest. Threshold and deepest
+    step are set for each category, ours once. What GLAD does at that step is a pull (see `ResidualPull`), here any
+    strategy starts anew from the depth. D3AD's depth grows, in classes, with the mean distance of the image's features
+    from their 20 nearest neighbours in training images; here no training image and no other network is asked.
 
     Args:
         candidates: sigma_t / alpha_t to choose from, > 0; each takes one network evaluation.

@@ -27,7 +27,7 @@ def check_quantile(quantile: float) -> None:
         raise ValueError(f"`quantile` must lie in (0, 1), got {quantile}.")
 
 
-def check_radius(radius: int) -> None:
+def check_radius(radius: int, name: str = "radius") -> None:
     """Refuse a window without a middle."""
     if radius < 0:
-        raise ValueError(f"`radius` must not be negative, got {radius}.")
+        raise ValueError(f"`{name}` must not be negative, got {radius}.")

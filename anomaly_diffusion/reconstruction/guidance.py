@@ -4,13 +4,25 @@ from abc import ABC, abstractmethod
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from anomaly_diffusion.diffusion.denoiser import Denoiser
 from anomaly_diffusion.diffusion.schedule import Schedule
 from anomaly_diffusion.reconstruction.difference import check_radius, difference
-from anomaly_diffusion.types import Estimate, Images, Times, like
+from anomaly_diffusion.types import Estimate, Images, Maps, Times, like
 
-__all__ = ["ConstantPull", "DDADPull", "GuidedDenoiser", "Pull", "ResidualPull", "as_pull", "pulled"]
+__all__ = [
+    "ConstantPull",
+    "DDADPull",
+    "GuidedDenoiser",
+    "Pull",
+    "RegionPull",
+    "ResidualPull",
+    "as_pull",
+    "check_limit",
+    "clamped",
+    "pulled",
+]
 
 
 def pulled(
@@ -64,7 +76,10 @@ class DDADPull(Pull):
     It is the correction noise_hat - weight * sigma_t * (y_t - x_t) of the noise, with the noised image
     y_t = alpha_t * image + sigma_t * noise_hat, written for x_0_hat.
 
-    Reference: Mousakhan et al., "Anomaly Detection with Conditioned Denoising Diffusion Models", 2023, Algorithm 1.
+    Reference: Mousakhan et al., "Anomaly Detection with Conditioned Denoising Diffusion Models" (DDAD), 2023, Algorithm
+    1, and its code.
+
+    Differs from the paper: nothing.
 
     Args:
         weight: w >= 0; the authors use 0 to 11, depending on the category.
@@ -94,7 +109,13 @@ class ResidualPull(Pull):
     changes its meaning.
 
     Reference: after the spatial-adaptive fusion of Yao et al., "GLAD: Towards Better Reconstruction with Global and
-    Local Adaptive Diffusion Models for Unsupervised Anomaly Detection", 2024, whose weights come from features.
+    Local Adaptive Diffusion Models for Unsupervised Anomaly Detection", 2024, and its code.
+
+    Differs from the paper: GLAD's weight of the estimate is the sigmoid of a map of feature distances (DINO, the least
+    cosine distance among all patches), so that it lies from 0.5 to 0.88 and never lets go entirely; what it pulls
+    towards is not the image but what the noise estimate makes of the image noised as at the start; it does so at one
+    step of the walk, the first at which features show a defect, or all the way at the last that is allowed if none
+    does, and not at every evaluation.
 
     Args:
         tolerance: multiple of the mean residual from which nothing holds any more, > 0.
@@ -115,6 +136,43 @@ class ResidualPull(Pull):
         residual = difference(image, estimate, self.radius)
         own = residual.mean((1, 2, 3), keepdim=True).clamp(min=torch.finfo(residual.dtype).tiny)
         return (1 - residual / own / self.tolerance).clamp(min=0)
+
+
+class RegionPull(Pull):
+    """Holds on to the image but for regions around its largest residuals.
+
+    map    = |image - x_0_hat|, averaged over channels, as a share of the image's own largest
+    region = (dilation of the closing of map + map) / 2,    pull = 1 - region
+
+    Closing and dilation take squares of side `size`: what lies around or between large residuals goes with them.
+
+    Reference: Bercea et al., "Diffusion Models with Implicit Guidance for Medical Anomaly Detection" (THOR), 2024,
+    and its code.
+
+    Differs from the paper: the map is not multiplied by a perceptual distance (LPIPS of SqueezeNet, smoothed by a
+    Gaussian of 2 pixels); its maximum is each image's own, not that of the batch (theirs is of one image, in testing).
+
+    Args:
+        size: side of the squares, in pixels of model space, odd; the authors take 13 of 128.
+
+    Raises:
+        ValueError: `size` is even, or less than 1.
+    """
+
+    def __init__(self, size: int = 13) -> None:
+        if size < 1 or size % 2 == 0:
+            raise ValueError(f"`size` must be odd, so that a square has a middle, and positive, got {size}.")
+        self.size = size
+
+    def __call__(self, t: Times, schedule: Schedule, estimate: Images, image: Images) -> Tensor:
+        """Maps of pulls (B, 1, H, W), each in [0, 1]; all 1 where nothing differs."""
+        maps = difference(image, estimate, radius=0)
+        maps = maps / maps.amax((1, 2, 3), keepdim=True).clamp(min=torch.finfo(maps.dtype).tiny)
+        closing = -self._dilated(-self._dilated(maps))
+        return 1 - (self._dilated(closing) + maps) / 2
+
+    def _dilated(self, maps: Maps) -> Maps:
+        return F.max_pool2d(maps, self.size, stride=1, padding=self.size // 2)
 
 
 class GuidedDenoiser(Denoiser):
@@ -152,3 +210,14 @@ def as_pull(pull: Pull | float) -> Pull:
     if not 0 <= pull <= 1:
         raise ValueError(f"`pull` must lie in [0, 1], got {pull}. For DDAD's weight there is DDADPull.")
     return ConstantPull(pull)
+
+
+def clamped(x_0: Images, limit: float | None) -> Images:
+    """Clean images cut to [-limit, limit]; as they are where there is no limit."""
+    return x_0 if limit is None else x_0.clamp(-limit, limit)
+
+
+def check_limit(limit: float | None) -> None:
+    """Refuse a limit that leaves nothing."""
+    if limit is not None and not limit > 0:
+        raise ValueError(f"`limit` must be positive, got {limit}: 1 for pixels, null for none.")

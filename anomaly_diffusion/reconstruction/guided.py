@@ -19,8 +19,14 @@ class Guided(Reconstruction):
 
     What the image and the model agree on survives the walk; pull 0 is plain partial diffusion, pull 1 the image.
 
-    Reference: Mousakhan et al., "Anomaly Detection with Conditioned Denoising Diffusion Models", 2023, Algorithm 1;
-    its weight is DDADPull, its sampler DDIM with eta 1.
+    Reference: Mousakhan et al., "Anomaly Detection with Conditioned Denoising Diffusion Models" (DDAD), 2023, Algorithm
+    1, and its code. Its weight is DDADPull, its sampler DDIM with eta 1, its depth 0.953 (t = 250 of the linear
+    schedule), its steps are 10.
+
+    Differs from the paper: depth 1, a constant pull and a sampler without noise are what it does if nothing is said;
+    the start is told its own time, the authors' code tells it that of one stride later (t = 225 for 250), and ends
+    with t = 0; strides are equal in the time of whatever schedule is trained with; the map is what `scoring` makes of
+    the healthy version, theirs one of pixels and one of features, added by their largest values over a test batch.
 
     Args:
         depths: sigma_t / alpha_t at the start of each walk, > 0.

@@ -4,13 +4,14 @@ import itertools
 from collections.abc import Sequence
 
 from torch import Tensor
+from torch.nn import functional as F
 
 from anomaly_diffusion.diffusion.denoiser import Denoiser
 from anomaly_diffusion.diffusion.noise import NoiseDraw
 from anomaly_diffusion.diffusion.sampler import DDIM, Sampler, falling_times
 from anomaly_diffusion.reconstruction.depths import Depths
 from anomaly_diffusion.reconstruction.difference import check_quantile, check_radius, difference, own_quantile
-from anomaly_diffusion.reconstruction.partial_diffusion import PartialDiffusion
+from anomaly_diffusion.reconstruction.partial_diffusion import PartialDiffusion, noised
 from anomaly_diffusion.reconstruction.strategy import Reconstruction, Restored
 from anomaly_diffusion.types import Images, Maps, Times, like
 
@@ -30,14 +31,19 @@ class Resampling:
     Reference: Lugmayr et al., "RePaint: Inpainting using Denoising Diffusion Probabilistic Models", 2022, Eq. 8 and
     Algorithm 1.
 
+    Differs from the paper: the walk starts from a noised image instead of from noise alone; steps may be strides over
+    many times, and noising back goes over the same stride (a jump length of one); samplers other than the ancestral one
+    (DDIM with `eta` 1) may walk, and DDIM does if none is given.
+
     Args:
-        share: where the walk starts, in shares of the depth at which the mask was found, in (0, 1].
+        share: where the walk starts, in shares of the depth at which the mask was found, in (0, 1]; AutoDDPM's t = 50
+            after 200 is 0.243.
         steps: reverse steps, >= 1.
         loops: how often each step but the last is taken, >= 1.
         sampler: how a step is taken.
     """
 
-    def __init__(self, share: float = 0.25, steps: int = 5, loops: int = 2, sampler: Sampler | None = None) -> None:
+    def __init__(self, share: float = 0.243, steps: int = 5, loops: int = 5, sampler: Sampler | None = None) -> None:
         if not 0 < share <= 1:
             raise ValueError(f"`share` must lie in (0, 1], got {share}.")
         if steps < 1:
@@ -58,7 +64,7 @@ class Resampling:
     ) -> Images:
         """`stitched`, noised at share * depth and walked down; equals `image` wherever `mask` is zero."""
         times = falling_times(denoiser.schedule.time(self.share * depth), self.steps)
-        x_t = _noised(denoiser, stitched, times[0], draw)
+        x_t = noised(denoiser, stitched, times[0], draw(stitched))
         pairs = list(itertools.pairwise(times))
         for place, (t, s) in enumerate(pairs, start=1):
             x_s = self._step(denoiser, image, mask, x_t, (t, s), draw)
@@ -71,46 +77,58 @@ class Resampling:
         self, denoiser: Denoiser, image: Images, mask: Maps, x_t: Images, times: tuple[Tensor, Tensor], draw: NoiseDraw
     ) -> Images:
         painted = self.sampler.step(denoiser, x_t, *times, draw)
-        return mask * painted + (1 - mask) * _noised(denoiser, image, times[1], draw)
+        return mask * painted + (1 - mask) * noised(denoiser, image, times[1], draw(image))
 
 
 class MaskStitchResample(Reconstruction):
     """A walk finds what the model would change; only that is kept of it, stitched into the image and resampled.
 
-    mask     = 1 where the smoothed |image - walk| exceeds the image's own quantile, else 0
+    mask     = 1 where the smoothed |image - walk| exceeds the image's own quantile, and around it; else 0
     stitched = mask * walk + (1 - mask) * image
 
     The healthy version equals the image outside the mask, to the last digit; a map of its difference has as many
     zeros. The threshold is each image's own, so a good image has masked pixels too: calibration tells how far those go.
 
     Reference: Bercea et al., "Mask, Stitch, and Re-Sample: Enhancing Robustness and Generalizability in Anomaly
-    Detection through Automatic Diffusion Models" (AutoDDPM), 2023, section 3. Its mask also uses a perceptual
-    distance, and a threshold from healthy images; ours needs neither.
+    Detection through Automatic Diffusion Models" (AutoDDPM), 2023, section 3, and its code.
+
+    Differs from the paper: the mask comes of the residual, smoothed, theirs of the residual times a perceptual distance
+    (LPIPS), and its threshold is the image's own quantile, which the authors take only where none has been set on
+    healthy images; resampling starts from the stitched image, in the authors' code from all of the walk; its last step
+    is taken once, as in RePaint, theirs as often as the others; walks have a few strides, theirs 200 and 50 steps of
+    1000, and take them by DDIM if no sampler is given, theirs are ancestral; nothing is cut to the range of pixels; the
+    map is a residual, theirs the residual times the map that the mask comes from.
 
     Args:
-        depths: sigma_t / alpha_t at the start of the walk that finds the mask, > 0.
+        depths: sigma_t / alpha_t at the start of the walk that finds the mask, > 0; the authors' t = 200 is 0.724.
         steps: reverse steps of that walk, >= 1.
         sampler: how it takes them.
-        quantile: share of the pixels that stays unmasked, in (0, 1).
+        quantile: share of the pixels that stays unmasked before dilation, in (0, 1).
         radius: half side of the smoothing window, in pixels of model space, >= 0.
+        dilation: how far the mask grows in each direction, in pixels of model space, >= 0.
         resampling: how mask and image are joined.
+
+    Raises:
+        ValueError: a setting lies outside its range.
     """
 
     def __init__(
         self,
-        depths: Depths | Sequence[float] = (1.0,),
+        depths: Depths | Sequence[float] = (0.724,),
         steps: int = 10,
         sampler: Sampler | None = None,
         quantile: float = 0.95,
         radius: int = 2,
+        dilation: int = 1,
         resampling: Resampling | None = None,
     ) -> None:
         super().__init__(depths)
         check_quantile(quantile)
         check_radius(radius)
+        check_radius(dilation, "dilation")
         self.steps = steps
         self.walk = PartialDiffusion(depths, steps, sampler)
-        self.quantile, self.radius = quantile, radius
+        self.quantile, self.radius, self.dilation = quantile, radius, dilation
         self.resampling = resampling or Resampling()
 
     @property
@@ -126,14 +144,10 @@ class MaskStitchResample(Reconstruction):
         return Restored(self.resampling(denoiser, x_0, stitched, mask, depth, draw))
 
     def mask(self, image: Images, healthy: Images) -> Maps:
-        """One where the model would change most, zero elsewhere; all zero where it would change nothing."""
+        """One where the model would change most and around it, zero elsewhere; all zero where nothing would change."""
         maps = difference(image, healthy, self.radius)
-        return (maps > own_quantile(maps, self.quantile)).to(image)
-
-
-def _noised(denoiser: Denoiser, x_0: Images, t: Tensor, draw: NoiseDraw) -> Images:
-    alpha_t, sigma_t = (like(scale, x_0) for scale in denoiser.schedule(t))
-    return alpha_t * x_0 + sigma_t * draw(x_0)
+        mask = (maps > own_quantile(maps, self.quantile)).to(image)
+        return F.max_pool2d(mask, 2 * self.dilation + 1, stride=1, padding=self.dilation)
 
 
 def _back(denoiser: Denoiser, x_s: Images, s: Tensor, t: Tensor, draw: NoiseDraw) -> Images:

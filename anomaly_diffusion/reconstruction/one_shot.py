@@ -20,8 +20,13 @@ class OneShot(Reconstruction):
     only scaled, x_t = alpha_t * x_0: whatever the denoiser takes for noise in the photograph itself is removed.
 
     References: Behrendt et al., "Patched Diffusion Models for Unsupervised Anomaly Detection in Brain MRI", 2023 (one
-    evaluation); Tebbe & Tayyub, "Dynamic Addition of Noise in a Diffusion Model for Anomaly Detection", 2024 (no
+    evaluation); Tebbe & Tayyub, "Dynamic Addition of Noise in a Diffusion Model for Anomaly Detection" (D3AD), 2024 (no
     noise).
+
+    Differs from the paper: whole images are noised and estimated, Behrendt et al. noise one patch after another and
+    leave the rest as it is, and put the estimates of the patches together; their depth is 3.4 (t = 500 of the linear
+    schedule), their noise simplex; antithetic pairs are ours. D3AD walks in strides (see `NoiseFreeStart`), here there
+    is one.
 
     Args:
         depths: sigma_t / alpha_t of each evaluation, > 0.

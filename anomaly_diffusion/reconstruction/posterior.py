@@ -29,8 +29,12 @@ class PosteriorAverage(Reconstruction):
 
         E x_0_hat = mean + w * (x_0 - mean),    variance = depth^2 * w * (1 + w)
 
-    Reference: Wu et al., "Unsupervised Anomaly Detection via Masked Diffusion Posterior Sampling" (MDPS), 2024, draws
-    several posterior samples as well, under a masked observation model, and averages their difference maps.
+    Reference: Wu et al., "Unsupervised Anomaly Detection via Masked Diffusion Posterior Sampling" (MDPS), 2024,
+    which draws several samples as well.
+
+    Differs from the paper: walks are plain, theirs are conditioned on the image as a masked and noisy observation; the
+    map is the distance from their mean in their spread, theirs the mean of their differences, of pixels and of
+    features.
 
     Args:
         depths: sigma_t / alpha_t at the start of each walk, > 0.

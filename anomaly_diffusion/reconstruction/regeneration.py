@@ -21,6 +21,9 @@ class Regeneration(PartialDiffusion):
     Reference: Song et al., "Denoising Diffusion Implicit Models", 2021, section 4.3; Mokady et al., "Null-text
     Inversion", 2023, section 3.1.
 
+    Differs from the paper: the walk may turn back before noise alone is reached; the first slope is asked in the middle
+    of its stride (see `Inversion`), theirs where the walk stands; no text is told, nor are its embeddings optimised.
+
     Args:
         depths: sigma_t / alpha_t at the far end of each walk, > 0.
         steps: strides each way, >= 1.

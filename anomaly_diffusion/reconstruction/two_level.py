@@ -2,10 +2,12 @@
 
 from collections.abc import Sequence
 
+import torch
+
 from anomaly_diffusion.diffusion.denoiser import Denoiser
 from anomaly_diffusion.diffusion.noise import NoiseDraw
 from anomaly_diffusion.reconstruction.depths import Depths
-from anomaly_diffusion.reconstruction.guidance import DDADPull, Pull, as_pull
+from anomaly_diffusion.reconstruction.guidance import DDADPull, Pull, as_pull, check_limit, clamped
 from anomaly_diffusion.reconstruction.one_shot import OneShot
 from anomaly_diffusion.reconstruction.strategy import Reconstruction, Restored
 from anomaly_diffusion.types import Images, Times
@@ -20,13 +22,19 @@ class TwoLevel(Reconstruction):
     keep the texture only.
 
     Reference: Zhang et al., "DiffusionAD: Norm-guided One-step Denoising Diffusion for Anomaly Detection", 2023,
-    section 3. Its depths are 0.72 and 2.04 (t = 200 and 400 of the linear schedule), its pull is DDADPull(1).
+    section 3, and its code. Its depths are 0.72 and 2.04 (t = 200 and 400 of the linear schedule), its pull is
+    DDADPull(1), its draws are one for each level, its limit is 1.
+
+    Differs from the paper: the default of `deep` is 1.5, up to which our models learn, and there is no `limit` if none
+    is given; guide and shallow estimate may be averages over draws, or noise-free; the map is a residual, theirs the
+    output of a segmentation network that is trained along with the denoiser on painted defects.
 
     Args:
         depths: sigma_t / alpha_t of the shallow estimates, > 0.
         deep: sigma_t / alpha_t of the guide, greater than every one of `depths`.
         pull: a number in [0, 1], or a rule; a rule sees the shallow time.
         draws: noise draws of each estimate: 0 (noise-free), 1, or an even number.
+        limit: guide and result are cut to [-limit, limit], > 0; 1 is the range of pixels. None: they are not.
 
     Raises:
         ValueError: the levels are out of order, or a setting lies outside its range.
@@ -38,11 +46,13 @@ class TwoLevel(Reconstruction):
         deep: float = 1.5,
         pull: Pull | float | None = None,
         draws: int = 1,
+        limit: float | None = None,
     ) -> None:
         super().__init__(depths)
+        check_limit(limit)
         if not deep > self.start.deepest:
             raise ValueError(f"`deep` must be greater than the deepest of `depths`, {self.start.deepest}, got {deep}.")
-        self.deep = float(deep)
+        self.deep, self.limit = float(deep), limit
         self.pull = DDADPull(1.0) if pull is None else as_pull(pull)
         self.shot = OneShot(depths, draws)
 
@@ -59,6 +69,6 @@ class TwoLevel(Reconstruction):
     def restore(self, denoiser: Denoiser, x_0: Images, depth: Times, draw: NoiseDraw) -> Restored:
         """The shallow estimate, pulled towards the deep one."""
         shallow = self.shot.restore(denoiser, x_0, depth, draw).x_0
-        guide = self.shot.restore(denoiser, x_0, depth.new_full(depth.shape, self.deep), draw).x_0
+        guide = clamped(self.shot.restore(denoiser, x_0, torch.full_like(depth, self.deep), draw).x_0, self.limit)
         pull = self.pull(denoiser.schedule.time(depth), denoiser.schedule, shallow, guide)
-        return Restored(shallow + pull * (guide - shallow))
+        return Restored(clamped(shallow + pull * (guide - shallow), self.limit))

@@ -29,7 +29,13 @@ class AdaptedCosineResidual(FeatureCosineResidual):
     others stay. Nothing depends on the order of images, on chance or on the number of processes; no test image is seen.
 
     Reference: Mousakhan et al., "Anomaly Detection with Conditioned Denoising Diffusion Models" (DDAD), 2023, its
-    domain adaptation, with a layer in place of all weights.
+    domain adaptation.
+
+    Differs from the paper: a linear layer for each stage is fitted in closed form, where the authors train all weights
+    of a wide ResNet for a number of epochs that they choose for each category; features are compared position by
+    position by squared distances of unit vectors, theirs by the cosine of whole stages; the image is reconstructed as
+    the detector does, theirs is guided towards another image with a weight of 3; also all that `FeatureCosineResidual`
+    lists.
 
     Args:
         extractor: the frozen network.
@@ -49,7 +55,7 @@ class AdaptedCosineResidual(FeatureCosineResidual):
             raise ValueError(f"`distillation` must be positive, got {distillation}.")
         self.distillation = distillation
         with torch.no_grad():
-            stages = extractor.grids(torch.zeros(1, 3, 16 * extractor.stride, 16 * extractor.stride))
+            stages = extractor.own_grids(torch.zeros(1, 3, 16 * extractor.stride, 16 * extractor.stride))
         self.channels = [stage.shape[1] for stage in stages]
         for number, count in enumerate(self.channels):
             self.register_buffer(f"layer{number}", torch.eye(count))

@@ -22,6 +22,8 @@ class Scatter:
 
     Reference: Chan, Golub & LeVeque, "Updating Formulae and a Pairwise Algorithm for Computing Sample Variances", 1979.
 
+    Differs from the paper: products of channels instead of squares alone, and positions of different counts.
+
     Attributes:
         count: number of differences.
         mean: theirs.
@@ -80,6 +82,12 @@ class MahalanobisResidual(Residual, AnySize):
 
     Reference: Defard et al., "PaDiM: a Patch Distribution Modeling Framework", 2021, Eq. 1 and 2, which is this
     residual of a constant reconstruction.
+
+    Differs from the paper: differences are measured in place of features; the statistics of all positions count at each
+    (`prior`), theirs at none; a share of the mean variance is added to the diagonal (`floor`), theirs 0.01; moments are
+    divided by the number of images, theirs by one less; a distance is divided by the root of the number of channels;
+    each depth and, unless it is turned off, each position has statistics of its own, and channels are correlated unless
+    `full` is turned off. `PositionGaussian` is the paper's.
 
     Args:
         per_position: whether each position has statistics of its own; right for objects that always lie alike.
@@ -175,6 +183,9 @@ class PositionGaussian(MahalanobisResidual):
     d = sqrt((x - mean)' (S + ridge * I)^-1 (x - mean)),   S = sum (x - mean) (x - mean)' / (n - 1)
 
     Reference: Defard et al., "PaDiM: a Patch Distribution Modeling Framework", 2021, Eq. 1 and 2, with epsilon 0.01.
+
+    Differs from the paper: nothing, of features; positions in the padding of a letterbox, which theirs does not know,
+    do not count.
 
     Args:
         ridge: what is added to the variance of each channel, > 0, in the unit of features.

@@ -65,7 +65,12 @@ class Memory(AnySize):
     """A coreset of healthy patches.
 
     Reference: Roth et al., "Towards Total Recall in Industrial Anomaly Detection" (PatchCore), 2022, section 3.2 and
-    Algorithm 1.
+    Algorithm 1, and its code.
+
+    Differs from the paper: if nothing else is said, patches are chosen from 65536 drawn at random, and 8192 at most are
+    kept, where the paper chooses from all and keeps 1, 10 or 25 %; the projection is Gaussian and onto 64 dimensions,
+    theirs uniform and onto 128; the first patch is drawn at random, in the authors' code the mean distance from ten
+    such patches takes the place of the distance from it.
 
     Args:
         share: how many of all patches of the training images are kept, in (0, 1].
@@ -162,6 +167,8 @@ def greedy_coreset(points: Patches, count: int, generator: Generator) -> Int64[T
 
     Reference: Sener and Savarese, "Active Learning for Convolutional Neural Networks: A Core-Set Approach", 2018,
     Algorithm 1.
+
+    Differs from the paper: no point is given to begin with, the first is drawn.
     """
     points = points - points.mean(0)
     lengths = points.square().sum(1)

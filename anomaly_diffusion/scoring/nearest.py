@@ -28,6 +28,10 @@ class NearestResidual(Residual, AnySize):
     Reference: Roth et al., "Towards Total Recall in Industrial Anomaly Detection" (PatchCore), 2022, section 3.2, whose
     distance this is of a constant reconstruction.
 
+    Differs from the paper: differences are compared in place of features, in their surroundings (`context`); the memory
+    has an absolute size and is chosen from a random sample, theirs has a share of all patches and is chosen from all;
+    scores are not weighted by how dense the memory is; each depth has a memory of its own. `PatchCore` is the paper's.
+
     Args:
         context: weight of the reconstruction, >= 0: in what surroundings a difference was seen.
         at_most: how many positions are kept, >= 1.

@@ -25,6 +25,9 @@ class _Perceptual(Residual):
         scale: how many times images are enlarged before the network sees them, >= 1.
     """
 
+    corners: bool = False
+    """Whether the outermost positions of a stage lie on the corners of the image when it is interpolated."""
+
     def __init__(self, network: nn.Module, scale: int) -> None:
         super().__init__()
         if scale < 1:
@@ -49,7 +52,7 @@ class _Perceptual(Residual):
         """Map of each depth; the network sees the image once for all of them."""
         size, expected = reference.shape[-2:], self.features(self._seen(reference))
         rebuilt = (self.features(self._seen(one)) for one in healthy.unbind(1))
-        return torch.cat([_distance(expected, found, size) for found in rebuilt], dim=1)
+        return torch.cat([self._distance(expected, found, size) for found in rebuilt], dim=1)
 
     def _seen(self, image: Images) -> Float[Tensor, "B 3 h w"]:
         """The image in colour, enlarged."""
@@ -62,11 +65,13 @@ class _Perceptual(Residual):
             return colour
         return F.interpolate(colour, scale_factor=self.scale, mode="bilinear")
 
-
-def _distance(expected: list[Tensor], found: list[Tensor], size: Sequence[int]) -> Maps:
-    """Squared distances at each position, summed over stages, each interpolated to a height and width."""
-    stages = [(x - y).square().sum(1, keepdim=True) for x, y in zip(expected, found, strict=True)]
-    return torch.stack([F.interpolate(stage, size=tuple(size), mode="bilinear") for stage in stages]).sum(0)
+    def _distance(self, expected: list[Tensor], found: list[Tensor], size: Sequence[int]) -> Maps:
+        """Squared distances at each position, summed over stages, each interpolated to a height and width."""
+        stages = [(x - y).square().sum(1, keepdim=True) for x, y in zip(expected, found, strict=True)]
+        large = [
+            F.interpolate(stage, size=tuple(size), mode="bilinear", align_corners=self.corners) for stage in stages
+        ]
+        return torch.stack(large).sum(0)
 
 
 class FeatureCosineResidual(_Perceptual):
@@ -74,28 +79,34 @@ class FeatureCosineResidual(_Perceptual):
 
     residual = mean over stages j of (1 - cos(phi_j(image), phi_j(reconstruction)))
 
-    with phi_j the features of stage j, averaged over neighbours, on the grid of the extractor. DDAD sums over stages
-    where this averages, which calibration makes the same; it interpolates coarse stages after the cosine, not before;
-    and it fine-tunes its network (see `AdaptedCosineResidual`). Its stages have strides of 8 and 16 pixels.
+    with phi_j the features of stage j, averaged over neighbours, on the grid of that stage; beyond its border they are
+    zero, and with `corners` its outermost positions lie on the corners of the image.
 
     Reference: Mousakhan et al., "Anomaly Detection with Conditioned Denoising Diffusion Models" (DDAD), 2023, its
-    feature-wise distance D_f.
+    feature-wise distance D_f, and its code.
+
+    Differs from the paper: stages are averaged, not summed, which calibration makes the same; which network and which
+    stages is free (theirs are the second and third of a wide ResNet-101, of strides 8 and 16), and it is not fine-tuned
+    (see `AdaptedCosineResidual`); images may be enlarged first; it is added to a difference of pixels in standard
+    deviations of normal, theirs by the ratio of the maxima over a test batch.
 
     Args:
         extractor: the frozen network; from here on its weights are in no checkpoint.
         scale: how many times images are enlarged before the network sees them, >= 1; small frames need it, because
             these networks were trained on photographs of 224 pixels.
+        corners: whether maps are stretched from corner to corner, as in the paper, or their cells cover the image.
 
     Raises:
         ValueError: `scale` is less than 1.
     """
 
-    def __init__(self, extractor: FeatureExtractor, scale: int = 1) -> None:
+    def __init__(self, extractor: FeatureExtractor, scale: int = 1, corners: bool = True) -> None:
         super().__init__(extractor, scale)
+        self.corners = corners
 
     def features(self, image: Images) -> list[Tensor]:
         """Unit vectors, divided by sqrt(2 * stages): |x - y|^2 / 2 = 1 - cos, without its cancellation near zero."""
-        grids: list[Tensor] = self._network.grids(image)  # type: ignore[operator]
+        grids: list[Tensor] = self._network.own_grids(image)  # type: ignore[operator]
         return [F.normalize(grid, dim=1) / (2 * len(grids)) ** 0.5 for grid in grids]
 
     def forward(self, image: Images, reconstruction: Images) -> Maps:
@@ -113,6 +124,8 @@ class LPIPSResidual(_Perceptual):
 
     Reference: Zhang et al., "The Unreasonable Effectiveness of Deep Features as a Perceptual Metric", 2018, Eq. 1;
     Ghildyal and Liu, "Shift-tolerant Perceptual Similarity Metric", 2022.
+
+    Differs from the paper: nothing, for AlexNet and its shift-tolerant variant; images may be enlarged first.
 
     Args:
         weights: a safetensors file, here or below $ANOMALY_DIFFUSION_WEIGHTS; if not given, the file there whose name

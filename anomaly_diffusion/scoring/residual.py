@@ -67,6 +67,10 @@ class SSIMResidual(Residual):
 
     Reference: Wang et al., "Image Quality Assessment: From Error Visibility to Structural Similarity", 2004, Eq. 13.
 
+    Differs from the paper: it is a map, never averaged over the image, of one minus the index, halved; channels are
+    compared one by one and averaged; borders repeat the last pixel; the Gaussian window is cut at three sigma, so that
+    it has the paper's 11 pixels at 1.5.
+
     Args:
         sigma: width of the Gaussian window, in pixels, > 0.
     """
@@ -95,8 +99,13 @@ class SSIMResidual(Residual):
 class GradientSimilarityResidual(Residual):
     """One minus the similarity of gradient magnitudes, averaged over scales.
 
-    Reference: Xue et al., "Gradient Magnitude Similarity Deviation", 2014, Eq. 4; scales as in Zavrtanik et al.,
+    References: Xue et al., "Gradient Magnitude Similarity Deviation", 2014, Eq. 4; scales as in Zavrtanik et al.,
     "Reconstruction by Inpainting for Visual Anomaly Detection" (RIAD), 2021, section 3.2.
+
+    Differs from the paper: there are three scales if nothing else is said, RIAD's are four, `scales: 4`; borders repeat
+    the last pixel, theirs are zero; the constant, 0.01 for pixels in [-1, 1], is 0.0026 in [0, 1], Xue's, but for 4 %;
+    channels are averaged to grey; odd sides are rounded up on the way to the next scale; the map is not blurred by a
+    mean of 21 x 21 pixels.
 
     Args:
         scales: number of scales, each half the size of the one before, >= 1.

@@ -1,3 +1,5 @@
+import math
+
 import pytest
 import torch
 from analytic import image_batch, seeded, single
@@ -67,12 +69,21 @@ def test_a_map_is_the_harmonic_mean_over_scales_and_the_image(folder) -> None:
     torch.testing.assert_close(detector.restore(batch, x_0).evidence, expected)
 
 
-def test_likeness_to_texts_becomes_a_share_by_the_temperature_of_clip(folder) -> None:
+def test_likeness_to_texts_becomes_a_share_by_the_temperature_of_winclip(folder) -> None:
+    """exp(<v, anomalous> / 0.07) / (exp(<v, normal> / 0.07) + exp(<v, anomalous> / 0.07)), by hand."""
     detector = untrained(folder, "zero")
-    detector.labels, detector.temperature = torch.eye(2), 0.5
-    views = torch.tensor([0.6, 0.8])[None, :, None, None]
-    expected = torch.tensor([0.6, 0.8]).div(0.5).softmax(0)[1]
-    torch.testing.assert_close(detector.anomalous(views).flatten()[0], expected)
+    detector.labels = torch.eye(2)
+    found = float(detector.anomalous(torch.tensor([0.6, 0.8])[None, :, None, None]))
+    assert found == pytest.approx(1 / (1 + math.exp((0.6 - 0.8) / 0.07)), rel=1e-5)
+
+
+def test_the_temperature_that_clip_has_learnt_can_be_taken_instead(folder) -> None:
+    network = CLIPNetwork(folder)
+    published, own = (ZeroShotCLIP(network, Prompts("tile", **PROMPTS), temperature=one) for one in (0.07, None))
+    assert own.temperature == network.texts(["a photo"])[1] != published.temperature
+    assert own.judgement != published.judgement
+    with pytest.raises(ValueError, match="`temperature` must be positive, or null for CLIP's own, got 0"):
+        FewShotCLIP(network, temperature=0.0)
 
 
 def test_a_score_without_shots_is_what_texts_say_of_the_whole_image(folder) -> None:

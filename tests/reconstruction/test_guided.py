@@ -1,6 +1,7 @@
 import pytest
 import torch
 from analytic import SpyDraw, exact_denoiser, normal_images
+from overlays import strategy_of
 from torch import Tensor
 
 from anomaly_diffusion.diffusion.parametrisation import NoisePrediction
@@ -48,6 +49,13 @@ def test_guidance_is_that_of_ddad(weight: float, eta: float) -> None:
     strategy = Guided((depth,), steps=10, pull=DDADPull(weight), sampler=DDIM(eta))
     healthy = strategy(exact_denoiser(schedule, NoisePrediction()), x_0, SpyDraw(seed=7)).x_0[:, 0]
     torch.testing.assert_close(healthy, _ddad(x_0, weight, eta, SpyDraw(seed=7)), rtol=0, atol=1e-8)
+
+
+def test_the_overlay_walks_as_ddad_does_on_tile() -> None:
+    """But for its depth, which is rounded from that of t = 250."""
+    schedule, x_0 = LinearBetaSchedule(), normal_images(2, 3, 4, 4)
+    healthy = strategy_of("ddad")(exact_denoiser(schedule, NoisePrediction()), x_0, SpyDraw(seed=7)).x_0[:, 0]
+    torch.testing.assert_close(healthy, _ddad(x_0, 4.0, 1.0, SpyDraw(seed=7)), rtol=0, atol=4e-3)
 
 
 @samplers

@@ -38,6 +38,17 @@ def test_evidence_is_a_z_score_of_the_pixel(schedule: Schedule) -> None:
     torch.testing.assert_close(evidence[:, 0], ((1 + ratio**2) ** 0.5 - 1) / ratio * z, rtol=0.02, atol=0)
 
 
+@schedules
+@pytest.mark.parametrize(("steps", "short", "within"), [(5, 0.15, 0.02), (50, 0.023, 0.002)])
+def test_few_strides_fall_short_of_it_as_the_docstring_says(
+    schedule: Schedule, steps: int, short: float, within: float
+) -> None:
+    x_0, ratio = normal_images(2, 1, 4, 4), 2.0
+    evidence = Inversion((1.0,), steps)(exact_denoiser(schedule), x_0, refuse).evidence
+    limit = ((1 + ratio**2) ** 0.5 - 1) / ratio * ((x_0 - 0.3) / 0.5).abs()
+    assert float((1 - evidence / limit).mean()) == pytest.approx(short, abs=within)
+
+
 def test_the_healthy_version_is_the_estimate_at_the_end_of_the_path() -> None:
     denoiser, spy = spied(exact_denoiser())
     x_0 = normal_images(1, 1, 4, 4)

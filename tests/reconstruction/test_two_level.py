@@ -3,6 +3,8 @@ import math
 import pytest
 import torch
 from analytic import SpyDraw, exact_denoiser, normal_images, spied
+from overlays import strategy_of
+from torch import Tensor
 
 from anomaly_diffusion.diffusion.parametrisation import NoisePrediction
 from anomaly_diffusion.diffusion.schedule import LinearBetaSchedule
@@ -51,3 +53,27 @@ def test_the_ends_of_the_pull_are_the_two_one_shots(pull: float, depth: float) -
     both = TwoLevel((0.4,), deep=1.6, pull=pull, draws=0)(exact_denoiser(), x_0, torch.zeros_like).x_0
     alone = OneShot((depth,), draws=0)(exact_denoiser(), x_0, torch.zeros_like).x_0
     torch.testing.assert_close(both, alone, rtol=0, atol=1e-14)
+
+
+@pytest.mark.parametrize("deep", [2.03, 1.5], ids=["paper", "overlay"])
+def test_clamps_are_those_of_diffusionad(deep: float) -> None:
+    """Guide and result lie in [-1, 1] as theirs do; the shallow estimate, which they leave alone, need not."""
+    schedule, x_0, draw = LinearBetaSchedule(), normal_images(2, 3, 16, 16, spread=1.5), SpyDraw()
+    denoiser = exact_denoiser(schedule, NoisePrediction(), spread=3.0)
+    strategy = strategy_of("two_level") if deep == 1.5 else TwoLevel((0.72,), deep=deep, limit=1.0)
+    healthy = strategy(denoiser, x_0, draw).x_0[:, 0]
+    a, b = (torch.tensor(1 / (1 + depth**2), dtype=torch.float64) for depth in (0.72, deep))
+    (x_s, shallow), (_, deep) = (
+        _posterior(x_0, level, field) for level, field in zip((a, b), draw.fields, strict=True)
+    )
+    noise_hat = (x_s - a.sqrt() * shallow) / (1 - a).sqrt()
+    target = a.sqrt() * deep.clamp(-1, 1) + (1 - a).sqrt() * noise_hat
+    corrected = noise_hat - (1 - a).sqrt() * (target - x_s)
+    torch.testing.assert_close(healthy, ((x_s - (1 - a).sqrt() * corrected) / a.sqrt()).clamp(-1, 1), rtol=0, atol=1e-8)
+    assert all((estimate.abs() > 1).double().mean() > 0.1 for estimate in (shallow, deep))
+
+
+def _posterior(x_0: Tensor, abar: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
+    """The noisy image, and E[x_0 | x_t] of images of N(0.3, 3^2)."""
+    x_t = abar.sqrt() * x_0 + (1 - abar).sqrt() * noise
+    return x_t, 0.3 + abar.sqrt() * 9 / (abar * 9 + 1 - abar) * (x_t - abar.sqrt() * 0.3)

@@ -58,13 +58,21 @@ def theirs(monkeypatch: pytest.MonkeyPatch, **options: object) -> nn.Module:
 
 
 @pytest.mark.parametrize("scale", [1, 2])
-def test_feature_cosine_is_that_of_its_formula(scale: int) -> None:
+def test_feature_cosine_is_that_of_ddad(scale: int) -> None:
+    """1 - cos of 3 x 3 means, with zeros beyond the border, of each stage on its own grid, corners upon corners."""
     image, reconstruction = _pair()
     extractor = TinyFeatures(stride=4)
+    standard = [torch.tensor(values)[:, None, None] for values in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))]
     large = [F.interpolate(x, scale_factor=scale, mode="bilinear") for x in (image, reconstruction)]
-    stages = [extractor(x).split((7, 5), dim=1) for x in large]
-    cosines = [F.cosine_similarity(x, y, dim=1)[:, None] for x, y in zip(*stages, strict=True)]
-    expected = sum(F.interpolate(1 - cosine, size=(64, 48), mode="bilinear") for cosine in cosines) / 2
+    stages = [extractor.stages(((x + 1) / 2 - standard[0]) / standard[1]) for x in large]
+    expected = torch.zeros(2, 1, 64, 48)
+    for pair in zip(*stages, strict=True):
+        x, y = (
+            F.unfold(stage, 3, padding=1).reshape(2, stage.shape[1], 9, -1).mean(2).reshape(stage.shape)
+            for stage in pair
+        )
+        away = 1 - (x * y).sum(1, keepdim=True) / (x.norm(dim=1) * y.norm(dim=1))[:, None]
+        expected += F.interpolate(away, size=(64, 48), mode="bilinear", align_corners=True) / 2
     difference = FeatureCosineResidual(extractor, scale)(image, reconstruction)
     torch.testing.assert_close(difference, expected, rtol=1e-4, atol=1e-6)
     assert difference.max() <= 2
@@ -72,7 +80,7 @@ def test_feature_cosine_is_that_of_its_formula(scale: int) -> None:
 
 def test_features_of_opposite_direction_differ_by_two() -> None:
     class Colours(TinyFeatures):
-        def grids(self, image: Tensor) -> list[Tensor]:
+        def own_grids(self, image: Tensor) -> list[Tensor]:
             return [image]
 
     image, _ = _pair()

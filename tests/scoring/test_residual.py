@@ -16,8 +16,10 @@ from anomaly_diffusion.scoring.residual import (
 )
 
 OF_ANY_SIZE = [L1Residual(), L2Residual(), SSIMResidual(), GradientSimilarityResidual(), GradientSimilarityResidual(1)]
-LOCAL = [*OF_ANY_SIZE, FeatureCosineResidual(TinyFeatures()), FeatureCosineResidual(TinyFeatures(), scale=2)]
-RESIDUALS = [*LOCAL, random_lpips()]  # LPIPS sees far, and its grids do not fit the pixels exactly
+COSINE = [FeatureCosineResidual(TinyFeatures(), corners=False), FeatureCosineResidual(TinyFeatures(), 2, corners=False)]
+LOCAL = [*OF_ANY_SIZE, *COSINE]
+STRETCHED = [FeatureCosineResidual(TinyFeatures()), random_lpips()]  # their grids do not fit the pixels exactly
+RESIDUALS = [*LOCAL, *STRETCHED]
 
 
 def parametrised(residuals: list[Residual]) -> pytest.MarkDecorator:
@@ -140,3 +142,20 @@ def test_structure_matters_more_than_brightness(residual: Residual) -> None:
     image = image * 0.5
     brighter, flattened = image + 0.1, image.mean((2, 3), keepdim=True).expand_as(image)
     assert residual(image, brighter).mean() < 0.2 * residual(image, flattened).mean()
+
+
+def test_four_scales_are_those_of_riad() -> None:
+    """1 - the mean over four scales of (2 a b + c) / (a^2 + b^2 + c), for pixels in [0, 1] and c = 0.0026."""
+    image, reconstruction = _pair(64, 64)
+    x, y = (((part[0] + 1) / 2).mean(0).double().numpy() for part in (image, reconstruction))
+    total = np.zeros((64, 64))
+    for scale in range(4):
+        a, b = (np.hypot(*(ndimage.prewitt(part, axis, mode="constant") / 3 for axis in (0, 1))) for part in (x, y))
+        similarity = (2 * a * b + 0.0026) / (a**2 + b**2 + 0.0026)
+        place = (np.arange(64) + 0.5) / 2**scale - 0.5
+        total += ndimage.map_coordinates(similarity, np.meshgrid(place, place, indexing="ij"), order=1, mode="nearest")
+        half = len(x) // 2
+        x, y = (part.reshape(half, 2, half, 2).mean((1, 3)) for part in (x, y))
+    ours = GradientSimilarityResidual(scales=4, stability=4 * 0.0026)(image, reconstruction)[0, 0].numpy()
+    inner = slice(24, 40), slice(24, 40)  # their borders are zero, ours repeat
+    np.testing.assert_allclose(ours[inner], (1 - total / 4)[inner], rtol=0, atol=1e-5)
