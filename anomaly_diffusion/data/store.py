@@ -1,5 +1,7 @@
 """Photographs as frames of one size in memory: read, checked and framed once, in uint8."""
 
+import logging
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -17,8 +19,10 @@ from anomaly_diffusion.data.sample import AnomalyDataset, Sample, stable_hash
 
 __all__ = ["Frame", "FrameStore", "Frames", "Loading", "Photograph", "Reader"]
 
+_log = logging.getLogger(__name__)
 _THREADS = 4
-_SLOW = 200  # photographs; fewer are read before a progress bar would be seen
+_SLOW = 2.0  # seconds after which a person wants to see that something goes on
+_TASK = "Preparing photographs"
 
 
 @dataclass(frozen=True)
@@ -177,6 +181,14 @@ def _read_checked(photographs: Sequence[Photograph], reader: Reader, keep: Calla
 
 
 def _shown(results: Iterator[None], total: int) -> Iterator[None]:
-    if total < _SLOW or not get_console().is_terminal:
-        return results
-    return iter(track(results, "Reading photographs", total, transient=True))
+    """Go through the results; where that takes longer than `_SLOW`, with a bar, or a line where there is no screen."""
+    begin, done = time.monotonic(), 0
+    while done < total and time.monotonic() - begin < _SLOW:
+        yield next(results)
+        done += 1
+    console = get_console()
+    if console.is_terminal and done < total:
+        yield from track(results, _TASK, total, completed=done, console=console, transient=True)
+    elif done < total:
+        _log.info("%s: %d of %d after %.0f s.", _TASK, done, total, time.monotonic() - begin)
+        yield from results
