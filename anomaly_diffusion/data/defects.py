@@ -9,6 +9,7 @@ photograph, where it is and nowhere else: so a photograph gets the same defect w
 on; below, a scratch is at least a pixel wide), and a large one costs little more than a small one.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -64,9 +65,10 @@ class Place(NamedTuple):
     weight: Weight
 
 
-class Shape:
+class Shape(ABC):
     """Where a defect is, in pixels of the sketch; subclasses are its forms."""
 
+    @abstractmethod
     def place(self, size: tuple[int, int], scale: float) -> Place:
         """Render the shape.
 
@@ -74,7 +76,6 @@ class Shape:
             size: height and width of the photograph.
             scale: pixels of the photograph in one of the sketch, along a side.
         """
-        raise NotImplementedError
 
 
 @dataclass(frozen=True)
@@ -129,12 +130,12 @@ class Blob(Shape):
         return Place(rows, columns, np.asarray(weight, np.float32)[..., None])
 
 
-class Filling:
+class Filling(ABC):
     """What shows through a shape; subclasses are its materials."""
 
+    @abstractmethod
     def fill(self, image: Pixels, place: Place, sketch: Canvas) -> Float[np.ndarray, "h w C"]:
         """Return the changed part of the photograph; values may leave [0, 255]."""
-        raise NotImplementedError
 
 
 @dataclass(frozen=True)
@@ -159,9 +160,9 @@ class Mixture(Filling):
         part = image[place.rows, place.columns].astype(np.float32)
         return part + place.weight * self.opacity * (self.other(image, place, sketch) - part)
 
+    @abstractmethod
     def other(self, image: Pixels, place: Place, sketch: Canvas) -> np.ndarray:
         """What it is mixed with, of the shape of the part or one that is spread over it."""
-        raise NotImplementedError
 
 
 @dataclass(frozen=True)
@@ -215,11 +216,12 @@ class Blurred(Mixture):
         return np.asarray(grown).reshape(*shape, -1)
 
 
-class Defect:
+class Defect(ABC):
     """Draws a defect around a point; subclasses are the kinds."""
 
     kind = "defect"
 
+    @abstractmethod
     def draw(self, sketch: Canvas, centre: Point, generator: Generator, severity: float) -> tuple[Shape, Filling]:
         """Return where the defect is, and what shows there.
 
@@ -229,7 +231,6 @@ class Defect:
             generator: draws shape and strength.
             severity: (0, 1].
         """
-        raise NotImplementedError
 
 
 class Scratch(Defect):
