@@ -1,6 +1,6 @@
 """Figures of merit for the model, and for the trivial controls that must stand beside it."""
 
-from typing import Any
+from typing import Any, Literal
 
 import pytorch_lightning as pl
 import torch
@@ -8,10 +8,13 @@ from pytorch_lightning.trainer.states import TrainerFn
 from torch import Tensor
 
 from anomaly_diffusion.analysis.controls import Normals, control_maps, control_scores
+from anomaly_diffusion.callbacks.measured_pixels import FilePixels, FramePixels, data_module
 from anomaly_diffusion.callbacks.repeats import Repeats
 from anomaly_diffusion.metrics.anomaly import ImageMetrics, PixelMetrics
 from anomaly_diffusion.scoring.pooling import TopKMean
-from anomaly_diffusion.types import ImageBatch, Maps, Prediction, Scores
+from anomaly_diffusion.types import ImageBatch, Labels, Maps, Masks, Prediction, Scores
+
+_PIXELS: dict[str, type[FramePixels] | type[FilePixels]] = {"frame": FramePixels, "original": FilePixels}
 
 
 class Scorecard:
@@ -21,12 +24,14 @@ class Scorecard:
         self.image = ImageMetrics().to(device)
         self.pixel = PixelMetrics().to(device) if maps else None
 
-    def update(self, batch: ImageBatch, score: Scores, anomaly_map: Maps | None = None) -> None:
-        """Take in a batch; pixels of a defective image without a mask are left out, as their truth is unknown."""
-        self.image.update(score.float(), batch.label)
-        if self.pixel is not None and anomaly_map is not None:
-            known = ~batch.label | batch.mask.flatten(1).any(1)
-            self.pixel.update(anomaly_map.float()[known], batch.mask[known], batch.valid[known])
+    def count_images(self, score: Scores, label: Labels) -> None:
+        """Take in the images of a batch."""
+        self.image.update(score.float(), label)
+
+    def count_pixels(self, anomaly_map: Maps, mask: Masks, valid: Masks | None) -> None:
+        """Take in the pixels of some images."""
+        if self.pixel is not None:
+            self.pixel.update(anomaly_map.float(), mask, valid)
 
     def compute(self) -> tuple[dict[str, float], dict[str, float]]:
         """The figures by name, and the thresholds at which F1 is largest."""
@@ -48,17 +53,26 @@ class AnomalyMetrics(pl.Callback):
     The controls (`analysis.controls`) are measured on the very same images. What they know of normal images comes
     from the first training batches, as the model sees them, and is kept in the checkpoint: never from validation or
     test. Their maps are pooled like a detector's by default (`TopKMean`). `figures[split]` holds all figures: "model"
-    first, then each control.
+    first, then each control. `pixels[split]` says at what "size" pixels were measured, and what became there of the
+    files' defective "regions" (`data.regions.Regions`).
 
     Args:
         normals: number of training images from which the controls learn the mean image and the spread of statistics.
+        size: at what size a test measures pixels: of the frames that the detector sees, or of the original files. There
+            each region counts as the file has it, and small ones are as small as they are; a test takes longer,
+            and memory for a few maps of one file's size. Validation measures in frames: it happens often.
     """
 
-    def __init__(self, normals: int = 1024) -> None:
+    def __init__(self, normals: int = 1024, size: Literal["frame", "original"] = "frame") -> None:
         if normals < 2:
             raise ValueError(f"`normals` must be at least 2, got {normals}.")
+        if size not in _PIXELS:
+            raise ValueError(f"`size` must be one of {', '.join(_PIXELS)}, got {size}.")
         self.wanted = normals
         self.figures: dict[str, dict[str, dict[str, float]]] = {}
+        self.pixels: dict[str, dict[str, Any]] = {}
+        self._in_test = _PIXELS[size]
+        self._measured: FramePixels | FilePixels = FramePixels(None)
         self._normals: Normals | None = None
         self._cards: dict[str, Scorecard] = {}
         self._repeats = Repeats()
@@ -79,10 +93,11 @@ class AnomalyMetrics(pl.Callback):
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Begin a new count."""
-        self._cards, self._repeats = {}, Repeats()
-        self._settled &= trainer.state.fn == TrainerFn.FITTING
+        self._begin(trainer, FramePixels)
 
-    on_test_start = on_validation_start
+    def on_test_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Begin a new count."""
+        self._begin(trainer, self._in_test)
 
     def on_validation_batch_end(
         self,
@@ -126,12 +141,13 @@ class AnomalyMetrics(pl.Callback):
     def state_dict(self) -> dict[str, Any]:
         """What the controls know of normal images, and the figures of the latest validation."""
         normals = None if self._normals is None else dict(vars(self._normals))
-        return {"normals": normals, "val": self.figures.get("val")}
+        return {"normals": normals, "val": self.figures.get("val"), "pixels": self.pixels.get("val")}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Show the validation that belongs to the checkpoint; keep what is known of normal images if it is more."""
         if state_dict["val"] is not None:
             self.figures["val"] = state_dict["val"]
+            self.pixels["val"] = state_dict.get("pixels") or {}  # runs of before did not say
         normals = state_dict["normals"]
         if normals is not None and (self._normals is None or self._normals.count < normals["count"]):
             self._normals = Normals(**normals)
@@ -147,7 +163,15 @@ class AnomalyMetrics(pl.Callback):
         for name, score in scores.items():
             if name not in self._cards:
                 self._cards[name] = Scorecard(batch.image.device, maps=name in maps)
-            self._cards[name].update(batch, score, maps.get(name))
+            self._cards[name].count_images(score, batch.label)
+        for part in self._measured.of(batch, maps):
+            for name, anomaly_map in part.maps.items():
+                self._cards[name].count_pixels(anomaly_map, part.mask, part.valid)
+
+    def _begin(self, trainer: pl.Trainer, pixels: type[FramePixels] | type[FilePixels]) -> None:
+        self._cards, self._repeats = {}, Repeats()
+        self._settled &= trainer.state.fn == TrainerFn.FITTING
+        self._measured = pixels(data_module(trainer))
 
     @property
     def _learned(self) -> float:
@@ -157,6 +181,7 @@ class AnomalyMetrics(pl.Callback):
         results = {name: card.compute() for name, card in self._cards.items()}
         measured = {name: figures for name, (figures, _) in results.items()}
         self.figures[split] = {**self.figures[split], **measured} if self._settled else measured
+        self.pixels[split] = self._measured.described({"val": "validation"}.get(split, split))
         self._cards = {}
         figures, thresholds = results["model"]
         for name, figure in figures.items():

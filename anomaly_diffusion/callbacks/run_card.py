@@ -34,9 +34,10 @@ class RunCard(pl.Callback):
     Must stand before the other callbacks of this package, so that the seconds per image are the detector's alone.
 
     `summary.json` holds the figures of the test (null before it), those of the validation of the same weights under
-    "validation", the controls of both, what `Fidelity` measures under "fidelity", and the cost: `seconds_per_image` of
-    test steps without the first batch; `train_seconds` of fitting without validation, `fit_seconds` with it;
-    `peak_memory_mb` of the process and `peak_gpu_memory_mb` of its GPU.
+    "validation", the controls of both, under "pixels" the size at which pixel figures were taken and what became there
+    of the files' defective regions (`AnomalyMetrics.pixels`), what `Fidelity` measures under "fidelity", and the cost:
+    `seconds_per_image` of test steps without the first batch; `train_seconds` of fitting without validation,
+    `fit_seconds` with it; `peak_memory_mb` of the process and `peak_gpu_memory_mb` of its GPU.
     """
 
     def __init__(self) -> None:
@@ -204,9 +205,10 @@ class RunCard(pl.Callback):
         return summary
 
     def _figures(self, trainer: pl.Trainer) -> dict[str, Any]:
-        found = [callback.figures for callback in all_callbacks(trainer) if isinstance(callback, AnomalyMetrics)]
-        splits = found[0] if found else {}
-        test, validation = (_with_controls(splits.get(split, {})) for split in ("test", "val"))
+        found = [callback for callback in all_callbacks(trainer) if isinstance(callback, AnomalyMetrics)]
+        splits = found[0].figures if found else {}
+        pixels = found[0].pixels if found else {}
+        test, validation = (_with_controls(splits.get(split, {}), pixels.get(split)) for split in ("test", "val"))
         fidelity = [callback.figures for callback in all_callbacks(trainer) if isinstance(callback, Fidelity)]
         known = validation if "val" in splits else None
         return test | {"validation": known, "fidelity": fidelity[0] if fidelity else {}}
@@ -233,10 +235,10 @@ def all_callbacks(trainer: pl.Trainer) -> list[pl.Callback]:
     return callbacks
 
 
-def _with_controls(figures: Mapping[str, Mapping[str, float]]) -> dict[str, Any]:
+def _with_controls(figures: Mapping[str, Mapping[str, float]], pixels: Mapping[str, Any] | None) -> dict[str, Any]:
     controls = {name: dict(values) for name, values in figures.items() if name != "model"}
     model = figures.get("model", {})
-    return {**{name: model.get(name) for name in FIGURES}, **model, "controls": controls}
+    return {**{name: model.get(name) for name in FIGURES}, **model, "pixels": pixels, "controls": controls}
 
 
 def _logged_figures(trainer: pl.Trainer) -> dict[str, float]:

@@ -6,6 +6,7 @@ from typing import Any
 import pytorch_lightning as pl
 
 from anomaly_diffusion.callbacks.anomaly_metrics import AnomalyMetrics
+from anomaly_diffusion.callbacks.measured_pixels import data_module, file_map
 from anomaly_diffusion.callbacks.repeats import Repeats
 from anomaly_diffusion.metrics.saturated import SaturatedOverlap
 from anomaly_diffusion.types import ImageBatch, Prediction
@@ -26,7 +27,7 @@ class SaturatedOverlaps(pl.Callback):
 
     def on_test_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Begin a new count if the data set has saturations."""
-        dataset = getattr(getattr(trainer, "datamodule", None), "dataset", None)
+        dataset = getattr(data_module(trainer), "dataset", None)
         self._metric = SaturatedOverlap().to(pl_module.device) if hasattr(dataset, "regions") else None
         self._repeats = Repeats()
 
@@ -43,11 +44,10 @@ class SaturatedOverlaps(pl.Callback):
         if self._metric is None:
             return
         prediction: Prediction = outputs
-        data: Any = getattr(trainer, "datamodule", None)
+        data = data_module(trainer)
         keep = self._repeats.fresh(trainer, trainer.test_dataloaders, len(batch.path))
         for index in keep.nonzero()[:, 0].tolist():
-            height, width = batch.size[index].tolist()
-            anomaly_map = data.to_original(prediction.anomaly_map[index].float(), (height, width))
+            anomaly_map = file_map(data, prediction.anomaly_map[index], batch.size[index])
             self._metric.update(anomaly_map[None], [data.dataset.regions(batch.path[index])])
 
     def on_test_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:

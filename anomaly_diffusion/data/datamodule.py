@@ -13,7 +13,8 @@ from anomaly_diffusion.data.batches import BatchSource, EpochSampler, as_they_ar
 from anomaly_diffusion.data.defects import Painter
 from anomaly_diffusion.data.framing import Policy, to_original
 from anomaly_diffusion.data.loader import BatchLoader
-from anomaly_diffusion.data.reading import BadImages
+from anomaly_diffusion.data.reading import BadImages, Mask
+from anomaly_diffusion.data.regions import Regions
 from anomaly_diffusion.data.sample import AnomalyDataset, Sample
 from anomaly_diffusion.data.split import FILE, Split, Validation
 from anomaly_diffusion.data.store import FrameStore, Loading, Photograph, Reader, painting_seed
@@ -65,9 +66,22 @@ class AnomalyDataModule(LightningDataModule):
         """Return where photographs go in their frames, which `to_original` needs."""
         return self.loading.placing()
 
-    def to_original(self, anomaly_map: Tensor, size: tuple[int, int]) -> Tensor:
-        """Return a map (1, H, W) at the size (height, width) of its file."""
-        return to_original(anomaly_map, size, self.policy)
+    def to_original(self, anomaly_map: Tensor, size: tuple[int, int], outside: float = 0.0) -> Tensor:
+        """Return a map (1, H, W) at the size (height, width) of its file; `outside` is what its frame does not show."""
+        return to_original(anomaly_map, size, self.policy, outside)
+
+    def test_mask(self, name: str) -> Mask:
+        """Return the defects of a test photograph at the size of its file.
+
+        Args:
+            name: what `ImageBatch.path` calls it.
+        """
+        store = self._stores["test"]
+        return self.dataset.read(store.photographs[store.names.index(name)].sample)[1]
+
+    def regions(self, use: str) -> Regions | None:
+        """Return what became of the defective regions in "validation" or "test"; None if it is not known."""
+        return self._stores[use].regions if use in self._stores else None
 
     def setup(self, stage: str) -> None:
         """Read and check the photographs that the stage needs, and only those.
@@ -87,6 +101,8 @@ class AnomalyDataModule(LightningDataModule):
                 problems |= error.problems
         if problems:
             raise BadImages(problems)
+        if "test" in wanted:
+            self._warn_of_regions()
         if "train" in uses:
             self._write(self._split())
 
@@ -163,6 +179,18 @@ class AnomalyDataModule(LightningDataModule):
             there = path is not None and path.is_file()
             self.split = Split.load(path, self.dataset) if path and there else Split.of(self.dataset, self.validation)
         return self.split
+
+    @rank_zero_only
+    def _warn_of_regions(self) -> None:
+        regions = self.regions("test") or Regions()
+        if regions.whole < regions.files:
+            _log.warning(
+                "Frames of %d x %d pixels show %d of the %d defective regions of the test files as they are: %d lost, "
+                "%d merged with others, %d split. A larger `image_size` shows more; `--metrics.size original` measures "
+                "pixels at the size of the files.",
+                *self.image_size,
+                *(regions.whole, regions.files, regions.lost, regions.merged, regions.split),
+            )
 
     @rank_zero_only
     def _write(self, split: Split) -> None:

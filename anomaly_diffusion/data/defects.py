@@ -3,27 +3,49 @@
 Sizes are relative to the shorter side, brightness to the range of 8 bit. Lengths are drawn log-uniformly, so that there
 are as many defects between 2 and 4 % of the side as between 8 and 16 %. At `severity` 1 a defect is visible to a person
 who looks for it, not blatant; strengths fall in proportion to `severity`. No detector was asked.
+
+What to paint is decided on a sketch of the photograph, of `SKETCH` pixels at most, and then rendered at the size of the
+photograph, where it is and nowhere else: so a photograph gets the same defect whatever its size (from `SKETCH` pixels
+on; below, a scratch is at least a pixel wide), and a large one costs little more than a small one.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
-from jaxtyping import Float32
+from jaxtyping import Float, Float32
 from numpy.random import Generator
 
 from anomaly_diffusion.data.reading import Mask, Pixels
 
-__all__ = ["DEFECTS", "VISIBLE", "ColourShift", "Defect", "Missing", "Painted", "Painter", "Paste", "Scratch", "Stain"]
+__all__ = [
+    "DEFECTS",
+    "SKETCH",
+    "VISIBLE",
+    "ColourShift",
+    "Defect",
+    "Missing",
+    "Painted",
+    "Painter",
+    "Paste",
+    "Scratch",
+    "Stain",
+]
 
 VISIBLE = 8  # levels of 255: a smaller change is undone, a larger one belongs to the mask
+SKETCH = 256  # shorter side of the copy on which a defect is decided
+_PLACES = 64  # shorter side of the grid of places that a defect is drawn from
 _AREA = (0.0008, 0.25)  # share of the photograph that a defect covers
 _SPECK = 0.0003  # share of the photograph below which a separate piece of a defect is undone
 _ATTEMPTS = 100
 
 Canvas = Float32[np.ndarray, "H W C"]
-Weight = Float32[np.ndarray, "H W 1"]
+Weight = Float32[np.ndarray, "h w 1"]
+Point = tuple[float, float]
 
 
 @dataclass(frozen=True)
@@ -35,21 +57,180 @@ class Painted:
     kind: str
 
 
-class Defect:
-    """Changes a photograph around a point; subclasses are the kinds."""
+class Place(NamedTuple):
+    """The part of a photograph that a defect may change, and how much of it shows at each pixel, [0, 1]."""
+
+    rows: slice
+    columns: slice
+    weight: Weight
+
+
+class Shape(ABC):
+    """Where a defect is, in pixels of the sketch; subclasses are its forms."""
+
+    @abstractmethod
+    def place(self, size: tuple[int, int], scale: float) -> Place:
+        """Render the shape.
+
+        Args:
+            size: height and width of the photograph.
+            scale: pixels of the photograph in one of the sketch, along a side.
+        """
+
+
+@dataclass(frozen=True)
+class Line(Shape):
+    """A line through `points` (x and y), as wide as OpenCV draws `width` pixels, which is up to two more."""
+
+    points: Float[np.ndarray, "n 2"]
+    width: int
+
+    def place(self, size: tuple[int, int], scale: float) -> Place:
+        """Draw the line; on a larger photograph by the distance of its pixels, for OpenCV's steps are of two pixels."""
+        points = _scaled(self.points, scale)
+        width = self.width if scale == 1 else scale * _drawn_width(self.width)
+        low, high = points.min(axis=0) - width - 2, points.max(axis=0) + width + 2
+        rows, columns = _within(low[1], high[1], size[0]), _within(low[0], high[0], size[1])
+        drawn = _polyline(points, self.width, size) if scale == 1 else _ribbon(points, width, size)
+        return Place(rows, columns, drawn[rows, columns, None])
+
+
+@dataclass(frozen=True)
+class Blob(Shape):
+    """A wobbly ellipse: 1 inside, falling to 0 over the outer `softness` of its radius.
+
+    Attributes:
+        centre: row and column.
+        radius: the longer one.
+        aspect: the shorter radius over the longer one.
+        turn: angle of the longer radius.
+        wobble: how often it waves round the outline, how far, relative to the radius, and from which angle.
+        softness: (0, 1].
+    """
+
+    centre: Point
+    radius: float
+    aspect: float
+    turn: float
+    wobble: tuple[tuple[int, float, float], ...]
+    softness: float
+
+    def place(self, size: tuple[int, int], scale: float) -> Place:
+        """Weigh the pixels."""
+        (row, column), radius = (_scaled(part, scale) for part in self.centre), self.radius * scale
+        reach = radius * (1 + sum(depth for _, depth, _ in self.wobble)) + 1
+        rows, columns = _within(row - reach, row + reach, size[0]), _within(column - reach, column + reach, size[1])
+        y = np.arange(rows.start, rows.stop, dtype=np.float32)[:, None] - np.float32(row)
+        x = np.arange(columns.start, columns.stop, dtype=np.float32) - np.float32(column)
+        cosine, sine = float(np.cos(self.turn)), float(np.sin(self.turn))
+        u, v = x * cosine + y * sine, (y * cosine - x * sine) / self.aspect
+        angle = np.arctan2(v, u)
+        outline = 1 + sum(depth * np.cos(waves * angle + start) for waves, depth, start in self.wobble)
+        weight = ((1 - np.hypot(u, v) / (radius * outline)) / self.softness).clip(0, 1)
+        return Place(rows, columns, np.asarray(weight, np.float32)[..., None])
+
+
+class Filling(ABC):
+    """What shows through a shape; subclasses are its materials."""
+
+    @abstractmethod
+    def fill(self, image: Pixels, place: Place, sketch: Canvas) -> Float[np.ndarray, "h w C"]:
+        """Return the changed part of the photograph; values may leave [0, 255]."""
+
+
+@dataclass(frozen=True)
+class Tint(Filling):
+    """A constant that is added to every channel."""
+
+    amount: Float[np.ndarray, " C"]
+
+    def fill(self, image: Pixels, place: Place, sketch: Canvas) -> Float[np.ndarray, "h w C"]:
+        """Add it."""
+        return np.asarray(image[place.rows, place.columns] + place.weight * self.amount.astype(np.float32))
+
+
+@dataclass(frozen=True)
+class Mixture(Filling):
+    """Something else that the photograph is mixed with, up to a share of `opacity`."""
+
+    opacity: float
+
+    def fill(self, image: Pixels, place: Place, sketch: Canvas) -> Float[np.ndarray, "h w C"]:
+        """Mix."""
+        part = image[place.rows, place.columns].astype(np.float32)
+        return part + place.weight * self.opacity * (self.other(image, place, sketch) - part)
+
+    @abstractmethod
+    def other(self, image: Pixels, place: Place, sketch: Canvas) -> np.ndarray:
+        """What it is mixed with, of the shape of the part or one that is spread over it."""
+
+
+@dataclass(frozen=True)
+class Colour(Mixture):
+    """One colour."""
+
+    colour: Float[np.ndarray, " C"]
+
+    def other(self, image: Pixels, place: Place, sketch: Canvas) -> np.ndarray:
+        """That colour."""
+        return self.colour.astype(np.float32)
+
+
+@dataclass(frozen=True)
+class Elsewhere(Mixture):
+    """The photograph itself, turned by 180 degrees or mirrored, and shifted round by rows and columns of the sketch."""
+
+    turned: bool
+    shift: tuple[int, int]
+
+    def other(self, image: Pixels, place: Place, sketch: Canvas) -> np.ndarray:
+        """What lies elsewhere."""
+        sides = zip(image.shape[:2], sketch.shape[:2], self.shift, (place.rows, place.columns), strict=True)
+        row, column = (
+            (np.arange(part.start, part.stop) - round(shift * side / drawn)) % side
+            for side, drawn, shift, part in sides
+        )
+        row = image.shape[0] - 1 - row if self.turned else row
+        return image[np.ix_(row, image.shape[1] - 1 - column)].astype(np.float32)
+
+
+@dataclass(frozen=True)
+class Blurred(Mixture):
+    """A blurred copy of the photograph, `sigma` in pixels of the sketch: so smooth that the sketch's is as good."""
+
+    sigma: float
+
+    def other(self, image: Pixels, place: Place, sketch: Canvas) -> np.ndarray:
+        """What is left of the part."""
+        blurred = cv2.GaussianBlur(sketch, (0, 0), self.sigma).reshape(sketch.shape)
+        if sketch.shape == image.shape:
+            return np.asarray(blurred[place.rows, place.columns])
+        scales = (drawn / side for drawn, side in zip(sketch.shape, image.shape[:2], strict=False))
+        row, column = (
+            _scaled(np.arange(part.start, part.stop), scale).astype(np.float32)
+            for scale, part in zip(scales, (place.rows, place.columns), strict=True)
+        )
+        shape = len(row), len(column)
+        x, y = (np.ascontiguousarray(np.broadcast_to(at, shape)) for at in (column, row[:, None]))
+        grown = cv2.remap(blurred, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        return np.asarray(grown).reshape(*shape, -1)
+
+
+class Defect(ABC):
+    """Draws a defect around a point; subclasses are the kinds."""
 
     kind = "defect"
 
-    def paint(self, image: Canvas, centre: tuple[int, int], generator: Generator, severity: float) -> Canvas:
-        """Return the changed photograph, values may leave [0, 255].
+    @abstractmethod
+    def draw(self, sketch: Canvas, centre: Point, generator: Generator, severity: float) -> tuple[Shape, Filling]:
+        """Return where the defect is, and what shows there.
 
         Args:
-            image: the good photograph.
+            sketch: the good photograph, of `SKETCH` pixels at most.
             centre: row and column of the defect.
             generator: draws shape and strength.
             severity: (0, 1].
         """
-        raise NotImplementedError
 
 
 class Scratch(Defect):
@@ -57,19 +238,17 @@ class Scratch(Defect):
 
     kind = "scratch"
 
-    def paint(self, image: Canvas, centre: tuple[int, int], generator: Generator, severity: float) -> Canvas:
+    def draw(self, sketch: Canvas, centre: Point, generator: Generator, severity: float) -> tuple[Shape, Filling]:
         """Draw a quadratic Bezier curve through `centre`."""
-        side = min(image.shape[:2])
+        side = min(sketch.shape[:2])
         angle, half = generator.uniform(0, np.pi), side * _log_uniform(generator, 0.025, 0.225)
         along = half * np.array([np.cos(angle), np.sin(angle)])
         bend = generator.uniform(-0.3, 0.3) * along[::-1] * [1, -1]
         s = np.linspace(-1, 1, 24)[:, None]
-        points = np.array(centre[::-1]) + s * along + (1 - s**2) * bend
-        line = np.zeros(image.shape[:2], np.uint8)
-        thickness = max(1, round(side * generator.uniform(0.006, 0.016)))
-        cv2.polylines(line, [(points * 16).round().astype(np.int32)], False, 255, thickness, cv2.LINE_AA, 4)
-        change = float(_sign(image, line > 0, generator) * generator.uniform(40, 75) * severity)
-        return np.asarray(image + change / 255 * line[..., None], np.float32)
+        thickness = side * generator.uniform(0.006, 0.016)
+        line = Line(np.array(centre[::-1]) + s * along + (1 - s**2) * bend, max(1, round(thickness)))
+        change = _sign(sketch, line, generator) * generator.uniform(40, 75) * severity
+        return line, Tint(np.array([change]))
 
 
 class Stain(Defect):
@@ -77,12 +256,11 @@ class Stain(Defect):
 
     kind = "stain"
 
-    def paint(self, image: Canvas, centre: tuple[int, int], generator: Generator, severity: float) -> Canvas:
+    def draw(self, sketch: Canvas, centre: Point, generator: Generator, severity: float) -> tuple[Shape, Filling]:
         """Mix the photograph with a dark or a light colour."""
-        blob = _blob(image, centre, generator, (0.02, 0.14), softness=0.5)
-        colour = 128 + 110 * _sign(image, blob[..., 0] > 0, generator) + generator.uniform(-15, 15, image.shape[2])
-        opacity = blob * (generator.uniform(0.2, 0.4) * severity)
-        return np.asarray(image + opacity * (colour - image), np.float32)
+        blob = _blob(sketch, centre, generator, (0.02, 0.14), softness=0.5)
+        colour = 128 + 110 * _sign(sketch, blob, generator) + generator.uniform(-15, 15, sketch.shape[2])
+        return blob, Colour(generator.uniform(0.2, 0.4) * severity, np.asarray(colour))
 
 
 class Paste(Defect):
@@ -90,13 +268,12 @@ class Paste(Defect):
 
     kind = "paste"
 
-    def paint(self, image: Canvas, centre: tuple[int, int], generator: Generator, severity: float) -> Canvas:
+    def draw(self, sketch: Canvas, centre: Point, generator: Generator, severity: float) -> tuple[Shape, Filling]:
         """Shift a turned copy of the photograph so that another part of it shows through a blob."""
-        blob = _blob(image, centre, generator, (0.02, 0.16), softness=0.1)
-        height, width = image.shape[:2]
-        turned = np.rot90(image, 2) if generator.random() < 0.5 else image[:, ::-1]
-        shift = generator.integers(height), generator.integers(width)
-        return np.asarray(image + blob * severity * (np.roll(turned, shift, axis=(0, 1)) - image), np.float32)
+        blob = _blob(sketch, centre, generator, (0.02, 0.16), softness=0.1)
+        turned = generator.random() < 0.5
+        shift = int(generator.integers(sketch.shape[0])), int(generator.integers(sketch.shape[1]))
+        return blob, Elsewhere(severity, turned, shift)
 
 
 class Missing(Defect):
@@ -104,12 +281,10 @@ class Missing(Defect):
 
     kind = "missing"
 
-    def paint(self, image: Canvas, centre: tuple[int, int], generator: Generator, severity: float) -> Canvas:
+    def draw(self, sketch: Canvas, centre: Point, generator: Generator, severity: float) -> tuple[Shape, Filling]:
         """Mix the photograph with a blurred copy of itself."""
-        blob = _blob(image, centre, generator, (0.02, 0.16), softness=0.2)
-        sigma = min(image.shape[:2]) * generator.uniform(0.06, 0.12)
-        blurred = cv2.GaussianBlur(image, (0, 0), sigma).reshape(image.shape)
-        return np.asarray(image + blob * severity * (blurred - image), np.float32)
+        blob = _blob(sketch, centre, generator, (0.02, 0.16), softness=0.2)
+        return blob, Blurred(severity, min(sketch.shape[:2]) * generator.uniform(0.06, 0.12))
 
 
 class ColourShift(Defect):
@@ -117,12 +292,12 @@ class ColourShift(Defect):
 
     kind = "colour"
 
-    def paint(self, image: Canvas, centre: tuple[int, int], generator: Generator, severity: float) -> Canvas:
+    def draw(self, sketch: Canvas, centre: Point, generator: Generator, severity: float) -> tuple[Shape, Filling]:
         """Add a constant to every channel."""
-        blob = _blob(image, centre, generator, (0.02, 0.2), softness=0.2)
-        change = _sign(image, blob[..., 0] > 0, generator) * generator.uniform(18, 36) * severity
-        tint = generator.uniform(0.3, 1, image.shape[2]) if image.shape[2] > 1 else np.ones(1)
-        return np.asarray(image + blob * (change * tint), np.float32)
+        blob = _blob(sketch, centre, generator, (0.02, 0.2), softness=0.2)
+        change = _sign(sketch, blob, generator) * generator.uniform(18, 36) * severity
+        tint = generator.uniform(0.3, 1, sketch.shape[2]) if sketch.shape[2] > 1 else np.ones(1)
+        return blob, Tint(np.asarray(change * tint))
 
 
 DEFECTS: tuple[Defect, ...] = (Scratch(), Stain(), Paste(), Missing(), ColourShift())
@@ -150,32 +325,58 @@ class Painter:
         Raises:
             ValueError: if the photograph is such that no defect can be seen on it.
         """
-        canvas, places = image.astype(np.float32), _interest(image)
+        sketch = _shrunk(image, SKETCH)
+        canvas, grid = sketch.astype(np.float32), _shrunk(sketch, _PLACES)
+        places, scale = _interest(grid), min(sketch.shape[:2]) / min(grid.shape[:2])
         for _ in range(_ATTEMPTS):
             defect = self.defects[int(generator.integers(len(self.defects)))]
-            row, column = divmod(int(np.searchsorted(places, generator.random() * places[-1])), image.shape[1])
-            changed = defect.paint(canvas, (row, column), generator, self.severity)
-            painted = (changed.clip(0, 255) + 0.5).astype(np.uint8)
-            mask = _visible(image, painted)
-            if _AREA[0] <= mask.mean() <= _AREA[1] and mask.sum() >= 4:
-                return Painted(np.where(mask[..., None], painted, image), mask, defect.kind)
+            row, column = divmod(int(np.searchsorted(places, generator.random() * places[-1])), grid.shape[1])
+            centre = _scaled(row, scale), _scaled(column, scale)
+            drawn = defect.draw(canvas, centre, generator, self.severity)
+            painted = _painted(sketch, canvas, defect.kind, *drawn)
+            if _AREA[0] <= painted.mask.mean() <= _AREA[1] and painted.mask.sum() >= 4:
+                painted = painted if sketch is image else _painted(image, canvas, defect.kind, *drawn)
+                if painted.mask.any():  # what shows on the sketch may not in the grain of the photograph
+                    return painted
         kinds = ", ".join(defect.kind for defect in self.defects)
         raise ValueError(
             f"No visible defect ({kinds}) fits on {image.shape[1]} x {image.shape[0]} pixels; raise `severity`."
         )
 
 
-def _visible(image: Pixels, painted: Pixels) -> Mask:
-    """Return where two photographs differ visibly, gaps closed and specks left out."""
-    changed = (cv2.absdiff(image, painted).reshape(image.shape).max(axis=2) >= VISIBLE).astype(np.uint8)
-    width = 1 + 2 * max(1, round(min(image.shape[:2]) / 128))
+def _painted(image: Pixels, sketch: Canvas, kind: str, shape: Shape, filling: Filling) -> Painted:
+    """Render a defect at the size of `image`."""
+    size = image.shape[0], image.shape[1]
+    place = shape.place(size, min(size) / min(sketch.shape[:2]))
+    result, mask = image.copy(), np.zeros(size, bool)
+    part = result[place.rows, place.columns]
+    if part.size:
+        changed = (filling.fill(image, place, sketch).clip(0, 255) + 0.5).astype(np.uint8)
+        visible = mask[place.rows, place.columns] = _visible(part, changed, size)
+        part[visible] = changed[visible]
+    return Painted(result, mask, kind)
+
+
+def _visible(part: Pixels, painted: Pixels, size: tuple[int, int]) -> Mask:
+    """Return where a part of a photograph of that size differs visibly, gaps closed and specks left out."""
+    changed = (cv2.absdiff(part, painted).reshape(part.shape).max(axis=2) >= VISIBLE).astype(np.uint8)
+    width = 1 + 2 * max(1, round(min(size) / 128))
     border = width  # closing must not see the edge of the photograph as a defect
     padded = cv2.copyMakeBorder(changed, border, border, border, border, cv2.BORDER_CONSTANT, value=0)
     closed = cv2.morphologyEx(padded, cv2.MORPH_CLOSE, np.ones((width, width), np.uint8))
     pieces, label, statistics, _ = cv2.connectedComponentsWithStats(closed[border:-border, border:-border])
-    large = statistics[:, cv2.CC_STAT_AREA] >= max(3, _SPECK * changed.size)
+    large = statistics[:, cv2.CC_STAT_AREA] >= max(3, _SPECK * size[0] * size[1])
     large[0] = False
     return large[label] if pieces > 1 else np.zeros(changed.shape, bool)
+
+
+def _shrunk(image: Pixels, side: int) -> Pixels:
+    """Average a photograph down until its shorter side is `side`; one that is smaller stays as it is."""
+    shorter = min(image.shape[:2])
+    if shorter <= side:
+        return image
+    height, width = (round(length * side / shorter) for length in image.shape[:2])
+    return np.asarray(cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)).reshape(height, width, -1)
 
 
 def _interest(image: Pixels) -> np.ndarray:
@@ -191,27 +392,61 @@ def _interest(image: Pixels) -> np.ndarray:
     return np.asarray(np.cumsum(weight, dtype=np.float64))
 
 
-def _blob(
-    image: Canvas, centre: tuple[int, int], generator: Generator, radius: tuple[float, float], softness: float
-) -> Weight:
-    """Return the weights of a wobbly ellipse: 1 inside, falling to 0 over the outer `softness` of its radius."""
-    height, width = image.shape[:2]
-    rows, columns = np.mgrid[:height, :width].astype(np.float32)
-    y, x = rows - centre[0], columns - centre[1]
-    length = max(2.0, min(height, width) * _log_uniform(generator, *radius))
+def _polyline(points: Float[np.ndarray, "n 2"], width: int, size: tuple[int, int]) -> Float32[np.ndarray, "H W"]:
+    """Draw a line through points with OpenCV."""
+    canvas = np.zeros(size, np.uint8)
+    cv2.polylines(canvas, [(points * 16).round().astype(np.int32)], False, 255, width, cv2.LINE_AA, 4)
+    return canvas / np.float32(255)
+
+
+def _ribbon(points: Float[np.ndarray, "n 2"], width: float, size: tuple[int, int]) -> Float32[np.ndarray, "H W"]:
+    """Draw a line of exactly that width through points."""
+    canvas = np.zeros(size, np.float32)  # takes memory only where it is written to
+    for start, end in pairwise(points):
+        low, high = np.minimum(start, end) - width, np.maximum(start, end) + width
+        rows, columns = _within(low[1], high[1], size[0]), _within(low[0], high[0], size[1])
+        y = np.arange(rows.start, rows.stop, dtype=np.float32)[:, None] - start[1]
+        x = np.arange(columns.start, columns.stop, dtype=np.float32) - start[0]
+        along_x, along_y = end - start
+        share = ((x * along_x + y * along_y) / max(along_x**2 + along_y**2, 1e-9)).clip(0, 1)
+        distance = np.hypot(x - share * along_x, y - share * along_y)
+        canvas[rows, columns] = np.maximum(canvas[rows, columns], (width / 2 + 0.5 - distance).clip(0, 1))
+    return canvas
+
+
+def _drawn_width(width: int) -> float:
+    """Return how many pixels wide OpenCV draws a line of that width."""
+    across = 2 * width + 9
+    points = np.array([[0.0, across // 2], [8.0, across // 2]])
+    return float(_polyline(points, width, (across, 9))[:, 4].sum())
+
+
+def _blob(sketch: Canvas, centre: Point, generator: Generator, radius: tuple[float, float], softness: float) -> Blob:
+    """Draw a blob whose radius lies between two shares of the shorter side."""
+    length = max(2.0, min(sketch.shape[:2]) * _log_uniform(generator, *radius))
     aspect, turn = generator.uniform(0.6, 1.0), generator.uniform(0, np.pi)
-    u, v = x * np.cos(turn) + y * np.sin(turn), (y * np.cos(turn) - x * np.sin(turn)) / aspect
-    angle = np.arctan2(v, u)
-    wobble = sum(generator.uniform(0, 0.2 / k) * np.cos(k * angle + generator.uniform(0, 6.3)) for k in (2, 3, 5))
-    distance = np.hypot(u, v) / (length * (1 + wobble))
-    return np.asarray(np.clip((1 - distance) / softness, 0, 1), np.float32)[..., None]
+    wobble = tuple((waves, generator.uniform(0, 0.2 / waves), generator.uniform(0, 6.3)) for waves in (2, 3, 5))
+    return Blob(centre, length, aspect, turn, wobble, softness)
 
 
 def _log_uniform(generator: Generator, low: float, high: float) -> float:
     return float(low * (high / low) ** generator.random())
 
 
-def _sign(image: Canvas, where: Mask, generator: Generator) -> int:
+def _scaled(position: Any, scale: float) -> Any:
+    """Return where the middle of a pixel lies after scaling; the middle of the first is 0."""
+    return position * scale + (scale - 1) / 2
+
+
+def _within(low: float, high: float, length: int) -> slice:
+    """Return the pixels between two positions."""
+    start = min(max(0, int(np.floor(low))), length)
+    return slice(start, min(max(start, int(np.ceil(high)) + 1), length))
+
+
+def _sign(sketch: Canvas, shape: Shape, generator: Generator) -> int:
     """Draw brighter or darker, but leave room for the change."""
-    level = float(image[where].mean()) if where.any() else float(image.mean())
+    rows, columns, weight = shape.place(sketch.shape[:2], 1.0)
+    covered = sketch[rows, columns][weight[..., 0] > 0]
+    level = float(covered.mean()) if covered.size else float(sketch.mean())
     return 1 if level < 60 else -1 if level > 195 else int(generator.choice((-1, 1)))

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from anomaly_diffusion.data.reading import Mask, Pixels
+from anomaly_diffusion.data.regions import FramedMask, frame_mask
 
 __all__ = ["Box", "CenterCrop", "Letterbox", "Placement", "Policy", "Resize", "to_original"]
 
@@ -51,17 +52,12 @@ class Placement:
         padded = np.asarray(cv2.copyMakeBorder(part, *self._padding(), cv2.BORDER_REPLICATE), np.uint8)
         return padded.reshape(*self.image_size, channels)
 
-    def mask(self, mask: Mask) -> Mask:
-        """Frame a mask by its nearest pixels; a defect that would fall between them keeps the pixel it fills most."""
-        part = mask[self.source.slices].astype(np.uint8)
-        size = (self.target.width, self.target.height)
-        nearest = cv2.resize(part, size, interpolation=cv2.INTER_NEAREST_EXACT)
-        if part.any() and not nearest.any():
-            share = cv2.resize(part.astype(np.float32), size, interpolation=cv2.INTER_AREA)
-            nearest.flat[share.argmax()] = 1
+    def mask(self, mask: Mask) -> FramedMask:
+        """Frame a mask, each region as one (`frame_mask`), and tell what became of its regions."""
+        part, regions = frame_mask(mask, self.source.slices, (self.target.height, self.target.width))
         framed = np.zeros(self.image_size, bool)
-        framed[self.target.slices] = nearest != 0
-        return framed
+        framed[self.target.slices] = part
+        return FramedMask(framed, regions)
 
     def valid(self) -> Mask:
         """Return the pixels of the frame that belong to the photograph."""

@@ -1,5 +1,7 @@
 """Photographs as frames of one size in memory: read, checked and framed once, in uint8."""
 
+import logging
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -13,12 +15,15 @@ from rich.progress import track
 from anomaly_diffusion.data.defects import Painter
 from anomaly_diffusion.data.framing import Policy, Resize
 from anomaly_diffusion.data.reading import BadImages, Mask, Pixels, mixed_channels, with_channels
+from anomaly_diffusion.data.regions import Regions
 from anomaly_diffusion.data.sample import AnomalyDataset, Sample, stable_hash
 
 __all__ = ["Frame", "FrameStore", "Frames", "Loading", "Photograph", "Reader"]
 
+_log = logging.getLogger(__name__)
 _THREADS = 4
-_SLOW = 200  # photographs; fewer are read before a progress bar would be seen
+_SLOW = 2.0  # seconds after which a person wants to see that something goes on
+_TASK = "Preparing photographs"
 
 
 @dataclass(frozen=True)
@@ -58,6 +63,7 @@ class Frame(NamedTuple):
     valid: Mask
     size: tuple[int, int]
     channels: int
+    regions: Regions
 
 
 class Frames(NamedTuple):
@@ -95,7 +101,8 @@ class Reader:
             pixels, mask = painted.image, painted.mask
         placement = self.policy.place(mask.shape, self.image_size)
         image = with_channels(placement.image(pixels), self.channels)
-        return Frame(image, placement.mask(mask), placement.valid(), mask.shape, pixels.shape[2])
+        framed, regions = placement.mask(mask)
+        return Frame(image, framed, placement.valid(), mask.shape, pixels.shape[2], regions)
 
 
 class FrameStore:
@@ -106,6 +113,9 @@ class FrameStore:
         reader: turns one into its frame.
         room: bytes that may be used; where more are needed, frames are read at each use.
         check: whether all are read once even then.
+
+    Attributes:
+        regions: what became of the defective regions of all photographs; None if they were not all read.
 
     Raises:
         BadImages: naming every photograph and mask that cannot be used.
@@ -119,11 +129,12 @@ class FrameStore:
         self.names = [reader.dataset.name(item.sample) for item in photographs]
         pixels = len(photographs) * reader.image_size[0] * reader.image_size[1]
         self.bytes = pixels * (reader.channels + 2)
+        self.regions: Regions | None = None
         self._frames = self._read_all() if self.bytes <= room else None
         if self._frames is None:
             self.bytes = 0
             if check:
-                _read_checked(photographs, reader, lambda index, frame: None)
+                self.regions = _read_checked(photographs, reader, lambda index, frame: None)
 
     def __len__(self) -> int:
         return len(self.photographs)
@@ -133,7 +144,7 @@ class FrameStore:
         if self._frames is not None:
             return Frames(*(field[indices] for field in self._frames))
         frames = [self.reader(self.photographs[index]) for index in indices]
-        image, mask, valid, size, _ = (np.array(field) for field in zip(*frames, strict=True))
+        image, mask, valid, size, *_ = (np.array(field) for field in zip(*frames, strict=True))
         return Frames(image, mask, valid, size)
 
     def _read_all(self) -> Frames:
@@ -145,7 +156,7 @@ class FrameStore:
             for target, value in zip(frames, frame, strict=False):
                 target[index] = value
 
-        _read_checked(self.photographs, self.reader, keep)
+        self.regions = _read_checked(self.photographs, self.reader, keep)
         return frames
 
 
@@ -154,9 +165,10 @@ def painting_seed(seed: int, name: str, turn: int = 0) -> int:
     return stable_hash(seed, "defect", name, *([turn] if turn else []))
 
 
-def _read_checked(photographs: Sequence[Photograph], reader: Reader, keep: Callable[[int, Frame], None]) -> None:
-    """Read everything in threads; gather what is wrong, and raise it together."""
+def _read_checked(photographs: Sequence[Photograph], reader: Reader, keep: Callable[[int, Frame], None]) -> Regions:
+    """Read everything in threads; gather what is wrong, and raise it together. Return what became of all regions."""
     problems: dict[str, str] = {}
+    regions: list[Regions] = []
     channels: dict[str, int] = {}
 
     def attempt(index: int) -> None:
@@ -166,6 +178,7 @@ def _read_checked(photographs: Sequence[Photograph], reader: Reader, keep: Calla
             problems.update(error.problems)
         else:
             channels[str(photographs[index].sample.path)] = frame.channels
+            regions.append(frame.regions)
             keep(index, frame)
 
     with ThreadPoolExecutor(_THREADS) as pool:
@@ -174,9 +187,18 @@ def _read_checked(photographs: Sequence[Photograph], reader: Reader, keep: Calla
     problems |= mixed_channels(channels)
     if problems:
         raise BadImages(dict(sorted(problems.items())))
+    return sum(regions, Regions())
 
 
 def _shown(results: Iterator[None], total: int) -> Iterator[None]:
-    if total < _SLOW or not get_console().is_terminal:
-        return results
-    return iter(track(results, "Reading photographs", total, transient=True))
+    """Go through the results; where that takes longer than `_SLOW`, with a bar, or a line where there is no screen."""
+    begin, done = time.monotonic(), 0
+    while done < total and time.monotonic() - begin < _SLOW:
+        yield next(results)
+        done += 1
+    console = get_console()
+    if console.is_terminal and done < total:
+        yield from track(results, _TASK, total, completed=done, console=console, transient=True)
+    elif done < total:
+        _log.info("%s: %d of %d after %.0f s.", _TASK, done, total, time.monotonic() - begin)
+        yield from results
