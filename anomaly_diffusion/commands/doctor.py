@@ -19,6 +19,7 @@ def main(arguments: list[str]) -> int:
     """Examine a data set and print what was found; 1 if a file is bad."""
     options = _parser().parse_args(arguments)
     from rich.console import Console
+    from rich.markup import escape
 
     from anomaly_diffusion.data.doctor import examine
 
@@ -29,7 +30,7 @@ def main(arguments: list[str]) -> int:
         health = examine(dataset)
     _print_fingerprint(console, health, dataset)
     for number, warning in enumerate(health.warnings()):
-        console.print(f"{'' if number else chr(10)}[yellow]warning:[/] {warning}")
+        console.print(f"{'' if number else chr(10)}[yellow]warning:[/] {escape(warning)}")
     _print_problems(console, health)
     return 1 if health.problems else 0
 
@@ -77,6 +78,9 @@ def _print_fingerprint(console: "Console", health: "Health", dataset: "AnomalyDa
             )
         console.print(numbers)
     console.print(f"\ncopies: {health.copies()} within train, {len(health.shared)} of test in train")
+    for told in health.told():
+        if not told.warns:
+            console.print(told.text, markup=False)
 
 
 def _row(records: "list[Record]") -> tuple[str, str, str, str]:

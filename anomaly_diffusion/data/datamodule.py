@@ -13,6 +13,7 @@ from anomaly_diffusion.data.batches import BatchSource, EpochSampler, as_they_ar
 from anomaly_diffusion.data.defects import Painter
 from anomaly_diffusion.data.framing import Policy, to_original
 from anomaly_diffusion.data.loader import BatchLoader
+from anomaly_diffusion.data.notes import tell
 from anomaly_diffusion.data.reading import BadImages
 from anomaly_diffusion.data.sample import AnomalyDataset, Sample
 from anomaly_diffusion.data.split import FILE, Split, Validation
@@ -59,6 +60,7 @@ class AnomalyDataModule(LightningDataModule):
         self.seed = 0
         self.split: Split | None = None
         self._stores: dict[str, FrameStore] = {}
+        self._said: set[str] = set()
 
     @property
     def policy(self) -> Policy:
@@ -87,6 +89,7 @@ class AnomalyDataModule(LightningDataModule):
                 problems |= error.problems
         if problems:
             raise BadImages(problems)
+        self._tell()
         if "train" in uses:
             self._write(self._split())
 
@@ -163,6 +166,14 @@ class AnomalyDataModule(LightningDataModule):
             there = path is not None and path.is_file()
             self.split = Split.load(path, self.dataset) if path and there else Split.of(self.dataset, self.validation)
         return self.split
+
+    @rank_zero_only
+    def _tell(self) -> None:
+        """Log what is worth knowing about all files read so far, unless it was said before."""
+        for told in tell(note for store in self._stores.values() for note in store.notes):
+            if told.text not in self._said:
+                _log.log(logging.WARNING if told.warns else logging.INFO, "%s", told.text)
+                self._said.add(told.text)
 
     @rank_zero_only
     def _write(self, split: Split) -> None:

@@ -16,6 +16,7 @@ from scipy.stats import rankdata
 from anomaly_diffusion.data.folder import Folder
 from anomaly_diffusion.data.loco import CONFIG, MVTecLOCO
 from anomaly_diffusion.data.mvtec import MVTecAD
+from anomaly_diffusion.data.notes import Note, Told, noting, tell
 from anomaly_diffusion.data.reading import BadImages, Pixels, mixed_channels, with_channels
 from anomaly_diffusion.data.sample import GOOD, AnomalyDataset, Sample
 from anomaly_diffusion.data.split import content_hash
@@ -86,12 +87,14 @@ class Health:
         test: readable test photographs.
         problems: what is wrong with each bad file.
         shared: test photographs that are copies of training ones, with the original.
+        notes: what else is worth knowing about the files.
     """
 
     train: list[Record]
     test: list[Record]
     problems: dict[str, str]
     shared: list[tuple[Path, Path]]
+    notes: list[Note]
 
     def kinds(self) -> dict[str, list[Record]]:
         """Return the test photographs of each kind, good ones first."""
@@ -131,19 +134,24 @@ class Health:
             found.append(f"{self.copies()} training photographs are copies of others; they are kept on one side.")
         if not any(record.sample.label for record in self.test):
             found.append("there is no defective photograph to test on: only validation figures will mean something.")
-        return found
+        return found + [told.text for told in self.told() if told.warns]
+
+    def told(self) -> list[Told]:
+        """Return what is to be said about files that can be used."""
+        return tell(self.notes)
 
 
 def examine(dataset: AnomalyDataset) -> Health:
     """Read every photograph and mask of a data set once."""
     problems: dict[str, str] = {}
+    notes: list[Note] = []
     normal = [*dataset.train_samples(), *dataset.validation_samples()]
-    uses = [_records(dataset, samples, problems) for samples in (normal, dataset.test_samples())]
-    train, test = uses
+    with noting(notes):
+        train, test = (_records(dataset, samples, problems) for samples in (normal, dataset.test_samples()))
     problems |= mixed_channels({str(record.sample.path): record.channels for record in (*train, *test)})
     originals = {record.content: record.sample.path for record in train}
     shared = [(record.sample.path, originals[record.content]) for record in test if record.content in originals]
-    return Health(train, test, dict(sorted(problems.items())), shared)
+    return Health(train, test, dict(sorted(problems.items())), shared, notes)
 
 
 def layout_of(path: Path) -> AnomalyDataset:

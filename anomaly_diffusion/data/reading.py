@@ -8,6 +8,10 @@ import numpy as np
 from jaxtyping import Bool, UInt8
 from numpy.typing import NDArray
 
+from anomaly_diffusion.data.decoding import Decoded, decoded
+from anomaly_diffusion.data.marking import marked
+from anomaly_diffusion.data.notes import FaintMask, LargeMask, SoftMask, note
+
 __all__ = [
     "EXTENSIONS",
     "BadImages",
@@ -25,7 +29,6 @@ Mask = Bool[np.ndarray, "H W"]
 
 EXTENSIONS = (".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
 _SHOWN = 10
-_JPEG, _PNG = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"
 
 
 class BadImages(ValueError):
@@ -68,7 +71,7 @@ def read_pixels(path: Path, white_level: int = 65535) -> Pixels:
     Raises:
         BadImages: if the file is missing, empty, broken or of an unknown kind.
     """
-    pixels = _to_bytes(_decode(path), path, white_level)
+    pixels = _to_bytes(_decode(path).pixels, path, white_level)
     if pixels.ndim == 2:
         return pixels[..., None]
     if pixels.shape[2] == 4:
@@ -80,7 +83,7 @@ def read_pixels(path: Path, white_level: int = 65535) -> Pixels:
 
 
 def read_mask(path: Path, size: tuple[int, int]) -> Mask:
-    """Read the defect pixels of a photograph: any non-zero value is a defect; an alpha channel is ignored.
+    """Read the defect pixels of a photograph, by the rule of `marking.marked`.
 
     Args:
         path: the mask file.
@@ -91,14 +94,19 @@ def read_mask(path: Path, size: tuple[int, int]) -> Mask:
     """
     if not path.is_file():
         raise BadImages({str(path): "mask is missing; add it, or delete the photograph"})
-    mask = _decode(path)
-    marked = np.asarray(mask != 0).reshape(*mask.shape[:2], -1)[..., :3].any(axis=2)
-    if mask.shape[:2] != size:
+    found = _decode(path)
+    mask, soft, faint = marked(found.pixels, found.lossy)
+    if mask.shape != size:
         rule = "a mask has the size of its photograph"
-        raise BadImages({str(path): f"mask is {_by(mask.shape[:2])}, its photograph {_by(size)}; {rule}"})
-    if not marked.any():
+        raise BadImages({str(path): f"mask is {_by(mask.shape)}, its photograph {_by(size)}; {rule}"})
+    if not mask.any():
         raise BadImages({str(path): "mask is empty; mark the defect, or move the photograph to the good ones"})
-    return np.asarray(marked)
+    note(SoftMask(path, soft))
+    if faint:
+        note(FaintMask(path))
+    if mask.mean() > 0.5:
+        note(LargeMask(path))
+    return mask
 
 
 def with_channels(pixels: Pixels, channels: int) -> Pixels:
@@ -125,41 +133,17 @@ def _by(size: tuple[int, ...]) -> str:
     return " x ".join(map(str, size))
 
 
-def _decode(path: Path) -> NDArray[np.generic]:
+def _decode(path: Path) -> Decoded:
     try:
         content = path.read_bytes()
     except OSError as error:
         raise BadImages({str(path): f"cannot be read ({error.strerror})"}) from None
     if not content:
         raise BadImages({str(path): "is empty (0 bytes); copy it again or delete it"})
-    pixels = _silently_decoded(content) if _is_whole(content) else None
-    if pixels is None:
+    found = decoded(content)
+    if found is None:
         raise BadImages({str(path): "is corrupt or no image; copy it again or delete it"})
-    return pixels
-
-
-def _silently_decoded(content: bytes) -> NDArray[np.generic] | None:
-    try:
-        return cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
-    except cv2.error:
-        return None
-
-
-def _is_whole(content: bytes) -> bool:
-    """Tell files that stop early, which decode without complaint."""
-    if content.startswith(_JPEG):
-        return content.rfind(b"\xff\xd9") >= len(content) // 2  # an ending in the first half is a thumbnail's
-    return _has_whole_chunks(content) if content.startswith(_PNG) else True
-
-
-def _has_whole_chunks(png: bytes) -> bool:
-    """Walk a PNG to its last chunk; a decoder would make room for every length that a spoilt chunk claims."""
-    start = len(_PNG)
-    while start + 12 <= len(png):
-        if png[start + 4 : start + 8] == b"IEND":
-            return True
-        start += 12 + int.from_bytes(png[start : start + 4])  # length, kind, content, checksum
-    return False
+    return found
 
 
 def _to_bytes(pixels: NDArray[np.generic], path: Path, white_level: int) -> NDArray[np.uint8]:

@@ -12,6 +12,7 @@ from rich.progress import track
 
 from anomaly_diffusion.data.defects import Painter
 from anomaly_diffusion.data.framing import Policy, Resize
+from anomaly_diffusion.data.notes import Note, noting
 from anomaly_diffusion.data.reading import BadImages, Mask, Pixels, mixed_channels, with_channels
 from anomaly_diffusion.data.sample import AnomalyDataset, Sample, stable_hash
 
@@ -107,6 +108,9 @@ class FrameStore:
         room: bytes that may be used; where more are needed, frames are read at each use.
         check: whether all are read once even then.
 
+    Attributes:
+        notes: what is worth knowing about the files that could be used.
+
     Raises:
         BadImages: naming every photograph and mask that cannot be used.
     """
@@ -119,11 +123,12 @@ class FrameStore:
         self.names = [reader.dataset.name(item.sample) for item in photographs]
         pixels = len(photographs) * reader.image_size[0] * reader.image_size[1]
         self.bytes = pixels * (reader.channels + 2)
+        self.notes: list[Note] = []
         self._frames = self._read_all() if self.bytes <= room else None
         if self._frames is None:
             self.bytes = 0
             if check:
-                _read_checked(photographs, reader, lambda index, frame: None)
+                self._read_checked(lambda index, frame: None)
 
     def __len__(self) -> int:
         return len(self.photographs)
@@ -145,35 +150,35 @@ class FrameStore:
             for target, value in zip(frames, frame, strict=False):
                 target[index] = value
 
-        _read_checked(self.photographs, self.reader, keep)
+        self._read_checked(keep)
         return frames
+
+    def _read_checked(self, keep: Callable[[int, Frame], None]) -> None:
+        """Read everything in threads; gather what is wrong, and raise it together."""
+        problems: dict[str, str] = {}
+        channels: dict[str, int] = {}
+
+        def attempt(index: int) -> None:
+            try:
+                with noting(self.notes):
+                    frame = self.reader(self.photographs[index])
+            except BadImages as error:
+                problems.update(error.problems)
+            else:
+                channels[str(self.photographs[index].sample.path)] = frame.channels
+                keep(index, frame)
+
+        with ThreadPoolExecutor(_THREADS) as pool:
+            for _ in _shown(pool.map(attempt, range(len(self))), len(self)):
+                pass
+        problems |= mixed_channels(channels)
+        if problems:
+            raise BadImages(dict(sorted(problems.items())))
 
 
 def painting_seed(seed: int, name: str, turn: int = 0) -> int:
     """Return the number from which a photograph's first defect is painted, or that of another turn."""
     return stable_hash(seed, "defect", name, *([turn] if turn else []))
-
-
-def _read_checked(photographs: Sequence[Photograph], reader: Reader, keep: Callable[[int, Frame], None]) -> None:
-    """Read everything in threads; gather what is wrong, and raise it together."""
-    problems: dict[str, str] = {}
-    channels: dict[str, int] = {}
-
-    def attempt(index: int) -> None:
-        try:
-            frame = reader(photographs[index])
-        except BadImages as error:
-            problems.update(error.problems)
-        else:
-            channels[str(photographs[index].sample.path)] = frame.channels
-            keep(index, frame)
-
-    with ThreadPoolExecutor(_THREADS) as pool:
-        for _ in _shown(pool.map(attempt, range(len(photographs))), len(photographs)):
-            pass
-    problems |= mixed_channels(channels)
-    if problems:
-        raise BadImages(dict(sorted(problems.items())))
 
 
 def _shown(results: Iterator[None], total: int) -> Iterator[None]:

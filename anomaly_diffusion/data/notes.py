@@ -1,0 +1,126 @@
+"""What a user should know about files that can be used all the same: noted where they are read, told once for all."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+__all__ = ["LargeMask", "Note", "SoftMask", "Told", "note", "noting", "tell"]
+
+_SHOWN = 10
+
+
+@dataclass(frozen=True)
+class Note:
+    """Something about one file; subclasses say what, and tell it for all files at once.
+
+    Attributes:
+        path: the file.
+        warns: whether it may spoil a result, or is only good to know.
+    """
+
+    path: Path
+    warns: ClassVar[bool] = True
+
+    @classmethod
+    def tell(cls, notes: Sequence["Note"]) -> str:
+        """Return a sentence about all files of this note, or nothing where it does not matter."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class SoftMask(Note):
+    """How a mask was read.
+
+    Attributes:
+        soft: whether its grey levels are shades of one mark, not labels.
+    """
+
+    soft: bool
+    warns: ClassVar[bool] = False
+
+    @classmethod
+    def tell(cls, notes: Sequence[Note]) -> str:
+        """Say which rule how many masks needed."""
+        soft = sum(isinstance(one, SoftMask) and one.soft for one in notes)
+        parts = [f"{len(notes) - soft} with few values, of which every one but 0 marks a defect"] * (soft < len(notes))
+        parts += [f"{soft} with many grey levels, of which half of the maximum decides"] * (soft > 0)
+        return f"masks: {'; '.join(parts)}."
+
+
+@dataclass(frozen=True)
+class FaintMask(Note):
+    """A mask whose labels are as faint as the noise of the format that it is stored in."""
+
+    @classmethod
+    def tell(cls, notes: Sequence[Note]) -> str:
+        """Name them."""
+        return f"{_masks(notes)} JPEG files with labels as faint as the format's noise; save as PNG: {_listed(notes)}."
+
+
+@dataclass(frozen=True)
+class LargeMask(Note):
+    """A mask that marks more than half of its photograph."""
+
+    @classmethod
+    def tell(cls, notes: Sequence[Note]) -> str:
+        """Name them."""
+        what = "marks more than half of its photograph" if len(notes) == 1 else "mark more than half of a photograph"
+        return f"{len(notes)} mask{_s(notes)} {what}; was the background marked? {_listed(notes)}."
+
+
+@dataclass(frozen=True)
+class Told:
+    """A sentence for the user.
+
+    Attributes:
+        text: the sentence.
+        warns: whether it is a warning.
+    """
+
+    text: str
+    warns: bool
+
+
+_notes: ContextVar[list[Note] | None] = ContextVar("notes", default=None)
+
+
+def note(one: Note) -> None:
+    """Keep a note for whoever is `noting`; nobody may be."""
+    notes = _notes.get()
+    if notes is not None:
+        notes.append(one)
+
+
+@contextmanager
+def noting(notes: list[Note]) -> Iterator[None]:
+    """Gather in `notes` what this thread notes meanwhile."""
+    token = _notes.set(notes)
+    try:
+        yield
+    finally:
+        _notes.reset(token)
+
+
+def tell(notes: Iterable[Note]) -> list[Told]:
+    """Return what is to be said about some files, each kind of note in one sentence, warnings first."""
+    kinds: dict[type[Note], dict[Note, None]] = {}
+    for one in sorted(notes, key=lambda one: str(one.path)):
+        kinds.setdefault(type(one), {})[one] = None
+    told = [Told(kind.tell(list(some)), kind.warns) for kind, some in kinds.items()]
+    return sorted((one for one in told if one.text), key=lambda one: (not one.warns, one.text))
+
+
+def _listed(notes: Sequence[Note]) -> str:
+    more = [f"and {len(notes) - _SHOWN} more"] * (len(notes) > _SHOWN)
+    return ", ".join([str(one.path) for one in notes[:_SHOWN]] + more)
+
+
+def _masks(notes: Sequence[Note]) -> str:
+    return "1 mask is among" if len(notes) == 1 else f"{len(notes)} masks are"
+
+
+def _s(notes: Sequence[Note]) -> str:
+    return "s" * (len(notes) > 1)
