@@ -13,11 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
+from anomaly_diffusion.data.colour import channels_seen, with_channels
 from anomaly_diffusion.data.folder import Folder
 from anomaly_diffusion.data.loco import CONFIG, MVTecLOCO
 from anomaly_diffusion.data.mvtec import MVTecAD
-from anomaly_diffusion.data.notes import Note, Told, noting, tell
-from anomaly_diffusion.data.reading import BadImages, Pixels, mixed_channels, with_channels
+from anomaly_diffusion.data.notes import Colour, Note, Told, noting, tell
+from anomaly_diffusion.data.reading import BadImages, Pixels
 from anomaly_diffusion.data.sample import GOOD, AnomalyDataset, Sample
 from anomaly_diffusion.data.split import content_hash
 
@@ -31,7 +32,16 @@ _BEYOND = 2.5  # standard errors that chance does not explain, where photographs
 
 @dataclass(frozen=True)
 class Record:
-    """What is known about one readable photograph."""
+    """What is known about one readable photograph.
+
+    Attributes:
+        sample: where it is and what it shows.
+        size: height and width of the file.
+        channels: 1 if it is grey to the eye, otherwise 3.
+        statistics: see `statistics`.
+        content: a hash of the file.
+        masked: share of its pixels that are marked.
+    """
 
     sample: Sample
     size: tuple[int, int]
@@ -148,7 +158,7 @@ def examine(dataset: AnomalyDataset) -> Health:
     normal = [*dataset.train_samples(), *dataset.validation_samples()]
     with noting(notes):
         train, test = (_records(dataset, samples, problems) for samples in (normal, dataset.test_samples()))
-    problems |= mixed_channels({str(record.sample.path): record.channels for record in (*train, *test)})
+    notes += [Colour(record.sample.path, record.channels == 1) for record in (*train, *test)]
     originals = {record.content: record.sample.path for record in train}
     shared = [(record.sample.path, originals[record.content]) for record in test if record.content in originals]
     return Health(train, test, dict(sorted(problems.items())), shared, notes)
@@ -192,7 +202,7 @@ def _records(dataset: AnomalyDataset, samples: Sequence[Sample], problems: dict[
         else:
             content, masked = content_hash(sample.path), float(mask.mean())
             size = pixels.shape[0], pixels.shape[1]
-            records.append(Record(sample, size, pixels.shape[2], statistics(pixels), content, masked))
+            records.append(Record(sample, size, channels_seen(pixels), statistics(pixels), content, masked))
     return records
 
 

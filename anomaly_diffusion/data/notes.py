@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-__all__ = ["LargeMask", "Note", "SoftMask", "Told", "note", "noting", "tell"]
+__all__ = ["Colour", "FaintMask", "LargeMask", "Note", "SoftMask", "Told", "note", "noting", "tell"]
 
-_SHOWN = 10
+_SHOWN = 20
 
 
 @dataclass(frozen=True)
@@ -69,6 +69,28 @@ class LargeMask(Note):
         """Name them."""
         what = "marks more than half of its photograph" if len(notes) == 1 else "mark more than half of a photograph"
         return f"{len(notes)} mask{_s(notes)} {what}; was the background marked? {_listed(notes)}."
+
+
+@dataclass(frozen=True)
+class Colour(Note):
+    """Whether a photograph is grey to the eye.
+
+    Attributes:
+        grey: whether it is.
+    """
+
+    grey: bool
+
+    @classmethod
+    def tell(cls, notes: Sequence[Note]) -> str:
+        """Name the fewer ones where there are both."""
+        grey = [one for one in notes if isinstance(one, Colour) and one.grey]
+        coloured = [one for one in notes if isinstance(one, Colour) and not one.grey]
+        if not grey or not coloured:
+            return ""
+        kind, few = ("grey", grey) if len(grey) <= len(coloured) else ("coloured", coloured)
+        counts = f"{len(grey)} photograph{_s(grey)} grey, {len(coloured)} coloured"
+        return f"{counts}: all are converted to `channels`, but a detector may learn the kind; {kind}: {_listed(few)}."
 
 
 @dataclass(frozen=True)

@@ -1,13 +1,12 @@
 """Decodes image files as users have them: 8 or 16 bit, grey, RGB, with alpha, or with a palette."""
 
-from collections import Counter
 from pathlib import Path
 
-import cv2
 import numpy as np
-from jaxtyping import Bool, UInt8
+from jaxtyping import Bool
 from numpy.typing import NDArray
 
+from anomaly_diffusion.data.colour import Pixels, channels_of
 from anomaly_diffusion.data.decoding import Decoded, decoded
 from anomaly_diffusion.data.marking import marked
 from anomaly_diffusion.data.notes import FaintMask, LargeMask, SoftMask, note
@@ -18,13 +17,10 @@ __all__ = [
     "Mask",
     "Pixels",
     "image_files",
-    "mixed_channels",
     "read_mask",
     "read_pixels",
-    "with_channels",
 ]
 
-Pixels = UInt8[np.ndarray, "H W C"]
 Mask = Bool[np.ndarray, "H W"]
 
 EXTENSIONS = (".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
@@ -59,7 +55,7 @@ def image_files(folder: Path) -> list[Path]:
 
 
 def read_pixels(path: Path, white_level: int = 65535) -> Pixels:
-    """Decode a photograph to 8 bit and one (grey) or three (RGB) channels.
+    """Decode a photograph to 8 bit and one (grey) or three (RGB) channels; equal channels are grey.
 
     Alpha is composited on black, as colours below full transparency are arbitrary. A palette is looked up.
     The orientation tag of a camera is ignored, because masks are drawn on the stored pixels.
@@ -79,7 +75,7 @@ def read_pixels(path: Path, white_level: int = 65535) -> Pixels:
         pixels = ((pixels[..., :3] * opaque + 127) // 255).astype(np.uint8)
     if pixels.shape[2] != 3:
         raise BadImages({str(path): f"has {pixels.shape[2]} channels; store it as grey, RGB or RGBA"})
-    return np.ascontiguousarray(pixels[..., ::-1])
+    return np.ascontiguousarray(pixels[..., ::-1] if channels_of(pixels) == 3 else pixels[..., :1])
 
 
 def read_mask(path: Path, size: tuple[int, int]) -> Mask:
@@ -107,26 +103,6 @@ def read_mask(path: Path, size: tuple[int, int]) -> Mask:
     if mask.mean() > 0.5:
         note(LargeMask(path))
     return mask
-
-
-def with_channels(pixels: Pixels, channels: int) -> Pixels:
-    """Repeat grey to `channels`, or weigh RGB into grey (Rec. 601)."""
-    if pixels.shape[2] == channels:
-        return pixels
-    if channels == 1:
-        return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY), np.uint8)[..., None]
-    return np.repeat(pixels, channels, axis=2)
-
-
-def mixed_channels(channels: dict[str, int]) -> dict[str, str]:
-    """Return the photographs that are grey among coloured ones, or coloured among grey ones, with what to do."""
-    counts = Counter(channels.values()).most_common()
-    if len(counts) < 2:
-        return {}
-    usual = counts[0][0]
-    kind = {1: "grey", 3: "coloured"}
-    text = f"is {kind[4 - usual]}, {counts[0][1]} others are {kind[usual]}; convert it, or a detector learns the kind"
-    return {path: text for path, number in channels.items() if number != usual}
 
 
 def _by(size: tuple[int, ...]) -> str:

@@ -10,10 +10,11 @@ from jaxtyping import Bool, Int64, UInt8
 from rich import get_console
 from rich.progress import track
 
+from anomaly_diffusion.data.colour import channels_seen, with_channels
 from anomaly_diffusion.data.defects import Painter
 from anomaly_diffusion.data.framing import Policy, Resize
-from anomaly_diffusion.data.notes import Note, noting
-from anomaly_diffusion.data.reading import BadImages, Mask, Pixels, mixed_channels, with_channels
+from anomaly_diffusion.data.notes import Colour, Note, note, noting
+from anomaly_diffusion.data.reading import BadImages, Mask, Pixels
 from anomaly_diffusion.data.sample import AnomalyDataset, Sample, stable_hash
 
 __all__ = ["Frame", "FrameStore", "Frames", "Loading", "Photograph", "Reader"]
@@ -58,7 +59,6 @@ class Frame(NamedTuple):
     mask: Mask
     valid: Mask
     size: tuple[int, int]
-    channels: int
 
 
 class Frames(NamedTuple):
@@ -91,12 +91,13 @@ class Reader:
             BadImages: if the photograph or its mask cannot be used.
         """
         pixels, mask = self.dataset.read(photograph.sample)
+        note(Colour(photograph.sample.path, channels_seen(pixels) == 1))
         if photograph.painting is not None:
             painted = self.painter(pixels, np.random.default_rng(photograph.painting))
             pixels, mask = painted.image, painted.mask
         placement = self.policy.place(mask.shape, self.image_size)
         image = with_channels(placement.image(pixels), self.channels)
-        return Frame(image, placement.mask(mask), placement.valid(), mask.shape, pixels.shape[2])
+        return Frame(image, placement.mask(mask), placement.valid(), mask.shape)
 
 
 class FrameStore:
@@ -138,7 +139,7 @@ class FrameStore:
         if self._frames is not None:
             return Frames(*(field[indices] for field in self._frames))
         frames = [self.reader(self.photographs[index]) for index in indices]
-        image, mask, valid, size, _ = (np.array(field) for field in zip(*frames, strict=True))
+        image, mask, valid, size = (np.array(field) for field in zip(*frames, strict=True))
         return Frames(image, mask, valid, size)
 
     def _read_all(self) -> Frames:
@@ -147,7 +148,7 @@ class FrameStore:
         frames = Frames(*empty, np.empty((len(self.photographs), 2), np.int64))
 
         def keep(index: int, frame: Frame) -> None:
-            for target, value in zip(frames, frame, strict=False):
+            for target, value in zip(frames, frame, strict=True):
                 target[index] = value
 
         self._read_checked(keep)
@@ -156,7 +157,6 @@ class FrameStore:
     def _read_checked(self, keep: Callable[[int, Frame], None]) -> None:
         """Read everything in threads; gather what is wrong, and raise it together."""
         problems: dict[str, str] = {}
-        channels: dict[str, int] = {}
 
         def attempt(index: int) -> None:
             try:
@@ -165,13 +165,11 @@ class FrameStore:
             except BadImages as error:
                 problems.update(error.problems)
             else:
-                channels[str(self.photographs[index].sample.path)] = frame.channels
                 keep(index, frame)
 
         with ThreadPoolExecutor(_THREADS) as pool:
             for _ in _shown(pool.map(attempt, range(len(self))), len(self)):
                 pass
-        problems |= mixed_channels(channels)
         if problems:
             raise BadImages(dict(sorted(problems.items())))
 

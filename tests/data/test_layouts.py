@@ -42,12 +42,11 @@ def test_every_bad_file_is_listed_at_once(mvtec):
     good = mvtec / "train/good"
     (good / "000.png").write_bytes(b"")
     (good / "001.png").write_bytes(b"no image at all")
-    write(good / "002.png", 0, (40, 48))
     with pytest.raises(BadImages) as error:
         AnomalyDataModule(MVTecAD(mvtec), (32, 32)).setup("fit")
     message = str(error.value)
-    assert "3 files are unusable" in message
-    for name, problem in [("000.png", "0 bytes"), ("001.png", "corrupt"), ("002.png", "is grey, ")]:
+    assert "2 files are unusable" in message
+    for name, problem in [("000.png", "0 bytes"), ("001.png", "corrupt")]:
         assert any(name in line and problem in line for line in message.splitlines())
 
 
