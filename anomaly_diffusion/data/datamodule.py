@@ -169,8 +169,9 @@ class AnomalyDataModule(LightningDataModule):
 
     @rank_zero_only
     def _tell(self) -> None:
-        """Log what is worth knowing about all files read so far, unless it was said before."""
-        for told in tell(note for store in self._stores.values() for note in store.notes):
+        """Log what is worth knowing about the folder and all files read so far, unless it was said before."""
+        notes = [note for store in self._stores.values() for note in store.notes]
+        for told in tell(self.dataset.notes() + notes):
             if told.text not in self._said:
                 _log.log(logging.WARNING if told.warns else logging.INFO, "%s", told.text)
                 self._said.add(told.text)

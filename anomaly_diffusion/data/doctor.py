@@ -154,7 +154,7 @@ class Health:
 def examine(dataset: AnomalyDataset) -> Health:
     """Read every photograph and mask of a data set once."""
     problems: dict[str, str] = {}
-    notes: list[Note] = []
+    notes = dataset.notes()
     normal = [*dataset.train_samples(), *dataset.validation_samples()]
     with noting(notes):
         train, test = (_records(dataset, samples, problems) for samples in (normal, dataset.test_samples()))
@@ -177,8 +177,7 @@ def layout_of(path: Path) -> AnomalyDataset:
         return MVTecLOCO(path)
     if (path / "train" / GOOD).is_dir() or any(path.glob("*/train/good")):
         return MVTecAD(path)
-    masks = next((name for name in ("masks", "mask", "ground_truth") if (path / name).is_dir()), None)
-    return Folder(path, masks=masks)
+    return Folder(path)
 
 
 def statistics(pixels: Pixels) -> NDArray[np.float64]:

@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from anomaly_diffusion.data.reading import BadImages, Mask, Pixels, image_files, read_pixels
+from anomaly_diffusion.data.listing import image_files
+from anomaly_diffusion.data.reading import BadImages, Mask, Pixels, read_pixels
 from anomaly_diffusion.data.sample import GOOD, AnomalyDataset, Sample, find_root
 from anomaly_diffusion.types import Region
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from anomaly_diffusion.data.reading import image_files
+from anomaly_diffusion.data.listing import image_files
 from anomaly_diffusion.data.sample import GOOD, AnomalyDataset, Sample, find_root
 
 __all__ = ["MVTecAD"]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-__all__ = ["Colour", "FaintMask", "LargeMask", "Note", "SoftMask", "Told", "note", "noting", "tell"]
+__all__ = ["Colour", "FaintMask", "LargeMask", "Note", "ReadAs", "SoftMask", "Told", "note", "noting", "tell"]
 
 _SHOWN = 20
 
@@ -91,6 +91,23 @@ class Colour(Note):
         kind, few = ("grey", grey) if len(grey) <= len(coloured) else ("coloured", coloured)
         counts = f"{len(grey)} photograph{_s(grey)} grey, {len(coloured)} coloured"
         return f"{counts}: all are converted to `channels`, but a detector may learn the kind; {kind}: {_listed(few)}."
+
+
+@dataclass(frozen=True)
+class ReadAs(Note):
+    """A folder that was found by its name.
+
+    Attributes:
+        what: what its images are taken for.
+    """
+
+    what: str
+    warns: ClassVar[bool] = False
+
+    @classmethod
+    def tell(cls, notes: Sequence[Note]) -> str:
+        """Name all of them."""
+        return f"read as {', '.join(f'{one.what}: {one.path}/' for one in notes if isinstance(one, ReadAs))}."
 
 
 @dataclass(frozen=True)

@@ -12,18 +12,15 @@ from anomaly_diffusion.data.marking import marked
 from anomaly_diffusion.data.notes import FaintMask, LargeMask, SoftMask, note
 
 __all__ = [
-    "EXTENSIONS",
     "BadImages",
     "Mask",
     "Pixels",
-    "image_files",
     "read_mask",
     "read_pixels",
 ]
 
 Mask = Bool[np.ndarray, "H W"]
 
-EXTENSIONS = (".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
 _SHOWN = 10
 
 
@@ -44,14 +41,6 @@ class BadImages(ValueError):
     def __reduce__(self) -> tuple[type, tuple[dict[str, str]]]:
         """Pickle the problems: the message alone would not make the error again in another process."""
         return type(self), (self.problems,)
-
-
-def image_files(folder: Path) -> list[Path]:
-    """Return the image files of a folder by name; hidden files are none."""
-    if not folder.is_dir():
-        return []
-    found = (path for path in folder.iterdir() if path.suffix.lower() in EXTENSIONS)
-    return sorted(path for path in found if not path.name.startswith("."))
 
 
 def read_pixels(path: Path, white_level: int = 65535) -> Pixels:

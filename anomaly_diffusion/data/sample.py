@@ -8,12 +8,13 @@ from pathlib import Path
 
 import numpy as np
 
+from anomaly_diffusion.data.listing import GOOD
+from anomaly_diffusion.data.notes import Note
 from anomaly_diffusion.data.reading import Mask, Pixels, read_mask, read_pixels
 
 __all__ = ["DATA_VARIABLE", "GOOD", "AnomalyDataset", "Sample", "stable_hash"]
 
 DATA_VARIABLE = "ANOMALY_DIFFUSION_DATA"
-GOOD = "good"
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,10 @@ class AnomalyDataset:
         pixels = read_pixels(sample.path, self.white_level)
         size = pixels.shape[:2]
         return pixels, np.zeros(size, bool) if sample.mask is None else read_mask(sample.mask, size)
+
+    def notes(self) -> list[Note]:
+        """Return what is worth knowing about how the folder is read."""
+        return []
 
     def name(self, sample: Sample) -> str:
         """Return the path of a photograph relative to the data set: the same on every machine."""

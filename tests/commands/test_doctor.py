@@ -33,7 +33,7 @@ def test_a_sound_folder_makes_the_status_zero_and_is_described(photographs, caps
 
 
 def test_folders_can_be_named(photographs, capsys):
-    assert doctor.main([str(photographs), "--normal", "good", "--defects", "dent"]) == 0
+    assert doctor.main([str(photographs), "--normal", "good", "--defects", "dent", "--masks", ""]) == 0
     assert "none: image figures only" in capsys.readouterr().out
 
 

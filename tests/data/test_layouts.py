@@ -78,7 +78,7 @@ def test_wrong_places_are_named(tmp_path, mvtec, monkeypatch):
 
 
 def test_a_defective_image_without_a_mask_has_a_label_and_no_mask(mvtec):
-    dataset = Folder(mvtec, "train/good", defects=["test/hole"], test_normal="test/good")
+    dataset = Folder(mvtec, "train/good", defects=["test/hole"], masks="", test_normal="test/good")
     (batch,) = ready(AnomalyDataModule(dataset, (32, 32)), "test").test_dataloader()
     assert batch.label.sum() == 6
     assert not batch.mask.any()
