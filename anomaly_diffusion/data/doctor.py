@@ -15,6 +15,7 @@ from scipy.stats import rankdata
 
 from anomaly_diffusion.data.colour import channels_seen, with_channels
 from anomaly_diffusion.data.folder import Folder
+from anomaly_diffusion.data.listing import normal_folder, splits_below
 from anomaly_diffusion.data.loco import CONFIG, MVTecLOCO
 from anomaly_diffusion.data.mvtec import MVTecAD
 from anomaly_diffusion.data.notes import Colour, Note, Told, noting, tell
@@ -175,7 +176,7 @@ def layout_of(path: Path) -> AnomalyDataset:
     """
     if (path / CONFIG).is_file() or any(path.glob(f"*/{CONFIG}")):
         return MVTecLOCO(path)
-    if (path / "train" / GOOD).is_dir() or any(path.glob("*/train/good")):
+    if normal_folder(path / "train").is_dir() or splits_below(path):
         return MVTecAD(path)
     return Folder(path)
 

@@ -1,5 +1,6 @@
 """Which files of a folder are images, and what the names of folders mean: one rule for every layout and command."""
 
+import mimetypes
 import re
 from collections.abc import Callable, Iterator
 from functools import cache
@@ -14,8 +15,11 @@ __all__ = [
     "is_mask_folder",
     "is_normal",
     "is_test_normal",
+    "kind_folders",
+    "looks_like_an_image",
     "may_be_normal",
     "normal_folder",
+    "splits_below",
     "the_one",
 ]
 
@@ -25,7 +29,7 @@ _NORMAL = {"good", "ok", "okay", "normal", "normals", "nominal", "healthy"}
 _TRAIN, _TEST = {"train", "training"}, {"test", "testing"}
 _NOT = {"not", "no", "non", "bad"}
 _SYSTEM = {"__MACOSX", "@eaDir", "Thumbs.db", "desktop.ini"}  # what macOS, network disks and Windows leave behind
-_NEED_PROGRAMS = {"BUFR", "EPS", "GRIB", "HDF5", "IPTC", "MPEG", "WMF"}  # Pillow knows them, but reads no pixels
+_UNREAD = {"BUFR", "EPS", "GRIB", "HDF5", "IM", "IPTC", "MPEG", "WMF"}  # for which Pillow needs help, or will end
 
 
 @cache
@@ -35,12 +39,17 @@ def extensions() -> frozenset[str]:
 
     Image.init()
     known = Image.registered_extensions().items()
-    return frozenset(ending for ending, kind in known if kind in Image.OPEN and kind not in _NEED_PROGRAMS)
+    return frozenset(ending for ending, kind in known if kind in Image.OPEN and kind not in _UNREAD)
 
 
 def is_image(path: Path) -> bool:
     """Whether a file is an image by its name."""
     return path.suffix.lower() in extensions()
+
+
+def looks_like_an_image(path: Path) -> bool:
+    """Whether a file is an image by its name, of a kind that is read or not, as HEIC and raw files are not."""
+    return is_image(path) or (mimetypes.guess_type(path.name)[0] or "").startswith("image/")
 
 
 def children(folder: Path) -> list[Path]:
@@ -107,6 +116,24 @@ def normal_folder(parent: Path) -> Path:
     if len(names) > 1:
         raise ValueError(f"One folder in {parent} must hold the good photographs, got {', '.join(names)}. Join them.")
     return parent / (names[0] if names else GOOD)
+
+
+def kind_folders(test: Path) -> list[Path]:
+    """Return the folders of test photographs, good ones and those of each kind of defect, but none of masks.
+
+    Raises:
+        ValueError: if the name of one says that it may be good, but not clearly.
+    """
+    folders = [path for path in children(test) if path.is_dir() and not is_mask_folder(path.name)]
+    for path in folders:
+        if may_be_normal(path.name) and not is_normal(path.name) and not is_test_normal(path.name):
+            raise ValueError(f"{path} may hold good photographs, going by its name. Call it {GOOD}, or not so at all.")
+    return folders
+
+
+def splits_below(root: Path) -> list[str]:
+    """Return the folders in another that hold good photographs for training in <folder>/train."""
+    return [path.name for path in children(root) if path.is_dir() and normal_folder(path / "train").is_dir()]
 
 
 def _is_hidden(name: str) -> bool:

@@ -7,7 +7,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-__all__ = ["Colour", "FaintMask", "LargeMask", "Note", "ReadAs", "SoftMask", "Told", "note", "noting", "tell"]
+__all__ = [
+    "Colour",
+    "FaintMask",
+    "LargeMask",
+    "LeftOut",
+    "LeftOutImage",
+    "Note",
+    "ReadAs",
+    "SoftMask",
+    "Told",
+    "note",
+    "noting",
+    "tell",
+]
 
 _SHOWN = 20
 
@@ -91,6 +104,28 @@ class Colour(Note):
         kind, few = ("grey", grey) if len(grey) <= len(coloured) else ("coloured", coloured)
         counts = f"{len(grey)} photograph{_s(grey)} grey, {len(coloured)} coloured"
         return f"{counts}: all are converted to `channels`, but a detector may learn the kind; {kind}: {_listed(few)}."
+
+
+@dataclass(frozen=True)
+class LeftOut(Note):
+    """A file of the data set's folder that is no image."""
+
+    warns: ClassVar[bool] = False
+
+    @classmethod
+    def tell(cls, notes: Sequence[Note]) -> str:
+        """Count and name them."""
+        return f"{len(notes)} file{_s(notes)} left out, being no image{_s(notes)}: {_listed(notes)}."
+
+
+@dataclass(frozen=True)
+class LeftOutImage(Note):
+    """An image that nobody looks at, for its place or its format."""
+
+    @classmethod
+    def tell(cls, notes: Sequence[Note]) -> str:
+        """Count and name them."""
+        return f"{len(notes)} image{_s(notes)} left out, for the folder or the format: {_listed(notes)}."
 
 
 @dataclass(frozen=True)
