@@ -1,4 +1,4 @@
-"""From the bytes of an image file to its pixels as they are stored."""
+"""From the bytes of an image file to its pixels, the way up that its camera says."""
 
 from io import BytesIO
 from typing import TYPE_CHECKING, NamedTuple
@@ -7,14 +7,15 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from anomaly_diffusion.data.orientation import Header, is_tiff, upright
+
 if TYPE_CHECKING:
     from PIL import Image
 
 __all__ = ["Decoded", "decoded"]
 
 _JPEG, _PNG = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"
-_TIFF = b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"
-_BY_OPENCV = (_JPEG, _PNG, *_TIFF, b"BM", *(f"P{number}".encode() for number in range(1, 7)))
+_BY_OPENCV = (_JPEG, _PNG, b"BM", *(f"P{number}".encode() for number in range(1, 7)))
 _PLAIN = "L", "RGB", "RGBA", "I;16", "I;16B", "I;16L", "I", "F"  # modes that are arrays as they are
 _JPEG_2000 = b"\0\0\0\x0cjP  ", b"\xff\x4f\xff\x51"
 
@@ -25,10 +26,14 @@ class Decoded(NamedTuple):
     Attributes:
         pixels: grey (H, W), or (H, W, 3 or 4) in the order blue, green, red, alpha; of any type.
         lossy: whether the format changes values.
+        orientation: the tag that was applied, 1 to 8, as EXIF has it; 1: stored as it is seen.
+        pages: how many pictures the file holds, of which this is the first.
     """
 
     pixels: NDArray[np.generic]
     lossy: bool
+    orientation: int = 1
+    pages: int = 1
 
 
 def decoded(content: bytes) -> Decoded | None:
@@ -38,10 +43,8 @@ def decoded(content: bytes) -> Decoded | None:
     """
     if not _is_whole(content):
         return None
-    pixels = _by_opencv(content) if content.startswith(_BY_OPENCV) or _is_webp(content) else None
-    if pixels is None:
-        pixels = _by_pillow(content)
-    return None if pixels is None else Decoded(pixels, _is_lossy(content))
+    by_opencv = content.startswith(_BY_OPENCV) or _is_webp(content) or is_tiff(content)
+    return (_by_opencv(content) if by_opencv else None) or _by_pillow(content)
 
 
 def _is_lossy(content: bytes) -> bool:
@@ -54,23 +57,30 @@ def _is_webp(content: bytes) -> bool:
     return content.startswith(b"RIFF") and content[8:12] == b"WEBP"
 
 
-def _by_opencv(content: bytes) -> NDArray[np.generic] | None:
+def _by_opencv(content: bytes) -> Decoded | None:
+    """Decode and turn; OpenCV itself turns a TIFF, and no other format as long as it leaves the pixels unchanged."""
     try:
-        return cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
+        pixels = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
     except cv2.error:
         return None
+    if pixels is None:
+        return None
+    orientation, pages = Header.of(content)
+    return Decoded(pixels if is_tiff(content) else upright(pixels, orientation), _is_lossy(content), orientation, pages)
 
 
-def _by_pillow(content: bytes) -> NDArray[np.generic] | None:
+def _by_pillow(content: bytes) -> Decoded | None:
     """Decode the first picture of a file; broken ones raise nearly everything, according to their format."""
     from PIL import Image
 
     try:
         with Image.open(BytesIO(content)) as image:
+            orientation, pages = image.getexif().get(274, 1), getattr(image, "n_frames", 1)
             values = np.asarray(image if image.mode in _PLAIN else image.convert(_simplest(image)))
     except Exception:
         return None
-    return values if values.ndim == 2 else values[..., [2, 1, 0, 3][: values.shape[2]]]
+    pixels = values if values.ndim == 2 else values[..., [2, 1, 0, 3][: values.shape[2]]]
+    return Decoded(upright(pixels, orientation), _is_lossy(content), orientation, pages)
 
 
 def _simplest(image: "Image.Image") -> str:

@@ -16,7 +16,7 @@ from anomaly_diffusion.data.listing import (
     normal_folder,
     splits_below,
 )
-from anomaly_diffusion.data.reading import BadImages, Mask, Pixels, read_pixels
+from anomaly_diffusion.data.reading import BadImages, Mask, Pixels, along, read_pixels
 from anomaly_diffusion.data.sample import AnomalyDataset, Sample, find_root
 from anomaly_diffusion.types import Region
 
@@ -93,7 +93,7 @@ class MVTecLOCO(AnomalyDataset):
         pixels = read_pixels(sample.path, self.white_level)
         mask = np.zeros(pixels.shape[:2], bool)
         for path in self._masks(sample):
-            region = self._region(path).mask
+            region = self._region(path, sample.path, (pixels.shape[0], pixels.shape[1])).mask
             if region.shape != mask.shape:
                 rule = "a mask has the size of its photograph"
                 raise BadImages(
@@ -110,9 +110,11 @@ class MVTecLOCO(AnomalyDataset):
         """
         path, test = self.folder / name, self.folder / "test"
         kind = test / path.relative_to(test).parts[0]
-        return [self._region(mask) for mask in self._masks(self._sample(path, kind))]
+        masks = self._masks(self._sample(path, kind))
+        height, width = read_pixels(path).shape[:2] if masks else (0, 0)
+        return [self._region(mask, path, (height, width)) for mask in masks]
 
-    def _region(self, path: Path) -> Region:
+    def _region(self, path: Path, photograph: Path, size: tuple[int, int]) -> Region:
         values = read_pixels(path).max(axis=2)
         kinds = np.unique(values[values > 0]).tolist()
         if len(kinds) != 1:
@@ -122,7 +124,7 @@ class MVTecLOCO(AnomalyDataset):
         if kinds[0] not in self._saturations:
             known = ", ".join(map(str, sorted(self._saturations)))
             raise BadImages({str(path): f"holds the value {kinds[0]}, but {CONFIG} knows {known} only"})
-        mask = values > 0
+        mask = along(values > 0, size, photograph)
         return Region(mask, self._saturations[kinds[0]].of(mask))
 
     @cached_property

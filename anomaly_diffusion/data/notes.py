@@ -107,6 +107,18 @@ class Colour(Note):
 
 
 @dataclass(frozen=True)
+class Turned(Note):
+    """A photograph that is stored in another way than it is to be seen."""
+
+    warns: ClassVar[bool] = False
+
+    @classmethod
+    def tell(cls, notes: Sequence[Note]) -> str:
+        """Count them."""
+        return f"{len(notes)} photograph{_s(notes)} turned, as the orientation tag says, and as viewers do."
+
+
+@dataclass(frozen=True)
 class LeftOut(Note):
     """A file of the data set's folder that is no image."""
 

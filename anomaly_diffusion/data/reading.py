@@ -9,12 +9,14 @@ from numpy.typing import NDArray
 from anomaly_diffusion.data.colour import Pixels, channels_of
 from anomaly_diffusion.data.decoding import Decoded, decoded
 from anomaly_diffusion.data.marking import marked
-from anomaly_diffusion.data.notes import FaintMask, LargeMask, SoftMask, note
+from anomaly_diffusion.data.notes import FaintMask, LargeMask, SoftMask, Turned, note
+from anomaly_diffusion.data.orientation import upright
 
 __all__ = [
     "BadImages",
     "Mask",
     "Pixels",
+    "along",
     "read_mask",
     "read_pixels",
 ]
@@ -47,7 +49,7 @@ def read_pixels(path: Path, white_level: int = 65535) -> Pixels:
     """Decode a photograph to 8 bit and one (grey) or three (RGB) channels; equal channels are grey.
 
     Alpha is composited on black, as colours below full transparency are arbitrary. A palette is looked up.
-    The orientation tag of a camera is ignored, because masks are drawn on the stored pixels.
+    The orientation tag of a camera is applied, in every format, as viewers and labelling tools do.
 
     Args:
         path: the file.
@@ -56,7 +58,10 @@ def read_pixels(path: Path, white_level: int = 65535) -> Pixels:
     Raises:
         BadImages: if the file is missing, empty, broken or of an unknown kind.
     """
-    pixels = _to_bytes(_decode(path).pixels, path, white_level)
+    found = _decode(path)
+    if found.orientation != 1:
+        note(Turned(path))
+    pixels = _to_bytes(found.pixels, path, white_level)
     if pixels.ndim == 2:
         return pixels[..., None]
     if pixels.shape[2] == 4:
@@ -67,12 +72,13 @@ def read_pixels(path: Path, white_level: int = 65535) -> Pixels:
     return np.ascontiguousarray(pixels[..., ::-1] if channels_of(pixels) == 3 else pixels[..., :1])
 
 
-def read_mask(path: Path, size: tuple[int, int]) -> Mask:
+def read_mask(path: Path, size: tuple[int, int], photograph: Path | None = None) -> Mask:
     """Read the defect pixels of a photograph, by the rule of `marking.marked`.
 
     Args:
         path: the mask file.
         size: height and width of the photograph.
+        photograph: its file; a mask that fits its pixels as they are stored only is turned as they are.
 
     Raises:
         BadImages: if the mask is missing, broken, empty or of another size.
@@ -81,6 +87,7 @@ def read_mask(path: Path, size: tuple[int, int]) -> Mask:
         raise BadImages({str(path): "mask is missing; add it, or delete the photograph"})
     found = _decode(path)
     mask, soft, faint = marked(found.pixels, found.lossy)
+    mask = along(mask, size, photograph)
     if mask.shape != size:
         rule = "a mask has the size of its photograph"
         raise BadImages({str(path): f"mask is {_by(mask.shape)}, its photograph {_by(size)}; {rule}"})
@@ -92,6 +99,14 @@ def read_mask(path: Path, size: tuple[int, int]) -> Mask:
     if mask.mean() > 0.5:
         note(LargeMask(path))
     return mask
+
+
+def along(mask: Mask, size: tuple[int, int], photograph: Path | None) -> Mask:
+    """Turn a mask as its photograph is turned, if it was drawn on the pixels as they are stored, going by its size."""
+    if photograph is None or mask.shape == size or mask.shape != size[::-1]:
+        return mask
+    orientation = _decode(photograph).orientation
+    return np.asarray(upright(mask, orientation), bool) if orientation > 4 else mask
 
 
 def _by(size: tuple[int, ...]) -> str:

@@ -77,7 +77,9 @@ class AnomalyDataset:
         """
         pixels = read_pixels(sample.path, self.white_level)
         size = pixels.shape[:2]
-        return pixels, np.zeros(size, bool) if sample.mask is None else read_mask(sample.mask, size)
+        if sample.mask is None:
+            return pixels, np.zeros(size, bool)
+        return pixels, read_mask(sample.mask, size, sample.path)
 
     def notes(self) -> list[Note]:
         """Return what is worth knowing about how the folder is read: the files that are left out."""
