@@ -23,6 +23,7 @@ __all__ = [
 ]
 
 _SHOWN = 20
+_BITS = 8, 10, 12, 14  # of which cameras fill files of 16 bits
 
 
 @dataclass(frozen=True)
@@ -116,6 +117,48 @@ class Turned(Note):
     def tell(cls, notes: Sequence[Note]) -> str:
         """Count them."""
         return f"{len(notes)} photograph{_s(notes)} turned, as the orientation tag says, and as viewers do."
+
+
+@dataclass(frozen=True)
+class Deep(Note):
+    """A photograph of 16 bits.
+
+    Attributes:
+        brightest: its largest value.
+        white_level: the value that was taken for white.
+    """
+
+    brightest: int
+    white_level: int
+
+    @classmethod
+    def tell(cls, notes: Sequence[Note]) -> str:
+        """Say so where all values would fit into fewer bits, as those of most cameras do, or where some are cut."""
+        deep = [one for one in notes if isinstance(one, Deep)]
+        brightest, white = max(one.brightest for one in deep), max(one.white_level for one in deep)
+        files = f"{len(deep)} photograph{_s(deep)} of 16 bits: brightest value {brightest}"
+        if brightest > white:
+            return f"{files}, above `white_level {white}`, so what is brighter than that is all white."
+        fit = next((2**bits - 1 for bits in _BITS if brightest < 2**bits), white)
+        if white < 65535 or fit == white:  # who has set a level may know a camera that is brighter than its photographs
+            return ""
+        return f"{files} of {white}, so few grey levels are left: set `white_level {fit}`."
+
+
+@dataclass(frozen=True)
+class Pages(Note):
+    """An image file that holds several pictures.
+
+    Attributes:
+        pages: how many.
+    """
+
+    pages: int
+
+    @classmethod
+    def tell(cls, notes: Sequence[Note]) -> str:
+        """Name them."""
+        return f"{len(notes)} file{_s(notes)} with several pages, of which page 1 is used: {_listed(notes)}."
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from anomaly_diffusion.data.colour import Pixels, channels_of
 from anomaly_diffusion.data.decoding import Decoded, decoded
 from anomaly_diffusion.data.marking import marked
-from anomaly_diffusion.data.notes import FaintMask, LargeMask, SoftMask, Turned, note
+from anomaly_diffusion.data.notes import Deep, FaintMask, LargeMask, Pages, SoftMask, Turned, note
 from anomaly_diffusion.data.orientation import upright
 
 __all__ = [
@@ -61,6 +61,8 @@ def read_pixels(path: Path, white_level: int = 65535) -> Pixels:
     found = _decode(path)
     if found.orientation != 1:
         note(Turned(path))
+    if found.pixels.shape[:2] == (1, 1):
+        raise BadImages({str(path): "is 1 x 1 pixel, no photograph; copy it again or delete it"})
     pixels = _to_bytes(found.pixels, path, white_level)
     if pixels.ndim == 2:
         return pixels[..., None]
@@ -123,6 +125,8 @@ def _decode(path: Path) -> Decoded:
     found = decoded(content)
     if found is None:
         raise BadImages({str(path): "is corrupt or no image; copy it again or delete it"})
+    if found.pages > 1:
+        note(Pages(path, found.pages))
     return found
 
 
@@ -130,6 +134,7 @@ def _to_bytes(pixels: NDArray[np.generic], path: Path, white_level: int) -> NDAr
     if pixels.dtype == np.uint8:
         return pixels.astype(np.uint8, copy=False)
     if pixels.dtype == np.uint16:
+        note(Deep(path, int(pixels.max()), white_level))
         scaled = np.minimum(pixels.astype(np.float32) * (255 / white_level), 255)
         return np.asarray(scaled + 0.5, np.uint8)
     raise BadImages({str(path): f"has pixels of type {pixels.dtype}; store 8 or 16 bit unsigned integers"})
