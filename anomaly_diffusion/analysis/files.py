@@ -1,5 +1,6 @@
 """How results reach the disk: whole or not at all, with names every system accepts and numbers every reader parses."""
 
+import hashlib
 import json
 import math
 import os
@@ -9,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+_LONGEST = 180  # bytes of a name, of the 255 that file systems allow
 
 
 def write(path: Path, content: str | bytes) -> None:
@@ -36,10 +39,17 @@ def finite(value: Any) -> Any:
 
 
 def safe_name(path: str) -> str:
-    """A relative path as one file name without its suffix: "test/big dent/7.png" becomes "test-big_dent-7"."""
-    stem = re.sub(r"\.[A-Za-z0-9]{1,5}$", "", path.replace("\\", "/"))
-    parts = [re.sub(r"[^\w.+-]+", "_", part) for part in stem.split("/") if part not in ("", ".", "..")]
-    return "-".join(parts).lstrip(".")[-180:] or "image"
+    """Return a relative path as one file name that no other path has, without an ending if that was `.png`.
+
+    "test/dent/7.png" becomes "test-dent-7", "test/dent/7.jpg" becomes "test-dent-7.jpg". Where path and name do not
+    follow from each other, as with "test/big dent/7.png", eight digits of the path's hash tell it from its likes.
+    """
+    parts = [re.sub(r"[^\w.+-]+", "_", part) for part in re.split(r"[/\\]", path) if part not in ("", ".", "..")]
+    legible = "-".join(parts).removesuffix(".png").lstrip(".")
+    name = legible.encode()[-_LONGEST:].decode(errors="ignore") or "image"
+    back = name.replace("-", "/") + ".png" * (re.search(r"\.[A-Za-z0-9]{1,5}$", name) is None)
+    digest = hashlib.blake2b(path.encode(errors="surrogatepass"), digest_size=4).hexdigest()
+    return name if back == path else f"{name}-{digest}"
 
 
 def kind_of(path: str, label: bool) -> str:

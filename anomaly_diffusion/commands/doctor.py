@@ -19,6 +19,7 @@ def main(arguments: list[str]) -> int:
     """Examine a data set and print what was found; 1 if a file is bad."""
     options = _parser().parse_args(arguments)
     from rich.console import Console
+    from rich.markup import escape
 
     from anomaly_diffusion.data.doctor import examine
 
@@ -29,7 +30,7 @@ def main(arguments: list[str]) -> int:
         health = examine(dataset)
     _print_fingerprint(console, health, dataset)
     for number, warning in enumerate(health.warnings()):
-        console.print(f"{'' if number else chr(10)}[yellow]warning:[/] {warning}")
+        console.print(f"{'' if number else chr(10)}[yellow]warning:[/] {escape(warning)}")
     _print_problems(console, health)
     return 1 if health.problems else 0
 
@@ -40,10 +41,10 @@ def _parser() -> argparse.ArgumentParser:
         description="Check a folder of images before training on it: MVTec AD layout, or folders of good and bad ones.",
     )
     parser.add_argument("path", type=Path, help="the folder; a category of MVTec AD, for example")
-    parser.add_argument("--normal", help="folder of good photographs below it, unless it is in the MVTec AD layout")
+    parser.add_argument("--normal", help="folder of good photographs below it (default: found by its name)")
     parser.add_argument("--defects", nargs="+", help="folders of defective ones (default: all others)")
-    parser.add_argument("--masks", help="folder of masks (default: masks, mask or ground_truth, if there is one)")
-    parser.add_argument("--test_normal", help="folder of good photographs to test on (default: a share of NORMAL)")
+    parser.add_argument("--masks", help='folder of masks (default: found by its name, if there is one; "": none)')
+    parser.add_argument("--test_normal", help="folder of good photographs to test on (default: found, or a share)")
     return parser
 
 
@@ -54,9 +55,9 @@ def _dataset(options: argparse.Namespace) -> "AnomalyDataset":
 
     root = find_root(options.path)
     chosen = (options.normal, options.defects, options.masks, options.test_normal)
-    if not any(chosen):
+    if all(name is None for name in chosen):
         return layout_of(root)
-    return Folder(root, options.normal or "good", *chosen[1:])
+    return Folder(root, *chosen)
 
 
 def _print_fingerprint(console: "Console", health: "Health", dataset: "AnomalyDataset") -> None:
@@ -77,6 +78,9 @@ def _print_fingerprint(console: "Console", health: "Health", dataset: "AnomalyDa
             )
         console.print(numbers)
     console.print(f"\ncopies: {health.copies()} within train, {len(health.shared)} of test in train")
+    for told in health.told():
+        if not told.warns:
+            console.print(told.text, markup=False)
 
 
 def _row(records: "list[Record]") -> tuple[str, str, str, str]:

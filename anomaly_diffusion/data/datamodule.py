@@ -13,6 +13,7 @@ from anomaly_diffusion.data.batches import BatchSource, EpochSampler, as_they_ar
 from anomaly_diffusion.data.defects import Painter
 from anomaly_diffusion.data.framing import Policy, to_original
 from anomaly_diffusion.data.loader import BatchLoader
+from anomaly_diffusion.data.notes import tell
 from anomaly_diffusion.data.reading import BadImages, Mask
 from anomaly_diffusion.data.regions import Regions
 from anomaly_diffusion.data.sample import AnomalyDataset, Sample
@@ -60,6 +61,7 @@ class AnomalyDataModule(LightningDataModule):
         self.seed = 0
         self.split: Split | None = None
         self._stores: dict[str, FrameStore] = {}
+        self._said: set[str] = set()
 
     @property
     def policy(self) -> Policy:
@@ -101,6 +103,7 @@ class AnomalyDataModule(LightningDataModule):
                 problems |= error.problems
         if problems:
             raise BadImages(problems)
+        self._tell()
         if "test" in wanted:
             self._warn_of_regions()
         if "train" in uses:
@@ -191,6 +194,15 @@ class AnomalyDataModule(LightningDataModule):
                 *self.image_size,
                 *(regions.whole, regions.files, regions.lost, regions.merged, regions.split),
             )
+
+    @rank_zero_only
+    def _tell(self) -> None:
+        """Log what is worth knowing about the folder and all files read so far, unless it was said before."""
+        notes = [note for store in self._stores.values() for note in store.notes]
+        for told in tell(self.dataset.notes() + notes):
+            if told.text not in self._said:
+                _log.log(logging.WARNING if told.warns else logging.INFO, "%s", told.text)
+                self._said.add(told.text)
 
     @rank_zero_only
     def _write(self, split: Split) -> None:

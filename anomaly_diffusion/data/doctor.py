@@ -13,10 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
+from anomaly_diffusion.data.colour import channels_seen, with_channels
 from anomaly_diffusion.data.folder import Folder
+from anomaly_diffusion.data.listing import normal_folder, splits_below
 from anomaly_diffusion.data.loco import CONFIG, MVTecLOCO
 from anomaly_diffusion.data.mvtec import MVTecAD
-from anomaly_diffusion.data.reading import BadImages, Pixels, mixed_channels, with_channels
+from anomaly_diffusion.data.notes import Colour, Note, Told, noting, tell
+from anomaly_diffusion.data.reading import BadImages, Pixels
 from anomaly_diffusion.data.sample import GOOD, AnomalyDataset, Sample
 from anomaly_diffusion.data.split import content_hash
 
@@ -30,7 +33,16 @@ _BEYOND = 2.5  # standard errors that chance does not explain, where photographs
 
 @dataclass(frozen=True)
 class Record:
-    """What is known about one readable photograph."""
+    """What is known about one readable photograph.
+
+    Attributes:
+        sample: where it is and what it shows.
+        size: height and width of the file.
+        channels: 1 if it is grey to the eye, otherwise 3.
+        statistics: see `statistics`.
+        content: a hash of the file.
+        masked: share of its pixels that are marked.
+    """
 
     sample: Sample
     size: tuple[int, int]
@@ -86,12 +98,14 @@ class Health:
         test: readable test photographs.
         problems: what is wrong with each bad file.
         shared: test photographs that are copies of training ones, with the original.
+        notes: what else is worth knowing about the files.
     """
 
     train: list[Record]
     test: list[Record]
     problems: dict[str, str]
     shared: list[tuple[Path, Path]]
+    notes: list[Note]
 
     def kinds(self) -> dict[str, list[Record]]:
         """Return the test photographs of each kind, good ones first."""
@@ -131,19 +145,24 @@ class Health:
             found.append(f"{self.copies()} training photographs are copies of others; they are kept on one side.")
         if not any(record.sample.label for record in self.test):
             found.append("there is no defective photograph to test on: only validation figures will mean something.")
-        return found
+        return found + [told.text for told in self.told() if told.warns]
+
+    def told(self) -> list[Told]:
+        """Return what is to be said about files that can be used."""
+        return tell(self.notes)
 
 
 def examine(dataset: AnomalyDataset) -> Health:
     """Read every photograph and mask of a data set once."""
     problems: dict[str, str] = {}
+    notes = dataset.notes()
     normal = [*dataset.train_samples(), *dataset.validation_samples()]
-    uses = [_records(dataset, samples, problems) for samples in (normal, dataset.test_samples())]
-    train, test = uses
-    problems |= mixed_channels({str(record.sample.path): record.channels for record in (*train, *test)})
+    with noting(notes):
+        train, test = (_records(dataset, samples, problems) for samples in (normal, dataset.test_samples()))
+    notes += [Colour(record.sample.path, record.channels == 1) for record in (*train, *test)]
     originals = {record.content: record.sample.path for record in train}
     shared = [(record.sample.path, originals[record.content]) for record in test if record.content in originals]
-    return Health(train, test, dict(sorted(problems.items())), shared)
+    return Health(train, test, dict(sorted(problems.items())), shared, notes)
 
 
 def layout_of(path: Path) -> AnomalyDataset:
@@ -157,10 +176,9 @@ def layout_of(path: Path) -> AnomalyDataset:
     """
     if (path / CONFIG).is_file() or any(path.glob(f"*/{CONFIG}")):
         return MVTecLOCO(path)
-    if (path / "train" / GOOD).is_dir() or any(path.glob("*/train/good")):
+    if normal_folder(path / "train").is_dir() or splits_below(path):
         return MVTecAD(path)
-    masks = next((name for name in ("masks", "mask", "ground_truth") if (path / name).is_dir()), None)
-    return Folder(path, masks=masks)
+    return Folder(path)
 
 
 def statistics(pixels: Pixels) -> NDArray[np.float64]:
@@ -184,7 +202,7 @@ def _records(dataset: AnomalyDataset, samples: Sequence[Sample], problems: dict[
         else:
             content, masked = content_hash(sample.path), float(mask.mean())
             size = pixels.shape[0], pixels.shape[1]
-            records.append(Record(sample, size, pixels.shape[2], statistics(pixels), content, masked))
+            records.append(Record(sample, size, channels_seen(pixels), statistics(pixels), content, masked))
     return records
 
 

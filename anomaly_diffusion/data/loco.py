@@ -7,8 +7,17 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from anomaly_diffusion.data.reading import BadImages, Mask, Pixels, image_files, read_pixels
-from anomaly_diffusion.data.sample import GOOD, AnomalyDataset, Sample, find_root
+from anomaly_diffusion.data.listing import (
+    files_below,
+    image_files,
+    is_image,
+    is_normal,
+    kind_folders,
+    normal_folder,
+    splits_below,
+)
+from anomaly_diffusion.data.reading import BadImages, Mask, Pixels, along, read_pixels
+from anomaly_diffusion.data.sample import AnomalyDataset, Sample, find_root
 from anomaly_diffusion.types import Region
 
 __all__ = ["CONFIG", "MVTecLOCO"]
@@ -60,7 +69,7 @@ class MVTecLOCO(AnomalyDataset):
         """
         samples = self._good("train")
         if not samples:
-            raise FileNotFoundError(f"No images in {self.folder / 'train' / GOOD}. {self._hint()}")
+            raise FileNotFoundError(f"No images in {normal_folder(self.folder / 'train')}. {self._hint()}")
         return samples
 
     def validation_samples(self) -> list[Sample]:
@@ -68,9 +77,12 @@ class MVTecLOCO(AnomalyDataset):
         return self._good("validation")
 
     def test_samples(self) -> list[Sample]:
-        """Return test/good and test/<kind>, kinds by name."""
-        kinds = sorted(path for path in (self.folder / "test").glob("*") if path.is_dir())
-        return [self._sample(path, kind.name) for kind in kinds for path in image_files(kind)]
+        """Return test/good and test/<kind>, kinds by name.
+
+        Raises:
+            ValueError: if the name of a kind says that it may be good.
+        """
+        return [self._sample(path, kind) for kind in kind_folders(self.folder / "test") for path in image_files(kind)]
 
     def read(self, sample: Sample) -> tuple[Pixels, Mask]:
         """Read a photograph and the pixels of all its regions.
@@ -81,7 +93,7 @@ class MVTecLOCO(AnomalyDataset):
         pixels = read_pixels(sample.path, self.white_level)
         mask = np.zeros(pixels.shape[:2], bool)
         for path in self._masks(sample):
-            region = self._region(path).mask
+            region = self._region(path, sample.path, (pixels.shape[0], pixels.shape[1])).mask
             if region.shape != mask.shape:
                 rule = "a mask has the size of its photograph"
                 raise BadImages(
@@ -96,10 +108,13 @@ class MVTecLOCO(AnomalyDataset):
         Raises:
             BadImages: if a mask cannot be used, or its value has no entry in `defects_config.json`.
         """
-        path = self.folder / name
-        return [self._region(mask) for mask in self._masks(self._sample(path, path.parent.name))]
+        path, test = self.folder / name, self.folder / "test"
+        kind = test / path.relative_to(test).parts[0]
+        masks = self._masks(self._sample(path, kind))
+        height, width = read_pixels(path).shape[:2] if masks else (0, 0)
+        return [self._region(mask, path, (height, width)) for mask in masks]
 
-    def _region(self, path: Path) -> Region:
+    def _region(self, path: Path, photograph: Path, size: tuple[int, int]) -> Region:
         values = read_pixels(path).max(axis=2)
         kinds = np.unique(values[values > 0]).tolist()
         if len(kinds) != 1:
@@ -109,7 +124,7 @@ class MVTecLOCO(AnomalyDataset):
         if kinds[0] not in self._saturations:
             known = ", ".join(map(str, sorted(self._saturations)))
             raise BadImages({str(path): f"holds the value {kinds[0]}, but {CONFIG} knows {known} only"})
-        mask = values > 0
+        mask = along(values > 0, size, photograph)
         return Region(mask, self._saturations[kinds[0]].of(mask))
 
     @cached_property
@@ -129,21 +144,22 @@ class MVTecLOCO(AnomalyDataset):
     def _masks(self, sample: Sample) -> list[Path]:
         if sample.mask is None:
             return []
-        found = image_files(sample.mask)
+        found = [path for path in files_below(sample.mask) if is_image(path)]
         if not found:
             raise BadImages({str(sample.path): f"has no mask in {sample.mask}; add one, or delete the photograph"})
         return found
 
     def _good(self, use: str) -> list[Sample]:
-        return [Sample(path) for path in image_files(self.folder / use / GOOD)]
+        return [Sample(path) for path in image_files(normal_folder(self.folder / use))]
 
-    def _sample(self, path: Path, kind: str) -> Sample:
-        if kind == GOOD:
+    def _sample(self, path: Path, kind: Path) -> Sample:
+        if is_normal(kind.name):
             return Sample(path)
-        return Sample(path, True, self.folder / "ground_truth" / kind / path.stem, kind)
+        masks = self.folder / "ground_truth" / kind.name / path.relative_to(kind).with_suffix("")
+        return Sample(path, True, masks, kind.name)
 
     def _hint(self) -> str:
-        below = [path.parent.parent.name for path in sorted(find_root(self.root).glob("*/train/good"))]
+        below = splits_below(find_root(self.root))
         if below:
             return f"`category` (or the last folder of the path) must be one of: {', '.join(below)}."
         return "Expected train/good/*.png; for another layout use MVTecAD or Folder."

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from anomaly_diffusion.data.reading import image_files
-from anomaly_diffusion.data.sample import GOOD, AnomalyDataset, Sample, find_root
+from anomaly_diffusion.data.listing import image_files, is_normal, kind_folders, normal_folder, splits_below
+from anomaly_diffusion.data.sample import AnomalyDataset, Sample, find_root
 
 __all__ = ["MVTecAD"]
 
@@ -34,29 +34,37 @@ class MVTecAD(AnomalyDataset):
         return [sample for number, name in enumerate(self.categories) for sample in self._good(number, name)]
 
     def test_samples(self) -> list[Sample]:
-        """Return test/good and test/<kind>, kinds by name."""
+        """Return test/good and test/<kind>, kinds by name.
+
+        Raises:
+            ValueError: if the name of a kind says that it may be good.
+        """
         return [
-            self._sample(path, test.parent, number)
-            for number, test in enumerate(self.folder / name / "test" for name in self.categories)
-            for kind in sorted(path for path in test.glob("*") if path.is_dir())
+            self._sample(path, kind, number)
+            for number, place in enumerate(self.places())
+            for kind in kind_folders(place / "test")
             for path in image_files(kind)
         ]
 
+    def places(self) -> list[Path]:
+        """Return the folders of the categories."""
+        return [self.folder / name for name in self.categories]
+
     def _good(self, number: int, name: str) -> list[Sample]:
-        good = self.folder / name / "train" / GOOD
+        good = normal_folder(self.folder / name / "train")
         samples = [Sample(path, category=number) for path in image_files(good)]
         if not samples:
             raise FileNotFoundError(f"No images in {good}. {self._hint()}")
         return samples
 
-    def _sample(self, path: Path, category: Path, number: int) -> Sample:
-        kind = path.parent.name
-        if kind == GOOD:
+    def _sample(self, path: Path, kind: Path, number: int) -> Sample:
+        if is_normal(kind.name):
             return Sample(path, category=number)
-        return Sample(path, True, category / "ground_truth" / kind / f"{path.stem}_mask.png", kind, number)
+        mask = kind.parents[1] / "ground_truth" / kind.name / path.relative_to(kind)
+        return Sample(path, True, mask.with_name(f"{path.stem}_mask.png"), kind.name, number)
 
     def _hint(self) -> str:
-        below = [path.parent.parent.name for path in sorted(find_root(self.root).glob("*/train/good"))]
+        below = splits_below(find_root(self.root))
         if below:
             return f"`category` (or the last folder of the path) must be one of: {', '.join(below)}."
         return "Expected train/good/*.png; for another layout use Folder."

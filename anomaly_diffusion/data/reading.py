@@ -1,31 +1,29 @@
 """Decodes image files as users have them: 8 or 16 bit, grey, RGB, with alpha, or with a palette."""
 
-from collections import Counter
 from pathlib import Path
 
-import cv2
 import numpy as np
-from jaxtyping import Bool, UInt8
+from jaxtyping import Bool
 from numpy.typing import NDArray
 
+from anomaly_diffusion.data.colour import Pixels, channels_of
+from anomaly_diffusion.data.decoding import Decoded, decoded
+from anomaly_diffusion.data.marking import marked
+from anomaly_diffusion.data.notes import Deep, FaintMask, LargeMask, Pages, SoftMask, Turned, note
+from anomaly_diffusion.data.orientation import upright
+
 __all__ = [
-    "EXTENSIONS",
     "BadImages",
     "Mask",
     "Pixels",
-    "image_files",
-    "mixed_channels",
+    "along",
     "read_mask",
     "read_pixels",
-    "with_channels",
 ]
 
-Pixels = UInt8[np.ndarray, "H W C"]
 Mask = Bool[np.ndarray, "H W"]
 
-EXTENSIONS = (".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
 _SHOWN = 10
-_JPEG, _PNG = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"
 
 
 class BadImages(ValueError):
@@ -47,19 +45,11 @@ class BadImages(ValueError):
         return type(self), (self.problems,)
 
 
-def image_files(folder: Path) -> list[Path]:
-    """Return the image files of a folder by name; hidden files are none."""
-    if not folder.is_dir():
-        return []
-    found = (path for path in folder.iterdir() if path.suffix.lower() in EXTENSIONS)
-    return sorted(path for path in found if not path.name.startswith("."))
-
-
 def read_pixels(path: Path, white_level: int = 65535) -> Pixels:
-    """Decode a photograph to 8 bit and one (grey) or three (RGB) channels.
+    """Decode a photograph to 8 bit and one (grey) or three (RGB) channels; equal channels are grey.
 
     Alpha is composited on black, as colours below full transparency are arbitrary. A palette is looked up.
-    The orientation tag of a camera is ignored, because masks are drawn on the stored pixels.
+    The orientation tag of a camera is applied, in every format, as viewers and labelling tools do.
 
     Args:
         path: the file.
@@ -68,7 +58,12 @@ def read_pixels(path: Path, white_level: int = 65535) -> Pixels:
     Raises:
         BadImages: if the file is missing, empty, broken or of an unknown kind.
     """
-    pixels = _to_bytes(_decode(path), path, white_level)
+    found = _decode(path)
+    if found.orientation != 1:
+        note(Turned(path))
+    if found.pixels.shape[:2] == (1, 1):
+        raise BadImages({str(path): "is 1 x 1 pixel, no photograph; copy it again or delete it"})
+    pixels = _to_bytes(found.pixels, path, white_level)
     if pixels.ndim == 2:
         return pixels[..., None]
     if pixels.shape[2] == 4:
@@ -76,96 +71,70 @@ def read_pixels(path: Path, white_level: int = 65535) -> Pixels:
         pixels = ((pixels[..., :3] * opaque + 127) // 255).astype(np.uint8)
     if pixels.shape[2] != 3:
         raise BadImages({str(path): f"has {pixels.shape[2]} channels; store it as grey, RGB or RGBA"})
-    return np.ascontiguousarray(pixels[..., ::-1])
+    return np.ascontiguousarray(pixels[..., ::-1] if channels_of(pixels) == 3 else pixels[..., :1])
 
 
-def read_mask(path: Path, size: tuple[int, int]) -> Mask:
-    """Read the defect pixels of a photograph: any non-zero value is a defect; an alpha channel is ignored.
+def read_mask(path: Path, size: tuple[int, int], photograph: Path | None = None) -> Mask:
+    """Read the defect pixels of a photograph, by the rule of `marking.marked`.
 
     Args:
         path: the mask file.
         size: height and width of the photograph.
+        photograph: its file; a mask that fits its pixels as they are stored only is turned as they are.
 
     Raises:
         BadImages: if the mask is missing, broken, empty or of another size.
     """
     if not path.is_file():
         raise BadImages({str(path): "mask is missing; add it, or delete the photograph"})
-    mask = _decode(path)
-    marked = np.asarray(mask != 0).reshape(*mask.shape[:2], -1)[..., :3].any(axis=2)
-    if mask.shape[:2] != size:
+    found = _decode(path)
+    mask, soft, faint = marked(found.pixels, found.lossy)
+    mask = along(mask, size, photograph)
+    if mask.shape != size:
         rule = "a mask has the size of its photograph"
-        raise BadImages({str(path): f"mask is {_by(mask.shape[:2])}, its photograph {_by(size)}; {rule}"})
-    if not marked.any():
+        raise BadImages({str(path): f"mask is {_by(mask.shape)}, its photograph {_by(size)}; {rule}"})
+    if not mask.any():
         raise BadImages({str(path): "mask is empty; mark the defect, or move the photograph to the good ones"})
-    return np.asarray(marked)
+    note(SoftMask(path, soft))
+    if faint:
+        note(FaintMask(path))
+    if mask.mean() > 0.5:
+        note(LargeMask(path))
+    return mask
 
 
-def with_channels(pixels: Pixels, channels: int) -> Pixels:
-    """Repeat grey to `channels`, or weigh RGB into grey (Rec. 601)."""
-    if pixels.shape[2] == channels:
-        return pixels
-    if channels == 1:
-        return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY), np.uint8)[..., None]
-    return np.repeat(pixels, channels, axis=2)
-
-
-def mixed_channels(channels: dict[str, int]) -> dict[str, str]:
-    """Return the photographs that are grey among coloured ones, or coloured among grey ones, with what to do."""
-    counts = Counter(channels.values()).most_common()
-    if len(counts) < 2:
-        return {}
-    usual = counts[0][0]
-    kind = {1: "grey", 3: "coloured"}
-    text = f"is {kind[4 - usual]}, {counts[0][1]} others are {kind[usual]}; convert it, or a detector learns the kind"
-    return {path: text for path, number in channels.items() if number != usual}
+def along(mask: Mask, size: tuple[int, int], photograph: Path | None) -> Mask:
+    """Turn a mask as its photograph is turned, if it was drawn on the pixels as they are stored, going by its size."""
+    if photograph is None or mask.shape == size or mask.shape != size[::-1]:
+        return mask
+    orientation = _decode(photograph).orientation
+    return np.asarray(upright(mask, orientation), bool) if orientation > 4 else mask
 
 
 def _by(size: tuple[int, ...]) -> str:
     return " x ".join(map(str, size))
 
 
-def _decode(path: Path) -> NDArray[np.generic]:
+def _decode(path: Path) -> Decoded:
     try:
         content = path.read_bytes()
     except OSError as error:
         raise BadImages({str(path): f"cannot be read ({error.strerror})"}) from None
     if not content:
         raise BadImages({str(path): "is empty (0 bytes); copy it again or delete it"})
-    pixels = _silently_decoded(content) if _is_whole(content) else None
-    if pixels is None:
+    found = decoded(content)
+    if found is None:
         raise BadImages({str(path): "is corrupt or no image; copy it again or delete it"})
-    return pixels
-
-
-def _silently_decoded(content: bytes) -> NDArray[np.generic] | None:
-    try:
-        return cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
-    except cv2.error:
-        return None
-
-
-def _is_whole(content: bytes) -> bool:
-    """Tell files that stop early, which decode without complaint."""
-    if content.startswith(_JPEG):
-        return content.rfind(b"\xff\xd9") >= len(content) // 2  # an ending in the first half is a thumbnail's
-    return _has_whole_chunks(content) if content.startswith(_PNG) else True
-
-
-def _has_whole_chunks(png: bytes) -> bool:
-    """Walk a PNG to its last chunk; a decoder would make room for every length that a spoilt chunk claims."""
-    start = len(_PNG)
-    while start + 12 <= len(png):
-        if png[start + 4 : start + 8] == b"IEND":
-            return True
-        start += 12 + int.from_bytes(png[start : start + 4])  # length, kind, content, checksum
-    return False
+    if found.pages > 1:
+        note(Pages(path, found.pages))
+    return found
 
 
 def _to_bytes(pixels: NDArray[np.generic], path: Path, white_level: int) -> NDArray[np.uint8]:
     if pixels.dtype == np.uint8:
         return pixels.astype(np.uint8, copy=False)
     if pixels.dtype == np.uint16:
+        note(Deep(path, int(pixels.max()), white_level))
         scaled = np.minimum(pixels.astype(np.float32) * (255 / white_level), 255)
         return np.asarray(scaled + 0.5, np.uint8)
     raise BadImages({str(path): f"has pixels of type {pixels.dtype}; store 8 or 16 bit unsigned integers"})

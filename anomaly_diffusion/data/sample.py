@@ -2,18 +2,21 @@
 
 import hashlib
 import os
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
+from anomaly_diffusion.data.listing import GOOD, files_below, looks_like_an_image
+from anomaly_diffusion.data.notes import LeftOut, LeftOutImage, Note
 from anomaly_diffusion.data.reading import Mask, Pixels, read_mask, read_pixels
 
 __all__ = ["DATA_VARIABLE", "GOOD", "AnomalyDataset", "Sample", "stable_hash"]
 
 DATA_VARIABLE = "ANOMALY_DIFFUSION_DATA"
-GOOD = "good"
 
 
 @dataclass(frozen=True)
@@ -74,7 +77,25 @@ class AnomalyDataset:
         """
         pixels = read_pixels(sample.path, self.white_level)
         size = pixels.shape[:2]
-        return pixels, np.zeros(size, bool) if sample.mask is None else read_mask(sample.mask, size)
+        if sample.mask is None:
+            return pixels, np.zeros(size, bool)
+        return pixels, read_mask(sample.mask, size, sample.path)
+
+    def notes(self) -> list[Note]:
+        """Return what is worth knowing about how the folder is read: the files that are left out."""
+        used = {path for sample in self._samples() for path in (sample.path, *_masks(sample))}
+        left = [path for place in self.places() for path in files_below(place) if path not in used]
+        return [LeftOutImage(path) if looks_like_an_image(path) else LeftOut(path) for path in left]
+
+    def places(self) -> list[Path]:
+        """Return the folders that hold nothing but the data set, none where it lies in no folder."""
+        return [self.folder]
+
+    def _samples(self) -> Iterator[Sample]:
+        """Give all samples that can be listed; whoever needs the others says what is wrong."""
+        for listing in (self.train_samples, self.validation_samples, self.test_samples):
+            with suppress(FileNotFoundError, ValueError):
+                yield from listing()
 
     def name(self, sample: Sample) -> str:
         """Return the path of a photograph relative to the data set: the same on every machine."""
@@ -84,6 +105,13 @@ class AnomalyDataset:
     def key(self, sample: Sample) -> int:
         """Return a 63-bit number that names the photograph for good."""
         return stable_hash(self.name(sample))
+
+
+def _masks(sample: Sample) -> list[Path]:
+    """Return the mask of a photograph, or all of them where it has a folder of masks."""
+    if sample.mask is None:
+        return []
+    return files_below(sample.mask) if sample.mask.is_dir() else [sample.mask]
 
 
 def find_root(root: Path) -> Path:

@@ -12,9 +12,11 @@ from jaxtyping import Bool, Int64, UInt8
 from rich import get_console
 from rich.progress import track
 
+from anomaly_diffusion.data.colour import channels_seen, with_channels
 from anomaly_diffusion.data.defects import Painter
 from anomaly_diffusion.data.framing import Policy, Resize
-from anomaly_diffusion.data.reading import BadImages, Mask, Pixels, mixed_channels, with_channels
+from anomaly_diffusion.data.notes import Colour, Note, note, noting
+from anomaly_diffusion.data.reading import BadImages, Mask, Pixels
 from anomaly_diffusion.data.regions import Regions
 from anomaly_diffusion.data.sample import AnomalyDataset, Sample, stable_hash
 
@@ -62,7 +64,6 @@ class Frame(NamedTuple):
     mask: Mask
     valid: Mask
     size: tuple[int, int]
-    channels: int
     regions: Regions
 
 
@@ -96,13 +97,14 @@ class Reader:
             BadImages: if the photograph or its mask cannot be used.
         """
         pixels, mask = self.dataset.read(photograph.sample)
+        note(Colour(photograph.sample.path, channels_seen(pixels) == 1))
         if photograph.painting is not None:
             painted = self.painter(pixels, np.random.default_rng(photograph.painting))
             pixels, mask = painted.image, painted.mask
         placement = self.policy.place(mask.shape, self.image_size)
         image = with_channels(placement.image(pixels), self.channels)
         framed, regions = placement.mask(mask)
-        return Frame(image, framed, placement.valid(), mask.shape, pixels.shape[2], regions)
+        return Frame(image, framed, placement.valid(), mask.shape, regions)
 
 
 class FrameStore:
@@ -116,6 +118,7 @@ class FrameStore:
 
     Attributes:
         regions: what became of the defective regions of all photographs; None if they were not all read.
+        notes: what is worth knowing about the files that could be used.
 
     Raises:
         BadImages: naming every photograph and mask that cannot be used.
@@ -130,11 +133,12 @@ class FrameStore:
         pixels = len(photographs) * reader.image_size[0] * reader.image_size[1]
         self.bytes = pixels * (reader.channels + 2)
         self.regions: Regions | None = None
+        self.notes: list[Note] = []
         self._frames = self._read_all() if self.bytes <= room else None
         if self._frames is None:
             self.bytes = 0
             if check:
-                self.regions = _read_checked(photographs, reader, lambda index, frame: None)
+                self._read_checked(lambda index, frame: None)
 
     def __len__(self) -> int:
         return len(self.photographs)
@@ -153,41 +157,38 @@ class FrameStore:
         frames = Frames(*empty, np.empty((len(self.photographs), 2), np.int64))
 
         def keep(index: int, frame: Frame) -> None:
-            for target, value in zip(frames, frame, strict=False):
+            for target, value in zip(frames, frame, strict=False):  # but its regions
                 target[index] = value
 
-        self.regions = _read_checked(self.photographs, self.reader, keep)
+        self._read_checked(keep)
         return frames
+
+    def _read_checked(self, keep: Callable[[int, Frame], None]) -> None:
+        """Read everything in threads; gather what is wrong, and raise it together."""
+        problems: dict[str, str] = {}
+        regions: list[Regions] = []
+
+        def attempt(index: int) -> None:
+            try:
+                with noting(self.notes):
+                    frame = self.reader(self.photographs[index])
+            except BadImages as error:
+                problems.update(error.problems)
+            else:
+                regions.append(frame.regions)
+                keep(index, frame)
+
+        with ThreadPoolExecutor(_THREADS) as pool:
+            for _ in _shown(pool.map(attempt, range(len(self))), len(self)):
+                pass
+        if problems:
+            raise BadImages(dict(sorted(problems.items())))
+        self.regions = sum(regions, Regions())
 
 
 def painting_seed(seed: int, name: str, turn: int = 0) -> int:
     """Return the number from which a photograph's first defect is painted, or that of another turn."""
     return stable_hash(seed, "defect", name, *([turn] if turn else []))
-
-
-def _read_checked(photographs: Sequence[Photograph], reader: Reader, keep: Callable[[int, Frame], None]) -> Regions:
-    """Read everything in threads; gather what is wrong, and raise it together. Return what became of all regions."""
-    problems: dict[str, str] = {}
-    regions: list[Regions] = []
-    channels: dict[str, int] = {}
-
-    def attempt(index: int) -> None:
-        try:
-            frame = reader(photographs[index])
-        except BadImages as error:
-            problems.update(error.problems)
-        else:
-            channels[str(photographs[index].sample.path)] = frame.channels
-            regions.append(frame.regions)
-            keep(index, frame)
-
-    with ThreadPoolExecutor(_THREADS) as pool:
-        for _ in _shown(pool.map(attempt, range(len(photographs))), len(photographs)):
-            pass
-    problems |= mixed_channels(channels)
-    if problems:
-        raise BadImages(dict(sorted(problems.items())))
-    return sum(regions, Regions())
 
 
 def _shown(results: Iterator[None], total: int) -> Iterator[None]:

@@ -60,6 +60,10 @@ class Textures(AnomalyDataset):
         """Return the empty path: crops are named, but lie nowhere."""
         return Path()
 
+    def places(self) -> list[Path]:
+        """Return nothing."""
+        return []
+
     def train_samples(self) -> list[Sample]:
         """Return crops of the training part."""
         return self._good("train", self.train)

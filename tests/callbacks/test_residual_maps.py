@@ -6,6 +6,7 @@ import pytest
 from toy_detector import ToyDetector, ToyImages, trainer
 
 from anomaly_diffusion.analysis.canvas import TRUTH
+from anomaly_diffusion.analysis.files import safe_name
 from anomaly_diffusion.callbacks.residual_maps import ResidualMaps
 
 VALIDATION, TEST = ToyImages(12, seed=1), ToyImages(24, seed=2)
@@ -74,8 +75,8 @@ def test_raw_maps_are_the_maps_of_every_image(tmp_path):
     _, detector = drawn(tmp_path, count=1, raw="npy")
     expected = detector.judge(TEST.batch(list(range(24)))).anomaly_map[:, 0].numpy()
     for index, values in enumerate(expected):
-        name = TEST.path(index).removesuffix(".png").replace("/", "-").replace(" ", "_")
-        np.testing.assert_allclose(np.load(tmp_path / "maps" / f"{name}.npy"), values, rtol=1e-6)
+        stored = np.load(tmp_path / "maps" / f"{safe_name(TEST.path(index))}.npy")
+        np.testing.assert_allclose(stored, values, rtol=1e-6)
 
 
 def test_sixteen_bit_maps_say_their_scale(tmp_path):
@@ -100,6 +101,13 @@ def test_hostile_file_names_stay_inside_the_run_folder(tmp_path):
     drawn(tmp_path / "run", images, count=1, raw="npy")
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
     assert len(list((tmp_path / "run" / "maps").iterdir())) == 4
+
+
+def test_files_of_like_names_get_a_map_each(tmp_path):
+    images = ToyImages(4)
+    images.path = ["part 1.png", "part_1.png", "part 1.jpg", "part 1.bmp"].__getitem__
+    drawn(tmp_path, images, count=1, raw="npy")
+    assert len(list((tmp_path / "maps").iterdir())) == 4
 
 
 def test_predict_draws_and_writes_as_test_does(tmp_path):

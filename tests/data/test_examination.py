@@ -22,9 +22,8 @@ def test_copies_across_uses_are_found(mvtec):
 def test_every_bad_file_is_found_in_one_go(mvtec):
     (mvtec / "train/good/000.png").write_bytes(b"")
     (mvtec / "ground_truth/hole/001_mask.png").unlink()
-    write(mvtec / "test/good/grey.png", 0, (40, 48))
     problems = examine(MVTecAD(mvtec)).problems
-    assert sorted(path.rpartition("/")[2] for path in problems) == ["000.png", "001_mask.png", "grey.png"]
+    assert sorted(path.rpartition("/")[2] for path in problems) == ["000.png", "001_mask.png"]
 
 
 def test_a_statistic_that_gives_the_answer_away_is_warned_of(mvtec):

@@ -42,12 +42,11 @@ def test_every_bad_file_is_listed_at_once(mvtec):
     good = mvtec / "train/good"
     (good / "000.png").write_bytes(b"")
     (good / "001.png").write_bytes(b"no image at all")
-    write(good / "002.png", 0, (40, 48))
     with pytest.raises(BadImages) as error:
         AnomalyDataModule(MVTecAD(mvtec), (32, 32)).setup("fit")
     message = str(error.value)
-    assert "3 files are unusable" in message
-    for name, problem in [("000.png", "0 bytes"), ("001.png", "corrupt"), ("002.png", "is grey, ")]:
+    assert "2 files are unusable" in message
+    for name, problem in [("000.png", "0 bytes"), ("001.png", "corrupt")]:
         assert any(name in line and problem in line for line in message.splitlines())
 
 
@@ -79,7 +78,7 @@ def test_wrong_places_are_named(tmp_path, mvtec, monkeypatch):
 
 
 def test_a_defective_image_without_a_mask_has_a_label_and_no_mask(mvtec):
-    dataset = Folder(mvtec, "train/good", defects=["test/hole"], test_normal="test/good")
+    dataset = Folder(mvtec, "train/good", defects=["test/hole"], masks="", test_normal="test/good")
     (batch,) = ready(AnomalyDataModule(dataset, (32, 32)), "test").test_dataloader()
     assert batch.label.sum() == 6
     assert not batch.mask.any()

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 from trees import write, write_mask
 
-from anomaly_diffusion.data.reading import BadImages, read_mask, read_pixels, with_channels
+from anomaly_diffusion.data.colour import with_channels
+from anomaly_diffusion.data.reading import BadImages, read_mask, read_pixels
 
 
 @pytest.fixture
@@ -44,7 +45,7 @@ def test_a_palette_is_looked_up(tmp_path):
 
 def test_transparent_pixels_are_black_whatever_colour_they_hide(tmp_path):
     rgba = np.full((4, 4, 4), 200, np.uint8)
-    rgba[..., 3] = [255, 0, 255, 128]
+    rgba[..., 0], rgba[..., 3] = 100, [255, 0, 255, 128]
     pixels = read_pixels(saved(tmp_path / "alpha.png", rgba))
     assert pixels.shape == (4, 4, 3)
     assert pixels[0, :, 0].tolist() == [200, 0, 200, 100]
