@@ -21,6 +21,7 @@ from anomaly_diffusion.callbacks.one_thread import OneThread
 from anomaly_diffusion.commands import help_text, loggers, mistakes, run_folder
 from anomaly_diffusion.commands.arguments import TRAINING, Request, experiments_folder
 from anomaly_diffusion.commands.checkpoints import WholeCheckpoints
+from anomaly_diffusion.commands.ending import Interruption
 from anomaly_diffusion.commands.one_folder import OneFolder
 from anomaly_diffusion.commands.progress import StepProgress
 from anomaly_diffusion.commands.quiet import quieten
@@ -78,9 +79,7 @@ class DetectorCLI(LightningCLI):
         lightning_module: LightningModule, optimizer: Optimizer, lr_scheduler: LRSchedulerTypeUnion | None = None
     ) -> Any:
         """Step the schedule of learning rates once per training step; the detector's own, unless one is named."""
-        schedule = lr_scheduler or warmup_then_cosine(
-            optimizer, int(lightning_module.trainer.estimated_stepping_batches)
-        )
+        schedule = lr_scheduler or warmup_then_cosine(optimizer, lightning_module.trainer.estimated_stepping_batches)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
@@ -99,6 +98,9 @@ class DetectorCLI(LightningCLI):
         except ArgumentError as error:
             known = [action.dest for action in self._parser(self.request.verb)._actions]
             raise mistakes.usage(str(error), known) from None
+        chosen = self.config[self.request.verb]
+        if chosen.get("lr_scheduler") is not None and chosen.get("optimizer") is None:
+            raise mistakes.UsageError("`lr_scheduler` needs an `optimizer` beside it, such as --optimizer AdamW")
 
     def _parse_ckpt_path(self) -> None:
         """Let the user's settings win: a run's config.yaml was read before them, its checkpoint has no say."""
@@ -135,7 +137,7 @@ class DetectorCLI(LightningCLI):
         if config.get("enable_progress_bar") is not False and not any(isinstance(bar, ProgressBar) for bar in given):
             callbacks = [*callbacks, StepProgress()]
         trainer = super()._instantiate_trainer(
-            config, [OneFolder(), *callbacks, Resumption(), FiniteLoss(), OneThread()]
+            config, [OneFolder(), *callbacks, Resumption(), FiniteLoss(), OneThread(), Interruption()]
         )
         trainer.strategy.checkpoint_io = WholeCheckpoints()
         return trainer

@@ -12,7 +12,7 @@ from torch import Tensor
 from anomaly_diffusion.data.batches import BatchSource, EpochSampler, as_they_are
 from anomaly_diffusion.data.defects import Painter
 from anomaly_diffusion.data.framing import Policy, to_original
-from anomaly_diffusion.data.loader import BatchLoader
+from anomaly_diffusion.data.loader import BatchLoader, leave_interrupts
 from anomaly_diffusion.data.reading import BadImages
 from anomaly_diffusion.data.sample import AnomalyDataset, Sample
 from anomaly_diffusion.data.split import FILE, Split, Validation
@@ -117,6 +117,7 @@ class AnomalyDataModule(LightningDataModule):
             sampler=sampler,
             num_workers=workers,
             collate_fn=as_they_are,
+            worker_init_fn=leave_interrupts,
             persistent_workers=workers > 0,
             pin_memory=torch.cuda.is_available(),
             generator=torch.Generator().manual_seed(self.seed % 2**32),  # workers must not draw from the global one
