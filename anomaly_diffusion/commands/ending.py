@@ -31,8 +31,10 @@ class FitLoop(_FitLoop):
         if self.skip and self._owing():
             self.on_run_start()
             self.on_run_end()
-        else:
-            super().run()
+            return
+        if self.skip:
+            self.epoch_loop.catch_up()
+        super().run()
 
     def on_run_end(self) -> None:
         """Validate what an epoch's end has stopped."""
@@ -56,6 +58,15 @@ class _EpochLoop(_TrainingEpochLoop):
     """
 
     validated = -1
+
+    def catch_up(self) -> None:
+        """Count the last step of a run that had trained to its end, as `reset` does where training goes on.
+
+        Checkpoints of a validation were written before that step was counted, so a test would log a step too early.
+        """
+        self.update_restart_stage()
+        if self.restarting and not self._should_accumulate() and not self.restarted_on_last:
+            self._batches_that_stepped += 1
 
     def _should_check_val_fx(self, data_fetcher: _DataFetcher) -> bool:
         # a checkpoint at an epoch's end came of a validation, which is not due any more where the run is made longer

@@ -9,7 +9,7 @@ from torch.optim.lr_scheduler import LambdaLR
 __all__ = ["warmup_then_cosine"]
 
 
-def warmup_then_cosine(optimizer: Optimizer, steps: float, warmup: int = 30) -> LambdaLR:
+def warmup_then_cosine(optimizer: Optimizer, steps: int | float, warmup: int = 30) -> LambdaLR:
     """A linear rise over the first steps, half the run at full rate, then half a cosine down to 2 %.
 
     Args:
@@ -20,6 +20,6 @@ def warmup_then_cosine(optimizer: Optimizer, steps: float, warmup: int = 30) -> 
     return LambdaLR(optimizer, partial(_factor, steps=steps, warmup=warmup))
 
 
-def _factor(step: int, steps: float, warmup: int) -> float:
+def _factor(step: int, steps: int | float, warmup: int) -> float:
     fall = min(1.0, max(0.0, 2 * step / max(1, steps) - 1))
     return min(1.0, (step + 1) / warmup) * (0.02 + 0.98 * (0.5 + 0.5 * math.cos(math.pi * fall)))
