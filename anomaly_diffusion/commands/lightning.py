@@ -53,21 +53,26 @@ class DetectorCLI(LightningCLI):
         self.request = request
         self.always_on = {**callbacks, "checkpoint": BestAndLast}
         self.data, self.folder = data, Path()
+        self._new: list[Path] = []  # folders that this run has made, the deepest first
         of_verb = {
             "default_config_files": [str(experiments_folder() / "base.yaml")],
             "dump_header": [f"anomaly-diffusion {__version__}"],
         }
-        super().__init__(
-            model_class=detector,
-            subclass_mode_model=True,
-            datamodule_class=data,
-            save_config_callback=None,
-            trainer_class=RunTrainer,
-            seed_everything_default=0,
-            load_from_checkpoint_support=False,  # config.yaml rebuilds a detector; checkpoints hold weights
-            parser_kwargs={"exit_on_error": False, "allow_abbrev": False, request.verb: of_verb},
-            args=[request.verb, *request.arguments],
-        )
+        try:
+            super().__init__(
+                model_class=detector,
+                subclass_mode_model=True,
+                datamodule_class=data,
+                save_config_callback=None,
+                trainer_class=RunTrainer,
+                seed_everything_default=0,
+                load_from_checkpoint_support=False,  # config.yaml rebuilds a detector; checkpoints hold weights
+                parser_kwargs={"exit_on_error": False, "allow_abbrev": False, request.verb: of_verb},
+                args=[request.verb, *request.arguments],
+            )
+        except Exception:
+            self._leave_nothing_empty()
+            raise
 
     def subcommands(self) -> dict[str, set[str]]:  # type: ignore[override]
         """Build the parser of the one verb that was asked for: the others cost seconds."""
@@ -117,7 +122,7 @@ class DetectorCLI(LightningCLI):
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Claim the run folder once everything else has proved sound, and point whatever writes to it."""
-        self.folder = self._claim()
+        self.folder = self._claimed()
         options: loggers.WandbOptions = self._get(self.config_init, "wandb")
         runs = (self.request.source or self.folder).resolve().parents[1]
         name = self.folder.resolve().relative_to(runs).as_posix()
@@ -159,6 +164,22 @@ class DetectorCLI(LightningCLI):
         values = yaml.safe_load(parser.dump(config, skip_none=False))
         values["trainer"].pop("default_root_dir", None)
         return {key: value for key, value in values.items() if key not in _UNSAVED}
+
+    def _claimed(self) -> Path:
+        """Return the folder of this run, and note what was made for it."""
+        config = self.config[self.subcommand]
+        above = Path(config.runs_dir) / self._experiment()
+        new = [path for path in (above, *above.parents) if not path.exists()]
+        folder = self._claim()
+        if folder != self.request.source and loggers.is_first_process():
+            evaluations = [folder.parent] if folder.parent.name == run_folder.EVALUATIONS else []
+            self._new = [folder, *evaluations, *new]
+        return folder
+
+    def _leave_nothing_empty(self) -> None:
+        """Remove the folder of a run that was refused before its first step."""
+        if self._new and not getattr(getattr(self, "trainer", None), "global_step", 0):
+            run_folder.discard(self._new[0], self._new[1:])
 
     def _claim(self) -> Path:
         """Return the folder of this run; the first of several processes makes it, and `OneFolder` tells the others."""

@@ -9,6 +9,7 @@ from pytorch_lightning.strategies.launchers import _MultiProcessingLauncher
 
 from anomaly_diffusion.commands import checkpoints
 from anomaly_diffusion.commands.ending import FitLoop, Interruption
+from anomaly_diffusion.data.datamodule import AnomalyDataModule
 from anomaly_diffusion.data.folder import Images
 from anomaly_diffusion.detectors.base import Detector
 
@@ -57,15 +58,35 @@ class RunTrainer(Trainer):
     ) -> None:
         """Train, then test the checkpoint that was best on validation images.
 
+        Bad test files are told before training. Without test photographs of both classes, which figures need, the
+        last word is validation's.
+
         Args:
             model: the detector.
             datamodule: its data.
             ckpt_path: checkpoint to go on from.
             weights_only: whether the checkpoint may hold tensors only.
         """
+        labels = {False, True}
+        if isinstance(datamodule, AnomalyDataModule):
+            datamodule.expects_test, labels = True, datamodule.test_labels()
         self.fit(model, datamodule=datamodule, ckpt_path=ckpt_path, weights_only=weights_only)
-        best = getattr(self.checkpoint_callback, "best_model_path", "")
-        self.test(model, datamodule=datamodule, ckpt_path=best or None, weights_only=weights_only, verbose=False)
+        best = getattr(self.checkpoint_callback, "best_model_path", "") or None
+        if labels:
+            self.test(model, datamodule=datamodule, ckpt_path=best, weights_only=weights_only, verbose=False)
+        if len(labels) < 2:
+            self.validate(model, datamodule=datamodule, ckpt_path=best, weights_only=weights_only, verbose=False)
+            self._say_what_is_missing(labels)
+
+    def _say_what_is_missing(self, labels: set[bool]) -> None:
+        """Say why the figures are those of validation."""
+        missing = " and ".join(name for name, label in (("normal", False), ("defective", True)) if label not in labels)
+        if self.is_global_zero:
+            print(
+                f"note: there are no {missing} photographs to test on, so the figures above are those of validation, "
+                "whose defects are painted. Later: anomaly-diffusion test --run_folder RUN",
+                flush=True,
+            )
 
     def test(
         self,

@@ -28,6 +28,9 @@ _USES = {"fit": ("validation", "train"), "validate": ("validation",), "test": ("
 class AnomalyDataModule(LightningDataModule):
     """Trains on good photographs, validates on others with painted defects, and opens test photographs in `test` only.
 
+    Where a test is to follow the training, `expects_test`, test photographs are opened before it as well: to see that
+    they decode, for nothing else.
+
     The split is written to split.json in the trainer's root folder and read from there when a run is resumed.
 
     Args:
@@ -57,6 +60,7 @@ class AnomalyDataModule(LightningDataModule):
         self.validation, self.loading = validation or Validation(), loading or Loading()
         self.augmentation.check(image_size)
         self.seed = 0
+        self.expects_test = False
         self.split: Split | None = None
         self._stores: dict[str, FrameStore] = {}
 
@@ -85,10 +89,16 @@ class AnomalyDataModule(LightningDataModule):
                 self._stores[use] = self._store(photographs)
             except BadImages as error:
                 problems |= error.problems
+        if "train" in uses and self.expects_test and self.loading.check:
+            problems |= self._bad_tests()
         if problems:
             raise BadImages(problems)
         if "train" in uses:
             self._write(self._split())
+
+    def test_labels(self) -> set[bool]:
+        """Return which labels the test photographs have: nothing where there are none."""
+        return {sample.label for sample in self.dataset.test_samples()}
 
     def train_dataloader(self) -> BatchLoader:
         """Return good photographs, shuffled and augmented anew in every epoch."""
@@ -124,13 +134,22 @@ class AnomalyDataModule(LightningDataModule):
         )
 
     def _store(self, photographs: list[Photograph]) -> FrameStore:
-        painter = Painter(self.validation.severity)
-        reader = Reader(self.dataset, self.policy, self.image_size, self.channels, painter)
         room = self.loading.cache_mb * 1_000_000 - sum(store.bytes for store in self._stores.values())
-        store = FrameStore(photographs, reader, room, self.loading.check)
+        store = FrameStore(photographs, self._reader(), room, self.loading.check)
         if self.loading.cache_mb and not store.bytes:
             _log.info("`cache_mb` is too small for %d photographs: they are read at each use.", len(photographs))
         return store
+
+    def _reader(self) -> Reader:
+        return Reader(self.dataset, self.policy, self.image_size, self.channels, Painter(self.validation.severity))
+
+    def _bad_tests(self) -> dict[str, str]:
+        """Return what is wrong with each test file that cannot be used; nothing that was read is kept."""
+        try:
+            FrameStore([Photograph(sample) for sample in self.dataset.test_samples()], self._reader(), room=0)
+        except BadImages as error:
+            return error.problems
+        return {}
 
     def _photographs(self, use: str) -> list[Photograph]:
         if use == "test":

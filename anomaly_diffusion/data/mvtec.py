@@ -1,5 +1,6 @@
 """The layout of MVTec AD, in which most industrial sets are published."""
 
+import logging
 from pathlib import Path
 
 from anomaly_diffusion.data.reading import image_files
@@ -7,9 +8,13 @@ from anomaly_diffusion.data.sample import GOOD, AnomalyDataset, Sample, find_roo
 
 __all__ = ["MVTecAD"]
 
+_log = logging.getLogger(__name__)
+
 
 class MVTecAD(AnomalyDataset):
-    """train/good, test/<kind> and ground_truth/<kind>/<name>_mask.png, one folder per category.
+    """train/good, test/<kind> and ground_truth/<kind>/<name>_mask.png, or <name>.png, one folder per category.
+
+    A kind of defect without a folder in ground_truth counts for image figures only.
 
     Reference: Bergmann et al., "MVTec AD: A Comprehensive Real-World Dataset for Unsupervised Anomaly Detection", 2019.
 
@@ -24,6 +29,7 @@ class MVTecAD(AnomalyDataset):
     ) -> None:
         super().__init__(Path(root, category) if isinstance(category, str) else root, white_level)
         self.categories = category if isinstance(category, list) else ["."]
+        self._unmasked: set[str] = set()
 
     def train_samples(self) -> list[Sample]:
         """Return train/good.
@@ -34,13 +40,21 @@ class MVTecAD(AnomalyDataset):
         return [sample for number, name in enumerate(self.categories) for sample in self._good(number, name)]
 
     def test_samples(self) -> list[Sample]:
-        """Return test/good and test/<kind>, kinds by name."""
-        return [
+        """Return test/good and test/<kind>, kinds by name; nothing without such folders."""
+        samples = [
             self._sample(path, test.parent, number)
             for number, test in enumerate(self.folder / name / "test" for name in self.categories)
             for kind in sorted(path for path in test.glob("*") if path.is_dir())
             for path in image_files(kind)
         ]
+        self._tell_unmasked({sample.kind for sample in samples if sample.label and sample.mask is None})
+        return samples
+
+    def _tell_unmasked(self, kinds: set[str]) -> None:
+        """Log once which kinds have no masks."""
+        if kinds - self._unmasked:
+            _log.info("No masks for %s in ground_truth: image figures only.", ", ".join(sorted(kinds)))
+            self._unmasked |= kinds
 
     def _good(self, number: int, name: str) -> list[Sample]:
         good = self.folder / name / "train" / GOOD
@@ -53,10 +67,17 @@ class MVTecAD(AnomalyDataset):
         kind = path.parent.name
         if kind == GOOD:
             return Sample(path, category=number)
-        return Sample(path, True, category / "ground_truth" / kind / f"{path.stem}_mask.png", kind, number)
+        return Sample(path, True, _mask(path, category / "ground_truth" / kind), kind, number)
 
     def _hint(self) -> str:
         below = [path.parent.parent.name for path in sorted(find_root(self.root).glob("*/train/good"))]
         if below:
             return f"`category` (or the last folder of the path) must be one of: {', '.join(below)}."
         return "Expected train/good/*.png; for another layout use Folder."
+
+
+def _mask(photograph: Path, folder: Path) -> Path | None:
+    """Return the mask of a photograph, or where it is expected; None where there is no folder of masks."""
+    endings = ("_mask.png", ".png", f"_mask{photograph.suffix}", photograph.suffix)
+    places = [folder / f"{photograph.stem}{ending}" for ending in endings]
+    return next((place for place in places if place.is_file()), places[0]) if folder.is_dir() else None
