@@ -1,4 +1,4 @@
-"""A training is refused before its first step, and leaves nothing behind, or it ends well, whatever its folder lacks."""
+"""A training is refused before its first step and leaves nothing behind, or it ends well whatever its folder lacks."""
 
 import json
 import shutil
