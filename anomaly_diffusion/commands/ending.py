@@ -33,7 +33,7 @@ class FitLoop(_FitLoop):
             self.on_run_end()
             return
         if self.skip:
-            self.epoch_loop.catch_up()
+            self._catch_up()
         super().run()
 
     def on_run_end(self) -> None:
@@ -43,6 +43,14 @@ class FitLoop(_FitLoop):
             self.epoch_loop.val_loop.run()
             self.trainer.training = True
         super().on_run_end()
+
+    def _catch_up(self) -> None:
+        """Count the last step and epoch of a run that is only to be tested, for what its test logs."""
+        if self.epoch_loop.uncounted:
+            self.epoch_loop._batches_that_stepped += 1
+            self.epoch_progress.increment_processed()
+            self.epoch_progress.increment_completed()
+            self.epoch_loop.uncounted = False
 
     def _owing(self) -> bool:
         """Whether steps were trained, and no checkpoint of a validation was written."""
@@ -55,18 +63,25 @@ class _EpochLoop(_TrainingEpochLoop):
 
     Attributes:
         validated: the step of the latest validation.
+        uncounted: whether the last step is not counted yet, as in the checkpoints of its validation.
     """
 
-    validated = -1
+    validated, uncounted = -1, False
 
-    def catch_up(self) -> None:
-        """Count the last step of a run that had trained to its end, as `reset` does where training goes on.
+    def on_advance_end(self, data_fetcher: _DataFetcher) -> None:
+        """Validate, if that is due, and count the step."""
+        self.uncounted = not self._should_accumulate()
+        super().on_advance_end(data_fetcher)
+        self.uncounted = False
 
-        Checkpoints of a validation were written before that step was counted, so a test would log a step too early.
-        """
-        self.update_restart_stage()
-        if self.restarting and not self._should_accumulate() and not self.restarted_on_last:
-            self._batches_that_stepped += 1
+    def on_save_checkpoint(self) -> dict[str, Any]:
+        """Note whether the last step is still to be counted."""
+        return {**super().on_save_checkpoint(), "uncounted": self.uncounted}
+
+    def on_load_checkpoint(self, state_dict: dict[str, Any]) -> None:
+        """Read whether it is; where training goes on, Lightning counts it by itself."""
+        super().on_load_checkpoint(state_dict)
+        self.uncounted = state_dict.get("uncounted", False)
 
     def _should_check_val_fx(self, data_fetcher: _DataFetcher) -> bool:
         # a checkpoint at an epoch's end came of a validation, which is not due any more where the run is made longer
