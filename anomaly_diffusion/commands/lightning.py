@@ -18,7 +18,7 @@ from anomaly_diffusion.analysis import files
 from anomaly_diffusion.callbacks.checkpoint import BestAndLast
 from anomaly_diffusion.callbacks.finite_loss import FiniteLoss
 from anomaly_diffusion.callbacks.one_thread import OneThread
-from anomaly_diffusion.commands import help_text, loggers, mistakes, run_folder
+from anomaly_diffusion.commands import changes, help_text, loggers, mistakes, run_folder
 from anomaly_diffusion.commands.arguments import TRAINING, Request, experiments_folder
 from anomaly_diffusion.commands.checkpoints import WholeCheckpoints
 from anomaly_diffusion.commands.ending import Interruption
@@ -119,6 +119,8 @@ class DetectorCLI(LightningCLI):
         channels = chosen.get("components", space.get("channels"))
         if channels and "channels" in backbone:
             backbone.channels = channels
+        self._changed = self._changes()
+        changes.refuse(self._changed)
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Claim the run folder once everything else has proved sound, and point whatever writes to it."""
@@ -142,7 +144,11 @@ class DetectorCLI(LightningCLI):
         if config.get("enable_progress_bar") is not False and not any(isinstance(bar, ProgressBar) for bar in given):
             callbacks = [*callbacks, StepProgress()]
         trainer = super()._instantiate_trainer(
-            config, [OneFolder(), *callbacks, Resumption(), FiniteLoss(), OneThread(), Interruption()]
+            config,
+            [
+                *(OneFolder(), *callbacks, Resumption(self._changed, self._remember)),
+                *(FiniteLoss(), OneThread(), Interruption()),
+            ],
         )
         trainer.strategy.checkpoint_io = WholeCheckpoints()
         return trainer
@@ -152,11 +158,31 @@ class DetectorCLI(LightningCLI):
         config = self.saved_config()
         path = self.folder / run_folder.CONFIG
         if loggers.is_first_process() and not path.exists():
-            header = f"# anomaly-diffusion {__version__}. The same run again: anomaly-diffusion"
-            text = yaml.safe_dump(config, sort_keys=False)
-            files.write(path, f"{header} {self.request.verb} --config {path}\n{text}")
+            files.write(path, f"{self._header()}\n{yaml.safe_dump(config, sort_keys=False)}")
         for logger in self.trainer.loggers:
             loggers.describe(logger, config)
+
+    def _header(self) -> str:
+        path = self.folder / run_folder.CONFIG
+        return (
+            f"# anomaly-diffusion {__version__}. The same run again: anomaly-diffusion {self.request.verb} "
+            f"--config {path}"
+        )
+
+    def _changes(self) -> list[changes.Change]:
+        """Return which settings of a run are changed where training goes on from its checkpoint."""
+        config, source = self.config[self.subcommand], self.request.source
+        if source is None or self.request.verb not in TRAINING or not config.get("ckpt_path"):
+            return []
+        found = changes.changes(changes.saved(source / run_folder.CONFIG), self.saved_config())
+        return found + ([changes.Change("run", source.name, config.run)] if config.run else [])
+
+    def _remember(self, step: int) -> None:
+        """Say what a resumed run changes, and write it down: config.yaml tells the settings that hold."""
+        told = "; ".join(map(str, self._changed))
+        print(f"Going on at step {step} with {told}.", flush=True)
+        content = yaml.safe_dump(self.saved_config(), sort_keys=False)
+        changes.note(self.folder / run_folder.CONFIG, self._header(), content, self._changed, step)
 
     def saved_config(self) -> dict[str, Any]:
         """Return the settings that make the same run again, whatever the verb, in a folder of its own."""
