@@ -48,15 +48,22 @@ def wrapped(owner: Any, name: str, before: Callable[..., None] | None, after: Ca
 
 
 def accident(kind: str) -> None:
-    """Let something go wrong: the "disk" is full, a "worker" killed, "ctrl-c" pressed, photographs are "torn"."""
+    """Let something go wrong.
+
+    Args:
+        kind: the "disk" is full, a "worker" killed, photographs are "torn", "ctrl-c" is pressed, "ctrl-c twice", or
+            "ctrl-c group": the workers get it as well.
+    """
     if kind == "disk":
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
     elif kind == "worker":
         children = Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").read_text().split()
         os.kill(int(children[-1]), signal.SIGKILL)
-    elif kind == "ctrl-c":
-        os.kill(os.getpid(), signal.SIGINT)
+    elif kind.startswith("ctrl-c"):
+        children = Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").read_text() if "group" in kind else ""
+        for process in (*map(int, children.split()), *[os.getpid()] * (1 + kind.endswith("twice"))):
+            os.kill(process, signal.SIGINT)
     elif kind == "torn":
         for path in Path("photographs/good").glob("*.png"):
             path.write_bytes(path.read_bytes()[:100])

@@ -91,8 +91,8 @@ def resumed(program, verb, name):
 def test_the_uninterrupted_run_leaves_what_is_compared(whole):
     expected = {"checkpoints/best.ckpt", "checkpoints/last.ckpt", "metrics.csv", "per_image.csv", "summary.json"}
     assert expected < whole["train"].keys()
-    assert len(whole["train"]["metrics.csv"]) == 18, "14 steps, 3 validations, 1 test"
-    assert whole["train"]["checkpoints/last.ckpt"]["global_step"] == 12
+    assert len(whole["train"]["metrics.csv"]) == 19, "14 steps, 4 validations, 1 test"
+    assert whole["train"]["checkpoints/last.ckpt"]["global_step"] == 14
 
 
 SOON = [("step", 5), ("half", 4), ("moved", 3)]  # in the first epoch; last.ckpt half written; best newer than last

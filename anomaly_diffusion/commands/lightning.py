@@ -18,9 +18,10 @@ from anomaly_diffusion.analysis import files
 from anomaly_diffusion.callbacks.checkpoint import BestAndLast
 from anomaly_diffusion.callbacks.finite_loss import FiniteLoss
 from anomaly_diffusion.callbacks.one_thread import OneThread
-from anomaly_diffusion.commands import help_text, loggers, mistakes, run_folder
+from anomaly_diffusion.commands import changes, help_text, loggers, mistakes, run_folder
 from anomaly_diffusion.commands.arguments import TRAINING, Request, experiments_folder
 from anomaly_diffusion.commands.checkpoints import WholeCheckpoints
+from anomaly_diffusion.commands.ending import Interruption
 from anomaly_diffusion.commands.one_folder import OneFolder
 from anomaly_diffusion.commands.progress import StepProgress
 from anomaly_diffusion.commands.quiet import quieten
@@ -52,21 +53,26 @@ class DetectorCLI(LightningCLI):
         self.request = request
         self.always_on = {**callbacks, "checkpoint": BestAndLast}
         self.data, self.folder = data, Path()
+        self._new: list[Path] = []  # folders that this run has made, the deepest first
         of_verb = {
             "default_config_files": [str(experiments_folder() / "base.yaml")],
             "dump_header": [f"anomaly-diffusion {__version__}"],
         }
-        super().__init__(
-            model_class=detector,
-            subclass_mode_model=True,
-            datamodule_class=data,
-            save_config_callback=None,
-            trainer_class=RunTrainer,
-            seed_everything_default=0,
-            load_from_checkpoint_support=False,  # config.yaml rebuilds a detector; checkpoints hold weights
-            parser_kwargs={"exit_on_error": False, "allow_abbrev": False, request.verb: of_verb},
-            args=[request.verb, *request.arguments],
-        )
+        try:
+            super().__init__(
+                model_class=detector,
+                subclass_mode_model=True,
+                datamodule_class=data,
+                save_config_callback=None,
+                trainer_class=RunTrainer,
+                seed_everything_default=0,
+                load_from_checkpoint_support=False,  # config.yaml rebuilds a detector; checkpoints hold weights
+                parser_kwargs={"exit_on_error": False, "allow_abbrev": False, request.verb: of_verb},
+                args=[request.verb, *request.arguments],
+            )
+        except Exception:
+            self._leave_nothing_empty()
+            raise
 
     def subcommands(self) -> dict[str, set[str]]:  # type: ignore[override]
         """Build the parser of the one verb that was asked for: the others cost seconds."""
@@ -78,9 +84,7 @@ class DetectorCLI(LightningCLI):
         lightning_module: LightningModule, optimizer: Optimizer, lr_scheduler: LRSchedulerTypeUnion | None = None
     ) -> Any:
         """Step the schedule of learning rates once per training step; the detector's own, unless one is named."""
-        schedule = lr_scheduler or warmup_then_cosine(
-            optimizer, int(lightning_module.trainer.estimated_stepping_batches)
-        )
+        schedule = lr_scheduler or warmup_then_cosine(optimizer, lightning_module.trainer.estimated_stepping_batches)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
@@ -99,6 +103,9 @@ class DetectorCLI(LightningCLI):
         except ArgumentError as error:
             known = [action.dest for action in self._parser(self.request.verb)._actions]
             raise mistakes.usage(str(error), known) from None
+        chosen = self.config[self.request.verb]
+        if chosen.get("lr_scheduler") is not None and chosen.get("optimizer") is None:
+            raise mistakes.UsageError("`lr_scheduler` needs an `optimizer` beside it, such as --optimizer AdamW")
 
     def _parse_ckpt_path(self) -> None:
         """Let the user's settings win: a run's config.yaml was read before them, its checkpoint has no say."""
@@ -112,10 +119,12 @@ class DetectorCLI(LightningCLI):
         channels = chosen.get("components", space.get("channels"))
         if channels and "channels" in backbone:
             backbone.channels = channels
+        self._changed = self._changes()
+        changes.refuse(self._changed)
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Claim the run folder once everything else has proved sound, and point whatever writes to it."""
-        self.folder = self._claim()
+        self.folder = self._claimed()
         options: loggers.WandbOptions = self._get(self.config_init, "wandb")
         runs = (self.request.source or self.folder).resolve().parents[1]
         name = self.folder.resolve().relative_to(runs).as_posix()
@@ -135,7 +144,11 @@ class DetectorCLI(LightningCLI):
         if config.get("enable_progress_bar") is not False and not any(isinstance(bar, ProgressBar) for bar in given):
             callbacks = [*callbacks, StepProgress()]
         trainer = super()._instantiate_trainer(
-            config, [OneFolder(), *callbacks, Resumption(), FiniteLoss(), OneThread()]
+            config,
+            [
+                *(OneFolder(), *callbacks, Resumption(self._changed, self._remember)),
+                *(FiniteLoss(), OneThread(), Interruption()),
+            ],
         )
         trainer.strategy.checkpoint_io = WholeCheckpoints()
         return trainer
@@ -145,11 +158,31 @@ class DetectorCLI(LightningCLI):
         config = self.saved_config()
         path = self.folder / run_folder.CONFIG
         if loggers.is_first_process() and not path.exists():
-            header = f"# anomaly-diffusion {__version__}. The same run again: anomaly-diffusion"
-            text = yaml.safe_dump(config, sort_keys=False)
-            files.write(path, f"{header} {self.request.verb} --config {path}\n{text}")
+            files.write(path, f"{self._header()}\n{yaml.safe_dump(config, sort_keys=False)}")
         for logger in self.trainer.loggers:
             loggers.describe(logger, config)
+
+    def _header(self) -> str:
+        path = self.folder / run_folder.CONFIG
+        return (
+            f"# anomaly-diffusion {__version__}. The same run again: anomaly-diffusion {self.request.verb} "
+            f"--config {path}"
+        )
+
+    def _changes(self) -> list[changes.Change]:
+        """Return which settings of a run are changed where training goes on from its checkpoint."""
+        config, source = self.config[self.subcommand], self.request.source
+        if source is None or self.request.verb not in TRAINING or not config.get("ckpt_path"):
+            return []
+        found = changes.changes(changes.saved(source / run_folder.CONFIG), self.saved_config())
+        return found + ([changes.Change("run", source.name, config.run)] if config.run else [])
+
+    def _remember(self, step: int) -> None:
+        """Say what a resumed run changes, and write it down: config.yaml tells the settings that hold."""
+        told = "; ".join(map(str, self._changed))
+        print(f"Going on at step {step} with {told}.", flush=True)
+        content = yaml.safe_dump(self.saved_config(), sort_keys=False)
+        changes.note(self.folder / run_folder.CONFIG, self._header(), content, self._changed, step)
 
     def saved_config(self) -> dict[str, Any]:
         """Return the settings that make the same run again, whatever the verb, in a folder of its own."""
@@ -157,6 +190,22 @@ class DetectorCLI(LightningCLI):
         values = yaml.safe_load(parser.dump(config, skip_none=False))
         values["trainer"].pop("default_root_dir", None)
         return {key: value for key, value in values.items() if key not in _UNSAVED}
+
+    def _claimed(self) -> Path:
+        """Return the folder of this run, and note what was made for it."""
+        config = self.config[self.subcommand]
+        above = Path(config.runs_dir) / self._experiment()
+        new = [path for path in (above, *above.parents) if not path.exists()]
+        folder = self._claim()
+        if folder != self.request.source and loggers.is_first_process():
+            evaluations = [folder.parent] if folder.parent.name == run_folder.EVALUATIONS else []
+            self._new = [folder, *evaluations, *new]
+        return folder
+
+    def _leave_nothing_empty(self) -> None:
+        """Remove the folder of a run that was refused before its first step."""
+        if self._new and not getattr(getattr(self, "trainer", None), "global_step", 0):
+            run_folder.discard(self._new[0], self._new[1:])
 
     def _claim(self) -> Path:
         """Return the folder of this run; the first of several processes makes it, and `OneFolder` tells the others."""

@@ -5,6 +5,7 @@ import shutil
 import sys
 import zipfile
 import zlib
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -15,6 +16,7 @@ PREVIOUS = Path("checkpoints") / "previous.ckpt"
 CONFIG = "config.yaml"
 SPLIT = "split.json"
 EVALUATIONS = "evaluations"
+_AT_START = {CONFIG, SPLIT, "wandb"}  # what lies in a run folder before anything is computed
 
 
 def claim(parent: Path, name: str | None = None) -> Path:
@@ -36,7 +38,7 @@ def claim(parent: Path, name: str | None = None) -> Path:
             f"`run` must be a plain name, got {name!r}. Choose the folder with --runs_dir and --experiment."
         )
     try:
-        (parent / name).mkdir()
+        (parent / name).mkdir(parents=True)  # a run that was refused may just have taken the parent with it
     except FileExistsError:
         folder = parent / name
         hint = f"Choose another --run, or go on with it: --resume {folder}"
@@ -56,6 +58,21 @@ def _claim_number(parent: Path, stem: str = "") -> Path:
         except FileExistsError:
             continue
         return folder
+
+
+def discard(folder: Path, made: Sequence[Path] = ()) -> None:
+    """Remove a run folder in which nothing was computed; leave any other.
+
+    Args:
+        folder: the run folder.
+        made: folders above it that were made for it, the deepest first; they go too, if nothing else is in them.
+    """
+    there = {path.relative_to(folder).parts[0] for path in folder.rglob("*") if path.is_file()}
+    if there <= _AT_START:
+        shutil.rmtree(folder, ignore_errors=True)
+        with suppress(OSError):
+            for parent in made:
+                parent.rmdir()
 
 
 def find(name: str, runs: Path) -> Path:

@@ -8,11 +8,46 @@ from pytorch_lightning import LightningDataModule, LightningModule, Trainer
 from pytorch_lightning.strategies.launchers import _MultiProcessingLauncher
 
 from anomaly_diffusion.commands import checkpoints
+from anomaly_diffusion.commands.ending import FitLoop, Interruption
+from anomaly_diffusion.data.datamodule import AnomalyDataModule
+from anomaly_diffusion.data.folder import Images
 from anomaly_diffusion.detectors.base import Detector
 
 
 class RunTrainer(Trainer):
-    """Lightning's Trainer with one verb more."""
+    """Lightning's Trainer with one verb more; its trainings end validated, and its detectors judge calibrated."""
+
+    def fit(
+        self,
+        model: LightningModule,
+        train_dataloaders: Any = None,
+        val_dataloaders: Any = None,
+        datamodule: LightningDataModule | None = None,
+        ckpt_path: str | Path | None = None,
+        weights_only: bool | None = None,
+    ) -> None:
+        """Train, and validate what has come of it.
+
+        Args:
+            model: the detector.
+            train_dataloaders: images to learn from, if no `datamodule` brings them.
+            val_dataloaders: images to validate on, likewise.
+            datamodule: its data.
+            ckpt_path: checkpoint to go on from.
+            weights_only: whether the checkpoint may hold tensors only.
+
+        Raises:
+            KeyboardInterrupt: Ctrl-C has ended it; what was trained is validated and on disk.
+            ValueError: validation is switched off.
+        """
+        if isinstance(model, Detector) and self.limit_val_batches == 0:
+            raise ValueError("`trainer.limit_val_batches` must not be 0: validation is what calibrates a detector.")
+        if not isinstance(self.fit_loop, FitLoop):
+            self.fit_loop = FitLoop(self)
+        super().fit(model, train_dataloaders, val_dataloaders, datamodule, ckpt_path, weights_only)
+        callbacks: list[Any] = vars(self)["callbacks"]
+        if any(isinstance(callback, Interruption) and callback.asked for callback in callbacks):
+            raise KeyboardInterrupt
 
     def train(
         self,
@@ -23,17 +58,35 @@ class RunTrainer(Trainer):
     ) -> None:
         """Train, then test the checkpoint that was best on validation images.
 
+        Bad test files are told before training. Without test photographs of both classes, which figures need, the
+        last word is validation's.
+
         Args:
             model: the detector.
             datamodule: its data.
             ckpt_path: checkpoint to go on from.
             weights_only: whether the checkpoint may hold tensors only.
         """
+        labels = {False, True}
+        if isinstance(datamodule, AnomalyDataModule):
+            datamodule.expects_test, labels = True, datamodule.test_labels()
         self.fit(model, datamodule=datamodule, ckpt_path=ckpt_path, weights_only=weights_only)
-        if not getattr(self.checkpoint_callback, "best_model_path", ""):
-            self._calibrate(model, datamodule)  # a run shorter than its validation interval
-        best = getattr(self.checkpoint_callback, "best_model_path", "")
-        self.test(model, datamodule=datamodule, ckpt_path=best or None, weights_only=weights_only, verbose=False)
+        best = getattr(self.checkpoint_callback, "best_model_path", "") or None
+        if labels:
+            self.test(model, datamodule=datamodule, ckpt_path=best, weights_only=weights_only, verbose=False)
+        if len(labels) < 2:
+            self.validate(model, datamodule=datamodule, ckpt_path=best, weights_only=weights_only, verbose=False)
+            self._say_what_is_missing(labels)
+
+    def _say_what_is_missing(self, labels: set[bool]) -> None:
+        """Say why the figures are those of validation."""
+        missing = " and ".join(name for name, label in (("normal", False), ("defective", True)) if label not in labels)
+        if self.is_global_zero:
+            print(
+                f"note: there are no {missing} photographs to test on, so the figures above are those of validation, "
+                "whose defects are painted. Later: anomaly-diffusion test --run_folder RUN",
+                flush=True,
+            )
 
     def test(
         self,
@@ -44,7 +97,7 @@ class RunTrainer(Trainer):
         datamodule: LightningDataModule | None = None,
         weights_only: bool | None = None,
     ) -> list[Mapping[str, float]]:
-        """Test; validate first if the checkpoint was calibrated for another way of judging than the one asked for.
+        """Test; validate first if the checkpoint is not calibrated for the way of judging that is asked for.
 
         Args:
             model: the detector.
@@ -54,20 +107,65 @@ class RunTrainer(Trainer):
             datamodule: its data.
             weights_only: whether the checkpoint may hold tensors only.
         """
-        stored = checkpoints.read(Path(ckpt_path)) if ckpt_path is not None else None
-        if stored is not None and isinstance(model, Detector) and not model.suits(stored):
-            print("Reconstruction or scoring is not what the checkpoint was calibrated for: validating first.")
-            self._calibrate(model, datamodule, ckpt_path)
-            ckpt_path = None
+        ckpt_path = self._calibrated(model, datamodule, ckpt_path)
         return super().test(model, dataloaders, ckpt_path, verbose, datamodule, weights_only)
 
+    def predict(
+        self,
+        model: LightningModule | None = None,
+        dataloaders: Any = None,
+        datamodule: LightningDataModule | None = None,
+        return_predictions: bool | None = None,
+        ckpt_path: str | Path | None = None,
+        weights_only: bool | None = None,
+    ) -> list[Any] | None:
+        """Predict; validate first if the checkpoint is not calibrated for the way of judging that is asked for.
+
+        Args:
+            model: the detector.
+            dataloaders: images, if no `datamodule` brings them.
+            datamodule: its data.
+            return_predictions: whether all predictions are kept.
+            ckpt_path: checkpoint to predict with.
+            weights_only: whether the checkpoint may hold tensors only.
+        """
+        ckpt_path = self._calibrated(model, datamodule, ckpt_path)
+        return super().predict(model, dataloaders, datamodule, return_predictions, ckpt_path, weights_only)
+
+    def _calibrated(
+        self, model: LightningModule | None, datamodule: LightningDataModule | None, ckpt_path: str | Path | None
+    ) -> str | Path | None:
+        """Make sure that the detector can judge; return the checkpoint that is still to be loaded."""
+        if not isinstance(model, Detector):
+            return ckpt_path
+        why = self._lacks(model, ckpt_path)
+        if not why:
+            return ckpt_path
+        if isinstance(getattr(datamodule, "dataset", None), Images):
+            raise ValueError(
+                f"{why}, and unknown photographs cannot calibrate it. "
+                "Finish its run: anomaly-diffusion train --resume RUN"
+            )
+        print(f"{why}: validating first.", flush=True)
+        self._calibrate(model, datamodule, ckpt_path)
+        return None
+
+    def _lacks(self, model: Detector, ckpt_path: str | Path | None) -> str:
+        """Why a detector cannot judge as it is asked to; nothing if it can."""
+        if ckpt_path is None:
+            return "" if model.calibration.fitted else "The detector is not calibrated"
+        stored = checkpoints.read(Path(ckpt_path))
+        if not model.calibrated_in(stored):
+            return "The checkpoint was written before any validation"
+        return "" if model.suits(stored) else "Reconstruction or scoring is not what the checkpoint was calibrated for"
+
     def _calibrate(
-        self, model: LightningModule, datamodule: LightningDataModule | None, ckpt_path: str | Path | None = None
+        self, model: LightningModule, datamodule: LightningDataModule | None, ckpt_path: str | Path | None
     ) -> None:
-        """Validate, so that the test that follows finds the calibration in the model."""
+        """Validate, so that what follows finds the calibration in the model."""
         if isinstance(self.strategy.launcher, _MultiProcessingLauncher) and self.world_size > 1:
             raise ValueError(
-                "The model must be calibrated before this test, by processes that end with their calibration. Use "
+                "The model must be calibrated before it judges, by processes that end with their calibration. Use "
                 "processes that stay: --trainer.strategy ddp, or --trainer.devices 1. What was trained is on disk."
             )
         self.validate(model, datamodule=datamodule, ckpt_path=ckpt_path, verbose=False)

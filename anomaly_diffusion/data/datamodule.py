@@ -12,7 +12,7 @@ from torch import Tensor
 from anomaly_diffusion.data.batches import BatchSource, EpochSampler, as_they_are
 from anomaly_diffusion.data.defects import Painter
 from anomaly_diffusion.data.framing import Policy, to_original
-from anomaly_diffusion.data.loader import BatchLoader
+from anomaly_diffusion.data.loader import BatchLoader, leave_interrupts
 from anomaly_diffusion.data.notes import tell
 from anomaly_diffusion.data.reading import BadImages, Mask
 from anomaly_diffusion.data.regions import Regions
@@ -29,6 +29,9 @@ _USES = {"fit": ("validation", "train"), "validate": ("validation",), "test": ("
 
 class AnomalyDataModule(LightningDataModule):
     """Trains on good photographs, validates on others with painted defects, and opens test photographs in `test` only.
+
+    Where a test is to follow the training, `expects_test`, test photographs are opened before it as well: to see that
+    they decode, for nothing else.
 
     The split is written to split.json in the trainer's root folder and read from there when a run is resumed.
 
@@ -59,6 +62,7 @@ class AnomalyDataModule(LightningDataModule):
         self.validation, self.loading = validation or Validation(), loading or Loading()
         self.augmentation.check(image_size)
         self.seed = 0
+        self.expects_test = False
         self.split: Split | None = None
         self._stores: dict[str, FrameStore] = {}
         self._said: set[str] = set()
@@ -101,6 +105,8 @@ class AnomalyDataModule(LightningDataModule):
                 self._stores[use] = self._store(photographs)
             except BadImages as error:
                 problems |= error.problems
+        if "train" in uses and self.expects_test and self.loading.check:
+            problems |= self._bad_tests()
         if problems:
             raise BadImages(problems)
         self._tell()
@@ -108,6 +114,10 @@ class AnomalyDataModule(LightningDataModule):
             self._warn_of_regions()
         if "train" in uses:
             self._write(self._split())
+
+    def test_labels(self) -> set[bool]:
+        """Return which labels the test photographs have: nothing where there are none."""
+        return {sample.label for sample in self.dataset.test_samples()}
 
     def train_dataloader(self) -> BatchLoader:
         """Return good photographs, shuffled and augmented anew in every epoch."""
@@ -136,19 +146,29 @@ class AnomalyDataModule(LightningDataModule):
             sampler=sampler,
             num_workers=workers,
             collate_fn=as_they_are,
+            worker_init_fn=leave_interrupts,
             persistent_workers=workers > 0,
             pin_memory=torch.cuda.is_available(),
             generator=torch.Generator().manual_seed(self.seed % 2**32),  # workers must not draw from the global one
         )
 
     def _store(self, photographs: list[Photograph]) -> FrameStore:
-        painter = Painter(self.validation.severity)
-        reader = Reader(self.dataset, self.policy, self.image_size, self.channels, painter)
         room = self.loading.cache_mb * 1_000_000 - sum(store.bytes for store in self._stores.values())
-        store = FrameStore(photographs, reader, room, self.loading.check)
+        store = FrameStore(photographs, self._reader(), room, self.loading.check)
         if self.loading.cache_mb and not store.bytes:
             _log.info("`cache_mb` is too small for %d photographs: they are read at each use.", len(photographs))
         return store
+
+    def _reader(self) -> Reader:
+        return Reader(self.dataset, self.policy, self.image_size, self.channels, Painter(self.validation.severity))
+
+    def _bad_tests(self) -> dict[str, str]:
+        """Return what is wrong with each test file that cannot be used; nothing that was read is kept."""
+        try:
+            FrameStore([Photograph(sample) for sample in self.dataset.test_samples()], self._reader(), room=0)
+        except BadImages as error:
+            return error.problems
+        return {}
 
     def _photographs(self, use: str) -> list[Photograph]:
         if use == "test":

@@ -1,5 +1,6 @@
 """Batches for a Trainer: a loader that can go on in the middle of an epoch."""
 
+import signal
 from collections.abc import Iterator
 from typing import Any
 
@@ -9,7 +10,7 @@ from anomaly_diffusion.data.batches import EpochSampler
 from anomaly_diffusion.data.reading import BadImages
 from anomaly_diffusion.types import ImageBatch
 
-__all__ = ["BatchLoader"]
+__all__ = ["BatchLoader", "leave_interrupts"]
 
 
 class BatchLoader(DataLoader[ImageBatch]):
@@ -43,3 +44,12 @@ class BatchLoader(DataLoader[ImageBatch]):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Begin after the batches that were given; an epoch that had ended is not begun again."""
         self._start = state_dict["batches"] % len(self)
+
+
+def leave_interrupts(worker: int) -> None:
+    """Let a worker pay no heed to Ctrl-C, which a terminal sends to all processes: what comes of it, the first decides.
+
+    Args:
+        worker: its number.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -95,6 +95,12 @@ class Detector(pl.LightningModule):
         """Whether calibration and thresholds of `checkpoint` are those of this detector's way of judging."""
         return bool(checkpoint.get("judgement") == self.judgement)
 
+    @staticmethod
+    def calibrated_in(checkpoint: Mapping[str, Any]) -> bool:
+        """Whether `checkpoint` holds a calibration at all, for whatever way of judging."""
+        count = checkpoint["state_dict"].get("calibration.count")
+        return count is not None and bool(count > 1)
+
     def settings(self, *parts: object) -> str:
         """Text that two detectors share if such parts of them are alike."""
         return " ".join(settings(part) for part in (*parts, self.codec.options, self.scoring))
@@ -110,10 +116,10 @@ class Detector(pl.LightningModule):
         """Learn from training images and calibrate on normal validation images, with the weights to be validated.
 
         Raises:
-            RuntimeError: the codec knows no healthy images, because nothing was trained or loaded.
+            ValueError: the codec knows no healthy images, because nothing was trained or loaded.
         """
         if not self.codec.fitted:
-            raise RuntimeError("The detector has seen no healthy image. Train it first, or name a checkpoint of a run.")
+            raise ValueError("The detector has seen no healthy image. Train it first, or name a checkpoint of a run.")
         with self.trainer.precision_plugin.val_step_context():
             if self.scoring.learners:
                 self.learn(self.training_batches())
@@ -136,10 +142,10 @@ class Detector(pl.LightningModule):
         """The verdict on a batch; that on each image depends on nothing but the image.
 
         Raises:
-            RuntimeError: the detector has not been calibrated.
+            ValueError: the detector has not been calibrated.
         """
         if not self.calibration.fitted:
-            raise RuntimeError(
+            raise ValueError(
                 "The detector is not calibrated. Validate it once, or load a checkpoint of a finished run."
             )
         return Prediction(*self.in_parts(self._judged, batch))

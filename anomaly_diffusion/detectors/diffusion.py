@@ -76,7 +76,7 @@ class DiffusionDetector(Detector):
     def configure_optimizers(self) -> Any:
         """AdamW with the usual schedule, unless the config names an optimiser."""
         optimizer = torch.optim.AdamW(self.parameters(), lr=1e-3, betas=(0.9, 0.99), weight_decay=1e-2)
-        schedule = warmup_then_cosine(optimizer, int(self.trainer.estimated_stepping_batches))
+        schedule = warmup_then_cosine(optimizer, self.trainer.estimated_stepping_batches)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def training_step(self, batch: ImageBatch, batch_idx: int) -> Tensor:

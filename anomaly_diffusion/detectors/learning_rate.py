@@ -9,17 +9,17 @@ from torch.optim.lr_scheduler import LambdaLR
 __all__ = ["warmup_then_cosine"]
 
 
-def warmup_then_cosine(optimizer: Optimizer, steps: int, warmup: int = 30) -> LambdaLR:
+def warmup_then_cosine(optimizer: Optimizer, steps: int | float, warmup: int = 30) -> LambdaLR:
     """A linear rise over the first steps, half the run at full rate, then half a cosine down to 2 %.
 
     Args:
         optimizer: whose rates are scaled.
-        steps: optimiser steps of the whole run, >= 1.
+        steps: optimiser steps of the whole run, >= 0; infinite where only time ends it: then the rate does not fall.
         warmup: steps of the rise.
     """
     return LambdaLR(optimizer, partial(_factor, steps=steps, warmup=warmup))
 
 
-def _factor(step: int, steps: int, warmup: int) -> float:
-    fall = min(1.0, max(0.0, 2 * step / steps - 1))
+def _factor(step: int, steps: int | float, warmup: int) -> float:
+    fall = min(1.0, max(0.0, 2 * step / max(1, steps) - 1))
     return min(1.0, (step + 1) / warmup) * (0.02 + 0.98 * (0.5 + 0.5 * math.cos(math.pi * fall)))

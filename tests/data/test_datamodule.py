@@ -11,6 +11,7 @@ from anomaly_diffusion.data.datamodule import AnomalyDataModule
 from anomaly_diffusion.data.folder import Folder
 from anomaly_diffusion.data.framing import Letterbox
 from anomaly_diffusion.data.mvtec import MVTecAD
+from anomaly_diffusion.data.reading import BadImages
 from anomaly_diffusion.data.split import Split, Validation
 from anomaly_diffusion.data.store import Loading
 from anomaly_diffusion.data.textures import Textures
@@ -140,6 +141,31 @@ def test_training_never_opens_a_test_file(mvtec, tmp_path, opened, layout):
     watched(AnomalyDataModule(dataset, (32, 32)), tmp_path / "run")
     assert opened
     assert not [path for path in opened if "test" in path.parts or "ground_truth" in path.parts]
+
+
+def test_bad_test_files_are_told_with_bad_training_files_where_a_test_is_expected(mvtec, opened):
+    bad = [mvtec / "train/good/003.png", mvtec / "test/hole/001.png", mvtec / "ground_truth/hole/002_mask.png"]
+    for path in bad:
+        path.write_bytes(b"")
+    data = AnomalyDataModule(MVTecAD(mvtec), (32, 32), loading=Loading(cache_mb=1))
+    data.expects_test = True
+    with pytest.raises(BadImages) as error:
+        data.setup("fit")
+    assert sorted(error.value.problems) == sorted(map(str, bad))
+
+
+def test_where_a_test_is_expected_its_files_are_opened_once_and_nothing_of_them_is_kept(mvtec, opened):
+    data = AnomalyDataModule(MVTecAD(mvtec), (32, 32))
+    data.expects_test = True
+    data.setup("fit")
+    of_test = [path for path in opened if path.suffix == ".png" and "test" in path.parts]
+    assert set(of_test) == set(mvtec.glob("test/*/*.png"))
+    assert "test" not in data._stores
+    opened.clear()
+    unchecked = AnomalyDataModule(MVTecAD(mvtec), (32, 32), loading=Loading(check=False))
+    unchecked.expects_test = True
+    unchecked.setup("fit")
+    assert not [path for path in opened if "test" in path.parts]
 
 
 def test_testing_never_opens_a_training_file(mvtec, tmp_path, opened):

@@ -1,3 +1,4 @@
+import logging
 import shutil
 
 import numpy as np
@@ -93,6 +94,38 @@ def test_masks_are_found_under_the_usual_names(mvtec):
     dataset = Folder(mvtec, "train/good", defects=["test/hole"], masks="masks", test_normal="test/good")
     found = [sample.mask.is_file() for sample in dataset.test_samples() if sample.label]
     assert found == [True] * 3 + [False] * 3
+
+
+def test_mvtec_masks_may_have_the_name_of_their_photograph(mvtec):
+    for number, name in enumerate(["000.png", "001_mask.bmp", "002.bmp"]):
+        (mvtec / f"ground_truth/hole/{number:03}_mask.png").rename(mvtec / "ground_truth/hole" / name)
+    for number in (1, 2):
+        (mvtec / f"test/hole/{number:03}.png").rename(mvtec / f"test/hole/{number:03}.bmp")
+    masks = [sample.mask for sample in MVTecAD(mvtec).test_samples() if sample.label]
+    assert [mask.is_file() for mask in masks] == [True] * 6
+    (mvtec / "ground_truth/hole/000.png").unlink()
+    missing = [sample.mask for sample in MVTecAD(mvtec).test_samples() if sample.label and not sample.mask.is_file()]
+    assert missing == [mvtec / "ground_truth/hole/000_mask.png"], "where one of several is missing, it is told"
+
+
+@pytest.mark.parametrize("gone", ["ground_truth", "ground_truth/hole"])
+def test_mvtec_without_masks_tests_images_and_says_so(mvtec, caplog, gone):
+    shutil.rmtree(mvtec / gone)
+    caplog.set_level(logging.INFO)
+    (batch,) = ready(AnomalyDataModule(MVTecAD(mvtec), (32, 32)), "test").test_dataloader()
+    assert batch.label.sum() == 6
+    assert not batch.mask.any()
+    assert [record.message for record in caplog.records].count(
+        "No masks for hole in ground_truth: image figures only."
+    ) == 1
+
+
+def test_mvtec_without_a_test_folder_has_no_test_photographs(mvtec):
+    shutil.rmtree(mvtec / "test")
+    data = AnomalyDataModule(MVTecAD(mvtec), (32, 32))
+    data.expects_test = True
+    data.setup("fit")
+    assert data.test_labels() == set()
 
 
 def test_unknown_images_can_be_predicted_and_not_learned_from(mvtec):

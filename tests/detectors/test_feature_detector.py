@@ -124,7 +124,7 @@ def test_a_detector_that_judges_otherwise_leaves_what_was_learnt(other: FeatureD
 
 
 def test_what_has_seen_no_healthy_image_says_so() -> None:
-    with pytest.raises(RuntimeError, match="has seen no healthy image"):
+    with pytest.raises(ValueError, match="has seen no healthy image"):
         _detector().on_validation_epoch_start()
     with pytest.raises(ValueError, match="No healthy training image"):
         _calibrated().learn([])

@@ -127,7 +127,7 @@ def test_a_checkpoint_brings_only_its_weights_to_a_detector_that_judges_otherwis
     assert all(torch.equal(one, two) for one, two in weights)
     assert not other.calibration.fitted
     assert other.image_threshold.isnan()
-    with pytest.raises(RuntimeError, match="not calibrated"):
+    with pytest.raises(ValueError, match="not calibrated"):
         other(image_batch(2))
 
 

@@ -135,7 +135,7 @@ def test_noise_is_decided_by_key_and_seed(name: str) -> None:
 
 @strategies
 def test_an_uncalibrated_detector_refuses_to_judge(strategy: Reconstruction) -> None:
-    with pytest.raises(RuntimeError, match="not calibrated"):
+    with pytest.raises(ValueError, match="not calibrated"):
         _detector(strategy)(image_batch(2))
 
 

@@ -190,3 +190,12 @@ def test_two_halves_together_find_what_one_metric_finds_alone():
     figures = first.compute()
     assert figures.bound < 1e-3
     assert max(errors(figures, case)) < 1e-4
+
+
+def test_a_batch_without_images_changes_nothing():
+    case, metric = normal_scores(), PixelMetrics()
+    case = case._replace(scores=CROWDS["saturated"](case.scores))
+    for start in range(0, len(case.mask), 8):
+        metric.update(*(torch.from_numpy(field[start : start + 8, None]) for field in case))
+        metric.update(torch.zeros(0, 1, 48, 48), torch.zeros(0, 1, 48, 48, dtype=torch.bool))
+    assert metric.compute() == evaluate(case, 8)
