@@ -151,7 +151,8 @@ class PixelMetrics(Metric):
             found = defective[index] if valid is None else defective[index][valid[index].cpu().numpy()]
             counted = np.flatnonzero(found), region_shares(defective[index, 0])
             pixels.append((key[inside].flatten(), *(torch.from_numpy(part).to(key.device) for part in counted)))
-        self._count(pixels)
+        if pixels:  # there are none where no truth is known
+            self._count(pixels)
 
     def _count(self, pixels: Sequence[Pixels]) -> None:
         """Count the pixels of some images."""
