@@ -55,7 +55,7 @@ class AnomalyDataModule(LightningDataModule):
         self.dataset, self.image_size, self.batch_size, self.channels = dataset, image_size, batch_size, channels
         self.augmentation = augmentation or Augmentation()
         self.validation, self.loading = validation or Validation(), loading or Loading()
-        self.augmentation.check(image_size)
+        self.augmentation.check(image_size, channels)
         self.seed = 0
         self.split: Split | None = None
         self._stores: dict[str, FrameStore] = {}
