@@ -232,6 +232,20 @@ def test_training_crops_are_parts_of_the_frame_and_evaluation_sees_all_of_it():
     assert next(iter(data.val_dataloader())).image.shape[-2:] == (64, 64)
 
 
+def test_what_learns_by_position_is_given_whole_frames_where_training_crops():
+    def of(augmentation):
+        return ready(AnomalyDataModule(Textures("brick", train=20), (64, 64), 4, 1, augmentation), "fit")
+
+    plain, cropped = of(None), of(Augmentation(True, True, crop=(24, 24), transforms=[{"Transpose": {"p": 1.0}}]))
+    whole = by_path(plain.train_dataloader())
+    assert same(by_path(cropped.whole_dataloader()), whole)
+    for batch in cropped.train_dataloader():
+        assert all(torch.equal(image, whole[path][0]) for path, (image,) in by_path([cropped.whole(batch, 3)]).items())
+        assert cropped.whole(batch, 3).path == batch.path
+    flipped = of(Augmentation(horizontal_flip=True))
+    assert same(by_path(flipped.whole_dataloader()), by_path(flipped.train_dataloader()))
+
+
 @pytest.mark.parametrize(
     ("files", "contents", "told"),
     [
