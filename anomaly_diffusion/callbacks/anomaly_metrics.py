@@ -51,10 +51,10 @@ class AnomalyMetrics(pl.Callback):
     `image_threshold` and `pixel_threshold`, hence into its checkpoints; test changes nothing.
 
     The controls (`analysis.controls`) are measured on the very same images. What they know of normal images comes
-    from the first training batches, as the model sees them, and is kept in the checkpoint: never from validation or
-    test. Their maps are pooled like a detector's by default (`TopKMean`). `figures[split]` holds all figures: "model"
-    first, then each control. `pixels[split]` says at what "size" pixels were measured, and what became there of the
-    files' defective "regions" (`data.regions.Regions`).
+    from the first training batches, as the model sees them, but in whole frames where it sees crops, and is kept in
+    the checkpoint: never from validation or test. Their maps are pooled like a detector's by default (`TopKMean`).
+    `figures[split]` holds all figures: "model" first, then each control. `pixels[split]` says at what "size" pixels
+    were measured, and what became there of the files' defective "regions" (`data.regions.Regions`).
 
     Args:
         normals: number of training images from which the controls learn the mean image and the spread of statistics.
@@ -87,7 +87,7 @@ class AnomalyMetrics(pl.Callback):
     ) -> None:
         """Let the controls learn from the first normal images."""
         if self._learned < self.wanted:  # the same in all processes
-            seen = _over_ranks(Normals.of(batch), trainer, pl_module.device)
+            seen = _over_ranks(Normals.of(_whole(trainer, batch)), trainer, pl_module.device)
             if seen.count:
                 self._normals = self._normals + seen if self._normals else seen
 
@@ -187,6 +187,12 @@ class AnomalyMetrics(pl.Callback):
         for name, figure in figures.items():
             pl_module.log(f"{split}/{name}", figure, sync_dist=True, reduce_fx="max")
         return thresholds
+
+
+def _whole(trainer: pl.Trainer, batch: ImageBatch) -> ImageBatch:
+    """A training batch in frames as large as those of evaluation."""
+    whole = getattr(getattr(trainer, "datamodule", None), "whole", None)
+    return batch if whole is None else whole(batch, trainer.current_epoch)
 
 
 def _over_ranks(normals: Normals, trainer: pl.Trainer, device: torch.device) -> Normals:

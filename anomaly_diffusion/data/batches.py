@@ -12,7 +12,7 @@ from torch.utils.data import Dataset, DistributedSampler, get_worker_info
 from anomaly_diffusion.data.reading import BadImages
 from anomaly_diffusion.data.sample import stable_hash
 from anomaly_diffusion.data.store import Frames, FrameStore
-from anomaly_diffusion.data.transforms import Augmentation
+from anomaly_diffusion.data.transforms import Augmentation, BadAugmentation
 from anomaly_diffusion.types import ImageBatch
 
 __all__ = ["BatchSource", "EpochSampler", "as_they_are"]
@@ -44,7 +44,7 @@ class BatchSource(Dataset[ImageBatch]):
         """
         try:
             return self._batch(places)
-        except BadImages as error:
+        except (BadImages, BadAugmentation) as error:
             if get_worker_info() is None:
                 raise
             return error  # type: ignore[return-value]

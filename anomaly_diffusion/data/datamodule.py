@@ -20,6 +20,7 @@ from anomaly_diffusion.data.sample import AnomalyDataset, Sample
 from anomaly_diffusion.data.split import FILE, Split, Validation
 from anomaly_diffusion.data.store import FrameStore, Loading, Photograph, Reader, painting_seed
 from anomaly_diffusion.data.transforms import Augmentation
+from anomaly_diffusion.types import ImageBatch
 
 __all__ = ["AnomalyDataModule"]
 
@@ -60,7 +61,7 @@ class AnomalyDataModule(LightningDataModule):
         self.dataset, self.image_size, self.batch_size, self.channels = dataset, image_size, batch_size, channels
         self.augmentation = augmentation or Augmentation()
         self.validation, self.loading = validation or Validation(), loading or Loading()
-        self.augmentation.check(image_size)
+        self.augmentation.check(image_size, channels)
         self.seed = 0
         self.expects_test = False
         self.split: Split | None = None
@@ -121,7 +122,32 @@ class AnomalyDataModule(LightningDataModule):
 
     def train_dataloader(self) -> BatchLoader:
         """Return good photographs, shuffled and augmented anew in every epoch."""
-        source = BatchSource(self._stores["train"], self.augmentation, self.seed)
+        return self._training(self.augmentation)
+
+    def whole_dataloader(self) -> BatchLoader:
+        """Return the same in frames like those of evaluation, plain where training crops: to learn by position."""
+        return self._training(self._whole)
+
+    def whole(self, batch: ImageBatch, epoch: int) -> ImageBatch:
+        """Return the photographs of a training batch in frames like those of evaluation, plain where training crops.
+
+        Args:
+            batch: of `train_dataloader`.
+            epoch: in which it came.
+        """
+        if self._whole is self.augmentation:
+            return batch
+        store = self._stores["train"]
+        places = {key: place for place, key in enumerate(store.keys.tolist())}
+        source = BatchSource(store, self._whole, self.seed)
+        return source.__getitems__([(epoch, places[key]) for key in batch.key.tolist()])
+
+    @property
+    def _whole(self) -> Augmentation:
+        return Augmentation() if self.augmentation.crop else self.augmentation
+
+    def _training(self, augmentation: Augmentation) -> BatchLoader:
+        source = BatchSource(self._stores["train"], augmentation, self.seed)
         processes = (self.trainer.world_size, self.trainer.global_rank) if self.trainer else (1, 0)
         sampler = EpochSampler(source, *processes, seed=self.seed % 2**32)
         return self._loader(source, sampler)

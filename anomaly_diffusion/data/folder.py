@@ -96,7 +96,7 @@ class Folder(AnomalyDataset):
         if test_normal:
             return normals, self._images(test_normal)
         names = {path.relative_to(self.folder).as_posix(): path for path in normals}
-        kept = held_out(names, max(1, round(self.test_share * len(names))), "test")
+        kept = held_out(names, max(1, round(self.test_share * len(names))), "test", left=4)
         _log.info("%d of %d photographs in %s are kept for testing.", len(kept), len(names), name)
         return [path for name, path in names.items() if name not in kept], [names[name] for name in kept]
 

@@ -8,6 +8,7 @@ from torch.utils.data import DataLoader
 
 from anomaly_diffusion.data.batches import EpochSampler
 from anomaly_diffusion.data.reading import BadImages
+from anomaly_diffusion.data.transforms import BadAugmentation
 from anomaly_diffusion.types import ImageBatch
 
 __all__ = ["BatchLoader", "leave_interrupts"]
@@ -27,12 +28,14 @@ class BatchLoader(DataLoader[ImageBatch]):
 
         Raises:
             BadImages: a photograph cannot be used.
+            BadAugmentation: a transform cannot be applied to one.
         """
         self._given, self._start = self._start, 0
         if isinstance(self.sampler, EpochSampler):
             self.sampler.skipped = self._given * (self.batch_size or 1)
         for batch in super().__iter__():
-            if isinstance(batch, BadImages):  # a worker cannot raise it: what arrives would be another error
+            # a worker cannot raise it: what arrives would be another error
+            if isinstance(batch, BadImages | BadAugmentation):
                 raise batch
             self._given += 1
             yield batch

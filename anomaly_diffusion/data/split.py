@@ -12,6 +12,7 @@ from anomaly_diffusion.data.sample import AnomalyDataset, stable_hash
 __all__ = ["FILE", "Split", "Validation", "held_out"]
 
 FILE = "split.json"
+_LEAST = 2  # different photographs to train on, and to validate on: one plain, one painted
 
 
 @dataclass(frozen=True)
@@ -44,13 +45,7 @@ class Validation:
             raise ValueError(f"`paintings` must be at least 1, got {self.paintings}.")
 
     def count(self, total: int) -> int:
-        """Return how many of `total` photographs are held out.
-
-        Raises:
-            ValueError: if there are fewer than four: two to learn from and two to validate on.
-        """
-        if total < 4:
-            raise ValueError(f"A data set must hold at least 4 good photographs to learn from, got {total}.")
+        """Return how many of `total` photographs are held out."""
         return min(max(round(self.share * total), self.at_least), self.at_most, total // 2)
 
 
@@ -72,17 +67,24 @@ class Split:
 
     @classmethod
     def of(cls, dataset: AnomalyDataset, validation: Validation) -> "Split":
-        """Split a data set anew."""
+        """Split a data set anew.
+
+        Raises:
+            ValueError: if too few good photographs differ, beside those for testing.
+        """
         train = {dataset.name(sample): sample.path for sample in dataset.train_samples()}
+        test = dataset.test_samples()
         own = [dataset.name(sample) for sample in dataset.validation_samples()]
-        kept = own or held_out(train, validation.count(len(train)), validation.seed)
+        if not own:
+            _check_enough(train, {dataset.name(item): item.path for item in test if not item.label}, dataset.folder)
+        kept = own or held_out(train, validation.count(len(train)), validation.seed, _LEAST, _LEAST)
         ranked = sorted(kept, key=lambda name: stable_hash(validation.seed, "painted", name))
         painted = set(ranked[: len(ranked) // 2])
         return cls(
             [name for name in train if name not in kept],
             sorted(set(kept) - painted),
             sorted(painted),
-            [dataset.name(sample) for sample in dataset.test_samples()],
+            [dataset.name(sample) for sample in test],
         )
 
     @classmethod
@@ -110,21 +112,43 @@ class Split:
         draft.replace(path)
 
 
-def held_out(paths: Mapping[str, Path], count: int, seed: int | str) -> list[str]:
+def held_out(paths: Mapping[str, Path], count: int, seed: int | str, least: int = 1, left: int = 1) -> list[str]:
     """Choose about `count` names by the hash of (seed, name); copies of one file are chosen together.
 
     Args:
         paths: the file of each name.
         count: how many; copies may make it more.
         seed: another seed chooses others.
+        least: how many different files are chosen, however many copies they have.
+        left: how many different files are not chosen, as far as `least` allows.
     """
     groups = sorted(_copies(paths), key=lambda names: stable_hash(seed, min(names)))
     chosen: list[str] = []
-    for names in groups:
-        if len(chosen) >= count:
+    for number, names in enumerate(groups):
+        if number >= least and (len(chosen) >= count or number >= len(groups) - left):
             break
         chosen += names
     return sorted(chosen)
+
+
+def _check_enough(train: Mapping[str, Path], test: Mapping[str, Path], folder: Path) -> None:
+    """Make sure that there are good photographs to learn from and to validate on.
+
+    Raises:
+        ValueError: saying what is there and what is needed.
+    """
+    if len(_copies(train)) < 2 * _LEAST:
+        raise ValueError(
+            f"{folder} must hold at least {2 * _LEAST} different good photographs beside those for testing, "
+            f"{_LEAST} to train and {_LEAST} to validate on. "
+            f"It holds {_counted(train)} to learn from and {_counted(test)} for testing. Add some."
+        )
+
+
+def _counted(paths: Mapping[str, Path]) -> str:
+    """How many files there are, and how many of them differ."""
+    different = len(_copies(paths))
+    return f"{len(paths)}" + ("" if different == len(paths) else f" ({different} without copies)")
 
 
 def _copies(paths: Mapping[str, Path]) -> list[list[str]]:

@@ -252,6 +252,11 @@ class Detector(pl.LightningModule):
     def _differences(self, batch: ImageBatch) -> tuple[Tensor]:
         return (self.differences(batch, self.compare(batch)),)
 
-    def training_batches(self, epoch: int = 0) -> Iterable[ImageBatch]:
-        """Batches of all healthy images of one epoch, on the device, also where only a validation runs."""
-        return training_batches(self, epoch)
+    def training_batches(self, epoch: int = 0, whole: bool = True) -> Iterable[ImageBatch]:
+        """Batches of all healthy images of one epoch, on the device, also where only a validation runs.
+
+        Args:
+            epoch: which of the orders and augmentations.
+            whole: whether frames are like those of evaluation even where training sees crops.
+        """
+        return training_batches(self, epoch, whole)

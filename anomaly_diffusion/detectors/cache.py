@@ -26,15 +26,17 @@ class EncodingCache:
             raise ValueError(f"`views` must not be negative, got {views}.")
         self.views = views
         self._kept: dict[int, list[Tensor]] = defaultdict(list)
+        self._size: torch.Size | None = None  # of the frames that were encoded
 
     def keep(self, batch: ImageBatch, x_0: Encoded) -> None:
         """Keep one more view of each photograph of a batch."""
+        self._size = batch.image.shape[-2:]
         for key, encoded in zip(batch.key.tolist(), x_0.half().cpu(), strict=True):
             if len(self._kept[key]) < self.views:
                 self._kept[key].append(encoded)
 
     def take(self, batch: ImageBatch, numbers: list[int], encode: Callable[[Images], Encoded]) -> Encoded:
-        """A view of each photograph of a batch; if one was never kept, all are encoded.
+        """A view of each photograph of a batch; all are encoded if one was never kept, or kept of a crop only.
 
         Args:
             batch: the photographs.
@@ -42,7 +44,7 @@ class EncodingCache:
             encode: from pixels to model space.
         """
         keys = batch.key.tolist()
-        if not all(key in self._kept for key in keys):
+        if batch.image.shape[-2:] != self._size or not all(key in self._kept for key in keys):
             return encode(batch.image)
         views = [self._kept[key][number % len(self._kept[key])] for key, number in zip(keys, numbers, strict=True)]
         return torch.stack(views).to(batch.image)

@@ -55,7 +55,7 @@ class FeatureDetector(DiffusionDetector):
         """Fit the components, then encode every view of the training photographs once."""
         super().on_fit_start()
         for view in range(self.cache.views):
-            for batch in self.training_batches(view):
+            for batch in self.training_batches(view, whole=False):
                 self.cache.keep(batch, self.codec.encode(batch.image))
 
     def encode_training(self, batch: ImageBatch, step: int | None = None) -> Encoded:

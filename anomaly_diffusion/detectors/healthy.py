@@ -15,17 +15,20 @@ from anomaly_diffusion.types import ImageBatch
 __all__ = ["first", "normals", "training_batches", "validation_batches"]
 
 
-def training_batches(module: LightningModule, epoch: int = 0) -> Iterable[ImageBatch]:
+def training_batches(module: LightningModule, epoch: int = 0, whole: bool = True) -> Iterable[ImageBatch]:
     """Batches of one epoch of all training images, on the device, also where only a validation runs.
 
     Args:
         module: attached to a trainer.
         epoch: which of the orders and augmentations.
+        whole: whether frames are like those of evaluation even where training sees crops: what is learnt by position
+            would lie somewhere else otherwise.
     """
     data: Any = getattr(module.trainer, "datamodule", None)
     if data is not None:
         data.setup("fit")
-        loader = data.train_dataloader()  # of its own: the one that training goes through must not be begun anew
+        give = getattr(data, "whole_dataloader", data.train_dataloader) if whole else data.train_dataloader
+        loader = give()  # of its own: the one that training goes through must not be begun anew
     else:
         module.trainer.fit_loop.setup_data()
         loader = _unshared(module.trainer.train_dataloader)

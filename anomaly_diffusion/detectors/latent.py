@@ -64,7 +64,7 @@ class LatentDetector(DiffusionDetector):
         """Encode every view of the training photographs once, and learn what latents are like."""
         seen = []
         for view in range(self.cache.views):
-            for batch in self.training_batches(view):
+            for batch in self.training_batches(view, whole=False):
                 latent = self.cache.latents(batch.image, self.codec.latent, self.codec.identity)
                 self.cache.keep(batch, latent)
                 seen.append(self.codec.latent_moments(latent, batch.valid))

@@ -1,12 +1,16 @@
-"""Augmentation draws each step by itself, and gives the same bits for the same seed."""
+"""Augmentation draws each step by itself, gives the same bits for the same seed, and refuses what cannot be meant."""
 
+import re
 from collections import Counter
 from itertools import combinations
 
 import numpy as np
 import pytest
 
-from anomaly_diffusion.data.transforms import Augmentation
+from anomaly_diffusion.data.datamodule import AnomalyDataModule
+from anomaly_diffusion.data.store import Loading
+from anomaly_diffusion.data.textures import Textures
+from anomaly_diffusion.data.transforms import Augmentation, BadAugmentation
 
 DRAWS = 2000
 SIDE = 8
@@ -58,3 +62,87 @@ def test_the_same_seed_gives_the_same_bits_whatever_came_before():
     first = [augmentation(FRAME, VALID, seed)[0] for seed in range(20)]
     again = [augmentation(FRAME, VALID, seed)[0] for seed in reversed(range(20))]
     assert all((one == other).all() for one, other in zip(first, reversed(again), strict=True))
+
+
+def test_steps_within_a_composition_are_chosen_and_drawn_independently():
+    either = {"OneOf": {"transforms": [{"Posterize": {"num_bits": 5}}, {"Posterize": {"num_bits": 3}}], "p": 1.0}}
+    counts = outcomes(Augmentation(transforms=[either, {"InvertImg": {"p": 0.5}}, {"Transpose": {"p": 0.5}}]))
+    assert max(map(abs, off(counts, 8))) < 4
+
+
+SIZE = (24, 24)
+PAD = {"PadIfNeeded": {"min_height": 30, "min_width": 30}}
+TYPE, ONE_SIZE = r"\[-1, 1\] itself", "`data.image_size`"
+NOT_MEANT = [
+    ([{"Normalize": {}}], 3, ["`Normalize`", "float32 pixels from -2", TYPE]),
+    ([{"ToFloat": {}}], 1, ["`ToFloat`", "24 x 24 x 1 float32 pixels from 0 to 1", TYPE]),
+    ([{"ToTensorV2": {}}], 3, ["`ToTensorV2`", "made 3 x 24 x 24 torch.uint8 pixels", TYPE]),
+    ([{"Resize": {"height": 12, "width": 16}}], 3, ["`Resize`", "made 12 x 16 x 3 uint8", ONE_SIZE]),
+    ([{"RandomScale": {}}], 3, ["`RandomScale`", "must leave 24 x 24 x 3", ONE_SIZE]),
+    ([{"ToGray": {"num_output_channels": 1}}], 3, ["`ToGray`", "made 24 x 24 uint8", "`data.channels`"]),
+    ([{"ToRGB": {}}], 1, ["`ToRGB`", "made 24 x 24 x 3", "`data.channels`"]),
+    ([{"MaskDropout": {}}], 3, ["`MaskDropout`", "from 0 to 0 of one with all levels"]),
+    ([{"InvertImg": {}}, {"Normalize": {"p": 0.001}}, {"Transpose": {}}], 3, ["`Normalize` in"]),
+    ([{"GaussNoise": {}}, PAD], 3, ["`PadIfNeeded` in", "made 30 x 30 x 3"]),
+    ([{"OneOf": {"transforms": [{"Blur": {}}, {"ToFloat": {}}], "p": 0.01}}], 3, ["`ToFloat` within `OneOf`", TYPE]),
+    ([{"Mosaic": {}}], 3, ["`Mosaic`", "cannot be applied: .*mosaic_metadata", "one frame and its valid pixels"]),
+    ([{"RandomCrop": {"height": 25, "width": 9}}], 3, ["`RandomCrop`", r"cannot be applied: .*\(25, 9\)"]),
+    (
+        [{"GaussNoise": {"var_limit": [1, 2]}}],
+        3,
+        ["`var_limit` is no argument of `GaussNoise`", "std_range"],
+    ),
+    ([{"HorizontalFlip": {"prob": 1}}], 3, ["`prob` is no argument of `HorizontalFlip`, which takes p"]),
+    ([{"OneOf": {"transforms": [{"Blur": {"limit": 3}}]}}], 3, ["`limit` is no argument of `Blur`"]),
+    ([{"GaussNoise": {"std_range": [3, 4]}}], 3, [r"`GaussNoise`.*: std_range: All values in \(3.0, 4.0\).* 1\.$"]),
+    ([{"RandomCrop": {}}], 3, ["height: Field required; width: Field required"]),
+    ([{"BasicTransform": {}}], 3, ["`BasicTransform`"]),
+    ([{"Horizontalflip": {}}], 3, ["got Horizontalflip. Did you mean `HorizontalFlip`?"]),
+    ([{"np": {}}], 3, ["must name transforms of albumentations, got np"]),
+    ([{"OneOf": {"transforms": ["Blur"]}}], 3, [r"`OneOf` must each be {Name: {argument: value}}, got Blur"]),
+    ([{"OneOf": {"transforms": [{"Blur": None}]}}], 3, ["`Blur` must be given as {argument: value}, got None"]),
+]
+
+
+@pytest.mark.parametrize(("transforms", "channels", "told"), NOT_MEANT, ids=[str(case[0]) for case in NOT_MEANT])
+def test_a_transform_that_cannot_be_meant_is_named_when_settings_are_read(transforms, channels, told):
+    flips = Augmentation(True, True, transforms=transforms)
+    with pytest.raises(BadAugmentation) as refusal:
+        AnomalyDataModule(Textures(), SIZE, channels=channels, augmentation=flips)
+    for words in told:
+        assert re.search(words, str(refusal.value)), str(refusal.value)
+    assert "\n" not in str(refusal.value)
+
+
+MEANT = [
+    [{"ToFloat": {}}, {"FromFloat": {"dtype": "uint8"}}],
+    [PAD, {"RandomCrop": {"height": 24, "width": 24}}],
+    [{"Sequential": {"transforms": [PAD, {"RandomCrop": {"height": 24, "width": 24}}], "p": 0.5}}],
+    [{"RandomResizedCrop": {"size": [24, 24], "scale": [0.5, 1.0]}}],
+    [{"Affine": {"rotate": [-10, 10]}}, {"GaussNoise": {}}, {"RandomBrightnessContrast": {}}, {"CoarseDropout": {}}],
+    [{"GaussianBlur": {"sigma_limit": [9.0, 9.0]}}],
+]
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("transforms", MEANT, ids=str)
+def test_whatever_leaves_a_photograph_of_one_size_is_allowed(transforms, channels):
+    Augmentation(transforms=transforms).check(SIZE, channels)
+
+
+def test_a_crop_is_the_one_size_that_may_differ():
+    Augmentation(crop=(16, 20), transforms=[{"GaussNoise": {}}]).check(SIZE)
+    with pytest.raises(BadAugmentation, match=r"`Resize` in .* must leave 16 x 20 x 3 .* made 24 x 24 x 3"):
+        Augmentation(crop=(16, 20), transforms=[{"Resize": {"height": 24, "width": 24}}]).check(SIZE)
+    with pytest.raises(ValueError, match="`crop` must be positive"):
+        Augmentation(crop=(0, 20)).check(SIZE)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_what_only_a_photograph_brings_to_light_is_told_in_the_same_words(workers, monkeypatch):
+    scale = Augmentation(transforms=[{"RandomScale": {"p": 1.0}}])
+    monkeypatch.setattr(Augmentation, "check", lambda *_: None)  # a probe that found nothing
+    data = AnomalyDataModule(Textures(train=8), SIZE, augmentation=scale, loading=Loading(num_workers=workers))
+    data.setup("fit")
+    with pytest.raises(BadAugmentation, match=r"`RandomScale` in `data.augmentation` must leave 24 x 24 x 3"):
+        list(data.train_dataloader())

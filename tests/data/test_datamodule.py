@@ -258,6 +258,54 @@ def test_training_crops_are_parts_of_the_frame_and_evaluation_sees_all_of_it():
     assert next(iter(data.val_dataloader())).image.shape[-2:] == (64, 64)
 
 
+def test_what_learns_by_position_is_given_whole_frames_where_training_crops():
+    def of(augmentation):
+        return ready(AnomalyDataModule(Textures("brick", train=20), (64, 64), 4, 1, augmentation), "fit")
+
+    plain, cropped = of(None), of(Augmentation(True, True, crop=(24, 24), transforms=[{"Transpose": {"p": 1.0}}]))
+    whole = by_path(plain.train_dataloader())
+    assert same(by_path(cropped.whole_dataloader()), whole)
+    for batch in cropped.train_dataloader():
+        assert all(torch.equal(image, whole[path][0]) for path, (image,) in by_path([cropped.whole(batch, 3)]).items())
+        assert cropped.whole(batch, 3).path == batch.path
+    flipped = of(Augmentation(horizontal_flip=True))
+    assert same(by_path(flipped.whole_dataloader()), by_path(flipped.train_dataloader()))
+
+
+@pytest.mark.parametrize(
+    ("files", "contents", "told"),
+    [
+        (12, 1, r"It holds 0 to learn from and 12 \(1 without copies\) for testing"),
+        (12, 4, r"learn from and \d+ \(1 without copies\) for testing"),
+        (1, 1, "It holds 0 to learn from and 1 for testing"),
+        (3, 3, "It holds 2 to learn from and 1 for testing"),
+        (4, 4, "It holds 3 to learn from and 1 for testing"),
+    ],
+)
+def test_too_few_different_photographs_are_counted_in_one_message(tmp_path, files, contents, told):
+    for number in range(files):
+        write(tmp_path / f"good/{number}.png", number % contents)
+    write(tmp_path / "scratch/0.png", 100)
+    with pytest.raises(ValueError, match=told) as refusal:
+        AnomalyDataModule(Folder(tmp_path), (32, 32)).setup("fit")
+    assert f"{tmp_path} must hold at least 4 different good photographs beside those for testing" in str(refusal.value)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_many_copies_leave_something_to_learn_from_and_two_photographs_to_validate_on(tmp_path, seed):
+    for number in range(20):
+        write(tmp_path / f"good/{number:02}.png", max(0, number - 15))  # sixteen alike, and four others
+    dataset = Folder(tmp_path)
+    split = Split.of(dataset, Validation(seed=seed))
+    content = {dataset.name(sample): sample.path.read_bytes() for sample in dataset.train_samples()}
+    different = [{content[name] for name in names} for names in (split.train, split.validation_normal)]
+    painted = {content[name] for name in split.validation_painted}
+    assert len(different[0]) >= 2
+    assert len(different[1] | painted) >= 2
+    assert not different[0] & (different[1] | painted)
+    assert split.test
+
+
 def test_valid_pixels_move_with_the_image(mvtec):
     flips = Augmentation(transforms=[{"Transpose": {"p": 1.0}}])
     data = AnomalyDataModule(MVTecAD(mvtec), (32, 32), augmentation=flips, loading=Loading(policy=Letterbox()))

@@ -157,7 +157,6 @@ REFUSALS = [
     (lambda: AnomalyDataModule(Textures(), (64, 32), augmentation=FLIPS), "`quarter_turns` must be off"),
     (lambda: Validation(share=0.0), r"`share` must lie in \(0, 1\), got 0.0"),
     (lambda: Validation(at_least=1), "`at_least`"),
-    (lambda: Validation().count(3), "at least 4 good photographs"),
     (lambda: Textures(crop=500), r"`crop` must lie in \[16, 168\], got 500"),
     (lambda: Folder("x", test_share=1.0), "`test_share`"),
     (lambda: MVTecAD(white_level=0), "`white_level`"),

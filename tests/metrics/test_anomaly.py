@@ -226,6 +226,16 @@ def test_a_reset_metric_starts_afresh():
     assert metric.compute() == evaluate(maps, masks)
 
 
+@pytest.mark.parametrize("defective", [0, 1])
+def test_batches_whose_truth_is_unknown_change_nothing(defective):
+    maps, masks = make_batch(6)
+    masks &= bool(defective)
+    metric = PixelMetrics()
+    for part in (slice(0), slice(6), slice(0)):  # nothing is left of a batch of defects that nobody has drawn
+        metric.update(maps[part], masks[part])
+    assert str(metric.compute()) == str(evaluate(maps, masks))
+
+
 def test_forward_gives_the_batch_and_keeps_the_sum():
     maps, masks = make_batch(6)
     metric = PixelMetrics(exact=0)
