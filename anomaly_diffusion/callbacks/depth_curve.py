@@ -13,6 +13,7 @@ from anomaly_diffusion.analysis import depth_curve, fidelity, files
 from anomaly_diffusion.analysis.tables import FIGURES
 from anomaly_diffusion.callbacks import weights_and_biases as wb
 from anomaly_diffusion.callbacks.anomaly_metrics import Scorecard
+from anomaly_diffusion.callbacks.measured_pixels import FramePixels
 from anomaly_diffusion.callbacks.processes import from_all_processes
 from anomaly_diffusion.callbacks.repeats import Repeats
 from anomaly_diffusion.types import ImageBatch, Prediction
@@ -22,12 +23,14 @@ class _Depth:
     """The figures of one depth, and how faithful its healthy versions of normal images are."""
 
     def __init__(self, device: torch.device) -> None:
-        self.card = Scorecard(device, maps=True)
+        self.card, self.frames = Scorecard(device, maps=True), FramePixels(None)
         self.psnr: list[float] = []  # of each normal image
         self.ssim: list[float] = []
 
     def update(self, batch: ImageBatch, score: Tensor, anomaly_map: Tensor, shown: tuple[Tensor, Tensor]) -> None:
-        self.card.update(batch, score, anomaly_map)
+        self.card.count_images(score, batch.label)
+        for part in self.frames.of(batch, {"depth": anomaly_map}):
+            self.card.count_pixels(part.maps["depth"], part.mask, part.valid)
         normal = ~batch.label
         reference, reconstruction = (pictures[normal].float() for pictures in shown)
         self.psnr += fidelity.psnr(reference, reconstruction, batch.valid[normal]).tolist()
@@ -41,8 +44,8 @@ class _Depth:
 class DepthCurve(pl.Callback):
     """Writes `depths.csv` and `depths.png` after a test at several depths, and prints the robust intervals.
 
-    Each depth is judged by its own calibrated map, pooled as the detector pools; fidelity is that of the pixels of
-    normal images. For every figure the robust interval is the range of depths that stays within a point of the best.
+    Each depth is judged by its own calibrated map, in frames, pooled as the detector pools; fidelity is that of the
+    pixels of normal images. For every figure the robust interval is the range of depths within a point of the best.
     The test looks at test images: a depth chosen by it would be chosen on test images, so it is printed as a finding.
     """
 

@@ -151,6 +151,18 @@ def test_one_file_at_a_time_is_in_memory(root, tmp_path):
     assert [tuple(part.mask.shape) for part in parts] == [(1, 1, *size) for size in batch.size.tolist()]
 
 
+def test_what_a_crop_does_not_show_ranks_below_everything(root, tmp_path):
+    """A map may hold any numbers: a zero for what was not seen would be found before a normal -1."""
+    data = measured(root, tmp_path / "run", "frame", CenterCrop())[0]
+    batch = data.test_dataloader().dataset[2]  # 97 x 331, of which the middle 97 columns are seen
+    low = {"model": torch.full((1, 1, SIDE, SIDE), -5.0)}
+    (part,) = FilePixels(data).of(batch, low)
+    seen = part.maps["model"][0, 0] == -5
+    assert seen[:, 117:214].all()
+    assert seen.sum() == 97 * 97
+    assert (part.maps["model"][0, 0][~seen] == -torch.inf).all()
+
+
 def test_files_are_measured_with_a_data_module_only(tmp_path):
     with pytest.raises(ValueError, match=r"`--metrics\.size original` needs a data module that reads files"):
         trainer(tmp_path, AnomalyMetrics(size="original")).test(ToyDetector(), ToyImages(4).loader(), verbose=False)
