@@ -200,7 +200,8 @@ def _photograph(height: int, width: int, channels: int) -> Pixels:
     """A frame with all levels, coarse and fine structure, and no symmetry."""
     ramp = np.linspace(0, 1, height)[:, None] + np.linspace(0, 1, width) ** 2
     noisy = ramp[..., None] + np.random.default_rng(0).uniform(0, 0.5, (height, width, channels))
-    return (255 * (noisy - noisy.min()) / max(np.ptp(noisy), 1e-9)).astype(np.uint8)
+    levels: Pixels = (255 * (noisy - noisy.min()) / max(np.ptp(noisy), 1e-9)).astype(np.uint8)
+    return levels
 
 
 def _albumentations() -> Any:
