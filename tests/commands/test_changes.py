@@ -3,8 +3,8 @@
 from pathlib import Path
 
 import pytest
-import toy
 import torch
+import toy
 import yaml
 
 from anomaly_diffusion.commands import changes
