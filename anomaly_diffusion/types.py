@@ -53,6 +53,7 @@ class ImageBatch(NamedTuple):
         key: a number that names the image for good; its noise is drawn from it, never from its place in the batch.
         size: height and width of the file, in pixels.
         path: the file, relative to the root of the data set.
+        kind: "good", or the kind of defect; empty where nobody says.
     """
 
     image: Images
@@ -63,13 +64,14 @@ class ImageBatch(NamedTuple):
     key: Int64[Tensor, " B"]
     size: Int64[Tensor, "B 2"]
     path: list[str]
+    kind: list[str] = []  # noqa: RUF012  a list as the others are; nobody adds to it
 
     def rows(self, keep: Labels | Int64[Tensor, " K"]) -> "ImageBatch":
         """The images that `keep` marks, in their order, or those whose numbers it holds, in its order."""
         numbers = keep.nonzero()[:, 0].tolist() if keep.dtype == torch.bool else keep.tolist()
-        path = [self.path[number] for number in numbers]
-        fields = {name: field[keep] for name, field in self._asdict().items() if name != "path"}
-        return ImageBatch(**fields, path=path)
+        path, kind = ([field[number] for number in numbers if field] for field in (self.path, self.kind))
+        tensors = {name: field[keep] for name, field in self._asdict().items() if isinstance(field, Tensor)}
+        return ImageBatch(**tensors, path=path, kind=kind)
 
 
 class Region(NamedTuple):

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import torch
 
 from anomaly_diffusion.analysis import fidelity, spectra, texture
-from anomaly_diffusion.analysis.files import kind_of
+from anomaly_diffusion.analysis.files import kinds_of
 from anomaly_diffusion.analysis.mean_spectra import Spectra
 from anomaly_diffusion.analysis.windows import grown, mean_inside, window_mean
 from anomaly_diffusion.types import ImageBatch, Images, Maps, Masks, Prediction, Scores
@@ -123,8 +123,8 @@ def failure_rows(
         columns |= {f"retained_{band}": kept[:, place] for place, band in enumerate(spectra.BANDS)}
     values = {name: column.tolist() for name, column in columns.items()}
     return [
-        FailureRow(path, int(label), kind_of(path, label), **{name: values[name][index] for name in _MEASURED})
-        for index, (path, label) in enumerate(zip(batch.path, batch.label.tolist(), strict=True))
+        FailureRow(path, int(label), kind, **{name: values[name][index] for name in _MEASURED})
+        for index, (path, label, kind) in enumerate(zip(batch.path, batch.label.tolist(), kinds_of(batch), strict=True))
     ]
 
 

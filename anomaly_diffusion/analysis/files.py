@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from anomaly_diffusion.types import ImageBatch
+
 _LONGEST = 180  # bytes of a name, of the 255 that file systems allow
 
 
@@ -52,6 +54,7 @@ def safe_name(path: str) -> str:
     return name if back == path else f"{name}-{digest}"
 
 
-def kind_of(path: str, label: bool) -> str:
-    """The kind of an image by its place: "good", or the folder a defective image lies in."""
-    return (Path(path).parent.name or "defect") if label else "good"
+def kinds_of(batch: ImageBatch) -> list[str]:
+    """Return the kind of each image: "good", or that of the defect, by its folder where the batch does not say."""
+    kinds = batch.kind or [Path(path).parent.name or "defect" for path in batch.path]
+    return [kind if label else "good" for kind, label in zip(kinds, batch.label.tolist(), strict=True)]

@@ -5,7 +5,7 @@ import io
 from collections.abc import Iterable
 from dataclasses import astuple, dataclass, fields, replace
 
-from anomaly_diffusion.analysis.files import kind_of
+from anomaly_diffusion.analysis.files import kinds_of
 from anomaly_diffusion.types import ImageBatch, Prediction
 
 
@@ -42,14 +42,12 @@ COLUMNS = tuple(field.name for field in fields(ImageRow))
 def image_rows(prediction: Prediction, batch: ImageBatch, seconds: float) -> list[ImageRow]:
     """One row for each image of a batch that took `seconds`."""
     rows = []
-    for index, path in enumerate(batch.path):
+    for index, (path, kind) in enumerate(zip(batch.path, kinds_of(batch), strict=True)):
         values = prediction.anomaly_map[index][batch.valid[index]].float().cpu()
         label, score = bool(batch.label[index]), float(prediction.score[index])
         statistics = float(values.max()), float(values.mean()), float(values.quantile(0.99))
         share = float(batch.mask[index].sum()) / values.numel()
-        rows.append(
-            ImageRow(path, int(label), kind_of(path, label), share, score, *statistics, seconds / len(batch.path))
-        )
+        rows.append(ImageRow(path, int(label), kind, share, score, *statistics, seconds / len(batch.path)))
     return rows
 
 

@@ -46,9 +46,8 @@ class DenoisingStrips(pl.Callback):
         dataloader_idx: int = 0,
     ) -> None:
         """Consider the images of a batch."""
-        for index, path in enumerate(batch.path):
-            label = bool(batch.label[index])
-            self._spread.offer(files.kind_of(path, label), label, partial(_alone, batch, index))
+        for index, kind in enumerate(files.kinds_of(batch)):
+            self._spread.offer(kind, bool(batch.label[index]), partial(_alone, batch, index))
 
     def on_test_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Draw, while the weights are still those that were tested."""

@@ -121,10 +121,9 @@ class ResidualMaps(pl.Callback):
         self._draw(trainer, pl_module, "predict", singles=True)
 
     def _consider(self, prediction: Prediction, batch: ImageBatch, painted: bool = False) -> None:
-        for index, path in enumerate(batch.path):
-            label = bool(batch.label[index])
-            kind = "painted" if painted else files.kind_of(path, label)
-            self._spread.offer(kind, label, partial(_shown, prediction, batch, index))
+        for index, kind in enumerate(files.kinds_of(batch)):
+            shown = partial(_shown, prediction, batch, index)
+            self._spread.offer("painted" if painted else kind, bool(batch.label[index]), shown)
 
     def _write_maps(self, trainer: pl.Trainer, prediction: Prediction, batch: ImageBatch) -> None:
         if self.raw is None:

@@ -64,6 +64,7 @@ class BatchSource(Dataset[ImageBatch]):
             torch.from_numpy(self.store.keys[indices]),
             torch.from_numpy(frames.size),
             [self.store.names[index] for index in indices],
+            [self.store.kinds[index] for index in indices],
         )
 
     def _augmented(self, frames: Frames, seeds: list[int]) -> Frames:

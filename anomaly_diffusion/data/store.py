@@ -129,6 +129,7 @@ class FrameStore:
         self.keys = np.array([reader.dataset.key(item.sample) for item in photographs], np.int64)
         self.labels = np.array([item.sample.label or item.painting is not None for item in photographs])
         self.categories = np.array([item.sample.category for item in photographs], np.int64)
+        self.kinds = [item.sample.kind for item in photographs]
         self.names = [reader.dataset.name(item.sample) for item in photographs]
         pixels = len(photographs) * reader.image_size[0] * reader.image_size[1]
         self.bytes = pixels * (reader.channels + 2)

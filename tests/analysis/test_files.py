@@ -4,8 +4,10 @@ import re
 
 import numpy as np
 import pytest
+import torch
+from analytic import image_batch
 
-from anomaly_diffusion.analysis.files import kind_of, safe_name, write, write_json
+from anomaly_diffusion.analysis.files import kinds_of, safe_name, write, write_json
 
 
 def test_numbers_that_are_not_finite_become_null(tmp_path):
@@ -84,7 +86,14 @@ def test_no_two_paths_become_one_file(tmp_path):
     assert len(list(tmp_path.iterdir())) == len(ALIKE)
 
 
-def test_the_kind_of_a_defect_is_its_folder():
-    assert kind_of("test/scratch/1.png", True) == "scratch"
-    assert kind_of("test/scratch/1.png", False) == "good"
-    assert kind_of("1.png", True) == "defect"
+def test_the_kind_of_a_defect_is_what_the_data_set_says_and_otherwise_its_folder():
+    batch = image_batch(3)._replace(path=["test/a/1.png", "test/b/2.png", "test/scratch/monday/3.png"])
+    assert kinds_of(batch) == ["good", "good", "monday"]
+    assert kinds_of(batch._replace(kind=["good", "good", "scratch"])) == ["good", "good", "scratch"]
+    assert kinds_of(image_batch(3)) == ["good", "good", "defect"]
+
+
+def test_chosen_rows_keep_their_kind():
+    batch = image_batch(3)._replace(kind=["a", "b", "c"])
+    assert batch.rows(torch.tensor([2, 0])).kind == ["c", "a"]
+    assert image_batch(3).rows(torch.tensor([2])).kind == []

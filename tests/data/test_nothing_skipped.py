@@ -113,6 +113,12 @@ def test_sub_folders_are_read_with_their_path_and_the_kind_of_the_top_folder(pho
     (mask,) = (sample.mask for sample in dataset.test_samples() if sample.path.parent.name == "monday" and sample.label)
     assert mask == photographs / "masks/scratch/monday/000_mask.png"
     assert len(Images(photographs / "scratch").test_samples()) == 4
+    for number in range(3):
+        write_mask(photographs / f"masks/scratch/{number:03}.png")
+    data = AnomalyDataModule(dataset, (32, 32))
+    data.setup("test")
+    (batch,) = data.test_dataloader()
+    assert dict(zip(batch.path, batch.kind, strict=True))["scratch/monday/000.png"] == "scratch"
 
 
 def test_sub_folders_are_read_in_the_layout_of_mvtec(mvtec):
