@@ -1,0 +1,64 @@
+"""The command line of the README with processes that make batches, however they are started; W&B is offline."""
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+ROOT = Path(__file__).parents[1]
+CALLED = "import sys, torch.multiprocessing as m\nif __name__ == '__main__':\n m.set_start_method(sys.argv.pop(1))\n {}"
+MAIN = "from anomaly_diffusion.cli import main; sys.exit(main(sys.argv[1:]))"
+SMALL = (
+    *("--trainer.max_steps", "2", "--trainer.val_check_interval", "2", "--data.batch_size", "4"),
+    *("--data.image_size", "[16,16]", "--model.init_args.backbone.init_args.width", "8"),
+    *("--model.init_args.reconstruction.init_args.depths", "[0.5]", "--trainer.accelerator", "cpu"),
+)
+
+
+def commands():
+    """The README's command for a folder of photographs, and the option for processes that it recommends."""
+    text = (ROOT / "README.md").read_text()
+    typed = re.findall(r"^anomaly-diffusion (train .*)", text.replace("\\\n", " "), re.MULTILINE)
+    (train,) = (line for line in typed if "data/folder.yaml" in line)
+    (option,) = re.findall(r"(--data\.loading\.num_workers) \d", text)
+    return shlex.split(train), option
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Where the command is typed: beside the photographs."""
+    folder = tmp_path_factory.mktemp("workers")
+    random = np.random.default_rng(0)
+    for use, count in {"good": 20, "scratch": 3}.items():
+        (folder / "photographs" / use).mkdir(parents=True)
+        for number in range(count):
+            pixels = random.integers(0, 256, (20, 20), dtype=np.uint8)
+            Image.fromarray(pixels).save(folder / "photographs" / use / f"{number:02}.png")
+    (folder / "program.py").write_text(CALLED.format(MAIN))
+    return folder
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("workers", "start", "cache_mb"),
+    [(0, "fork", 2048), (2, "fork", 0), (2, "spawn", 2048), (2, "forkserver", 0)],
+)
+def test_the_command_of_the_readme_trains(folder, workers, start, cache_mb):
+    words, option = commands()
+    name = f"{start}-{workers}-{cache_mb}"
+    augmented = ["--data.augmentation.horizontal_flip", "true", f"--data.loading.cache_mb={cache_mb}", "--run", name]
+    command = [sys.executable, "program.py", start, *words, option, str(workers), *augmented, *SMALL]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    for key in [key for key in environment if key.startswith("WANDB_")]:
+        del environment[key]
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    (run,) = (folder / "runs").glob(f"*/{name}")
+    assert (run / "summary.json").is_file()
+    assert len(list(run.glob("wandb/offline-run-*/*.wandb"))) == 1
