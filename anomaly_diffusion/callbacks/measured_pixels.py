@@ -65,7 +65,8 @@ class FilePixels:
         self._data = data
 
     def of(self, batch: ImageBatch, maps: Mapping[str, Maps]) -> Iterator[MeasuredPixels]:
-        """Each image by itself, but for defective ones without a mask, whose truth is unknown."""
+        """Each image by itself, but for defective ones without a mask, whose truth is unknown; at first none at all."""
+        yield MeasuredPixels({name: part[:0] for name, part in maps.items()}, batch.mask[:0], None)
         for index, size in enumerate(batch.size):
             mask = self._mask(batch, index).to(batch.image.device)
             if mask.any() or not batch.label[index]:

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import shutil
 from pathlib import Path
 
 import cv2
@@ -147,8 +148,18 @@ def test_batches_do_not_matter_and_validation_stays_in_frames(root, tmp_path):
 def test_one_file_at_a_time_is_in_memory(root, tmp_path):
     data = measured(root, tmp_path / "run", "frame")[0]
     batch = next(iter(data.test_dataloader()))
-    parts = list(FilePixels(data).of(batch, {"model": torch.zeros(len(batch.path), 1, SIDE, SIDE)}))
+    none, *parts = FilePixels(data).of(batch, {"model": torch.zeros(len(batch.path), 1, SIDE, SIDE)})
+    assert not len(none.mask)
     assert [tuple(part.mask.shape) for part in parts] == [(1, 1, *size) for size in batch.size.tolist()]
+
+
+def test_files_without_masks_count_as_images_only(root, tmp_path):
+    """No pixel is known: the figures are NaN, which no warning need tell of."""
+    for folder in ("ground_truth", "test/good"):
+        shutil.rmtree(root / folder)
+    _, metrics, written = measured(root, tmp_path / "run", "original")
+    assert np.isnan(metrics.figures["test"]["model"]["aupro"])
+    assert written["pixels"]["regions"]["files"] == 0
 
 
 def test_what_a_crop_does_not_show_ranks_below_everything(root, tmp_path):
@@ -156,7 +167,7 @@ def test_what_a_crop_does_not_show_ranks_below_everything(root, tmp_path):
     data = measured(root, tmp_path / "run", "frame", CenterCrop())[0]
     batch = data.test_dataloader().dataset[2]  # 97 x 331, of which the middle 97 columns are seen
     low = {"model": torch.full((1, 1, SIDE, SIDE), -5.0)}
-    (part,) = FilePixels(data).of(batch, low)
+    _, part = FilePixels(data).of(batch, low)
     seen = part.maps["model"][0, 0] == -5
     assert seen[:, 117:214].all()
     assert seen.sum() == 97 * 97
