@@ -164,5 +164,5 @@ def _evaluated(arguments: list[str]) -> tuple[list[str], Path | None]:
 
 def _checkpoint_file(name: str) -> Path:
     if not Path(name).is_file():
-        raise FileNotFoundError(f"The checkpoint {name} does not exist.")
+        raise FileNotFoundError(f"`--ckpt_path` must be a checkpoint, but there is no file {name}.")
     return Path(name)

@@ -60,7 +60,7 @@ def read(path: Path, map_location: Any = "cpu") -> dict[str, Any]:
         ValueError: it is torn, no checkpoint, or holds anything but tensors and plain values.
     """
     if not path.is_file():
-        raise FileNotFoundError(f"The checkpoint {path} does not exist.")
+        raise FileNotFoundError(f"`--ckpt_path` must be a checkpoint, but there is no file {path}.")
     if harm := run_folder.harm(path):
         raise ValueError(f"The checkpoint {path} cannot be used: {harm}. Copy it again, or name another one.")
     try:

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import torch
 import yaml
 from jsonargparse import ArgumentError, Namespace
 from pytorch_lightning import Callback, LightningDataModule, LightningModule, Trainer
@@ -18,7 +19,7 @@ from anomaly_diffusion.analysis import files
 from anomaly_diffusion.callbacks.checkpoint import BestAndLast
 from anomaly_diffusion.callbacks.finite_loss import FiniteLoss
 from anomaly_diffusion.callbacks.one_thread import OneThread
-from anomaly_diffusion.commands import changes, help_text, loggers, mistakes, run_folder
+from anomaly_diffusion.commands import changes, help_text, loggers, mistakes, rules, run_folder
 from anomaly_diffusion.commands.arguments import TRAINING, Request, experiments_folder
 from anomaly_diffusion.commands.checkpoints import WholeCheckpoints
 from anomaly_diffusion.commands.ending import Interruption
@@ -106,6 +107,15 @@ class DetectorCLI(LightningCLI):
         chosen = self.config[self.request.verb]
         if chosen.get("lr_scheduler") is not None and chosen.get("optimizer") is None:
             raise mistakes.UsageError("`lr_scheduler` needs an `optimizer` beside it, such as --optimizer AdamW")
+        self._check(chosen)
+
+    def _check(self, config: Namespace) -> None:
+        """Refuse what no run can have, before anything is made."""
+        rules.check(config, torch.cuda.device_count())
+        groups = {"model": Any, "data": self.data, "wandb": loggers.WandbOptions, **self.always_on, "optimizer": Any}
+        for name, hint in groups.items():
+            for missing in rules.nulls(config.get(name) or Namespace(), hint, name):
+                raise mistakes.UsageError(f"`{missing}` must have a value, got null.")
 
     def _parse_ckpt_path(self) -> None:
         """Let the user's settings win: a run's config.yaml was read before them, its checkpoint has no say."""
@@ -141,6 +151,7 @@ class DetectorCLI(LightningCLI):
         if config.get("enable_checkpointing") is False:
             callbacks = [callback for callback in callbacks if callback is not checkpoint]
         given = config.get("callbacks") or []
+        given = [given] if isinstance(given, Callback) else list(given)
         if config.get("enable_progress_bar") is not False and not any(isinstance(bar, ProgressBar) for bar in given):
             callbacks = [*callbacks, StepProgress()]
         trainer = super()._instantiate_trainer(

@@ -1,6 +1,6 @@
 """What every detector does: learn what is healthy, calibrate on held-out normals, judge. Wiring only."""
 
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
@@ -35,7 +35,7 @@ class Compared(NamedTuple):
     healthy: Reconstructed
 
 
-class Detector(pl.LightningModule):
+class Detector(pl.LightningModule, ABC):
     """Image -> model space -> healthy versions -> residuals -> calibrated map and score.
 
     A detector computes no metric and draws no picture; callbacks read the `Prediction` that its steps return.
