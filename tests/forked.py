@@ -174,6 +174,7 @@ def run(order: dict[str, Any], environment: dict[str, str]) -> NoReturn:
         output = os.open(order["output"], os.O_WRONLY | os.O_CREAT | os.O_APPEND | append)
         os.dup2(output, 1)
         os.dup2(output, 2)
+        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)  # the orders are not the command's to read
         os.chdir(order["folder"])
         if order.get("limits"):
             limit(**order["limits"])

@@ -15,7 +15,7 @@ from pytorch_lightning.cli import LightningArgumentParser, LightningCLI, LRSched
 from torch.optim import Optimizer
 
 from anomaly_diffusion import __version__
-from anomaly_diffusion.analysis import files
+from anomaly_diffusion.analysis import files, reading
 from anomaly_diffusion.callbacks.checkpoint import BestAndLast
 from anomaly_diffusion.callbacks.finite_loss import FiniteLoss
 from anomaly_diffusion.callbacks.one_thread import OneThread
@@ -28,9 +28,11 @@ from anomaly_diffusion.commands.progress import StepProgress
 from anomaly_diffusion.commands.quiet import quieten
 from anomaly_diffusion.commands.resumption import Resumption
 from anomaly_diffusion.commands.trainer import RunTrainer
+from anomaly_diffusion.detectors.base import ForeignCheckpoint
 from anomaly_diffusion.detectors.learning_rate import warmup_then_cosine
 
 _ROOMS = ("diffusion", "networks", "codecs", "reconstruction", "scoring", "data", "detectors", "baselines", "callbacks")
+_OF_WEIGHTS = ("model.", "data.channels")  # settings that decide which weights there are
 _UNSAVED = {"config", "run", "ckpt_path", "weights_only", "verbose", "return_predictions"}
 
 
@@ -239,12 +241,25 @@ class DetectorCLI(LightningCLI):
             parser.set_defaults({quiet[subcommand]: False})
         return parser
 
+    def _other_settings(self) -> str:
+        """Which settings of the model are not those of the run that a checkpoint belongs to, in a line."""
+        path = self.config[self.subcommand].get("ckpt_path")
+        source = Path(path).resolve().parents[1] / run_folder.CONFIG if path else None
+        if source is None or not source.is_file():
+            return " Name the configs that it was trained with."
+        found = changes.changes(reading.mapping(source), self.saved_config())
+        other = [change for change in found if change.key.startswith(_OF_WEIGHTS)]
+        told = [f"{change.key} is {change.before} there and {change.now} here" for change in other[:3]]
+        return f" Settings that differ: {'; '.join(told) or 'none, so it was made by another version'}."
+
     def _run_subcommand(self, subcommand: str) -> None:
         """Name the folder, run the verb, and leave no W&B run open."""
         if loggers.is_first_process():
             print(f"Run folder: {self.folder}", flush=True)
         try:
             super()._run_subcommand(subcommand)
+        except ForeignCheckpoint as error:
+            raise ForeignCheckpoint(f"{error}{self._other_settings()}") from None
         finally:
             loggers.finish()
 
