@@ -167,7 +167,7 @@ def judged(case: Case, status: int, said: str) -> str:
 def _names(options: str) -> list[str]:
     """What a message may call one of some settings."""
     inner = [option.removesuffix(".class_path").rpartition(".")[2] for option in options.split(" ")]
-    return [name for name in inner if name] or [""]
+    return [spelt for name in inner if name for spelt in (name, name.replace("_", " "))] or [""]
 
 
 def _cases(option: str, value: Any, *words: str) -> Iterator[Case]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 from lightning_fabric.plugins.io.torch_io import TorchCheckpointIO
-from pytorch_lightning import __version__ as lightning_version
+from pytorch_lightning.__version__ import version as lightning_version
 
 from anomaly_diffusion.commands import run_folder
 

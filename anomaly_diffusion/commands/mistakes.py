@@ -7,8 +7,6 @@ import re
 import sys
 from collections.abc import Iterable, Sequence
 
-from anomaly_diffusion.commands import listing
-
 _LONGEST = 12  # lines
 _WIDEST = 400  # characters
 _NOISE = re.compile(
@@ -191,6 +189,8 @@ def _worded(kind: str, several: bool = False) -> str:
 def _meant(value: str) -> str:
     if not re.fullmatch(r"[A-Za-z_][\w.]*", value) or value == "None":
         return ""
+    from anomaly_diffusion.commands import listing  # which needs the arguments, and those this module
+
     return closest(value, listing.class_names()) or " See: anomaly-diffusion list"
 
 
