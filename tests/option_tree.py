@@ -24,6 +24,7 @@ SMALLEST = {
     },
 }
 _OPTION = re.compile(r"^  (?:-\w(?: \S+)?, )?--([\w.]+)", re.MULTILINE)
+_HEADER = "# anomaly-diffusion"  # of a config that is printed; notes on the way to it come before
 _ASKS = {"config", "help", "help_full", "print_config", "resume", "debug"}  # no settings: they ask for something else
 _FREE = {"experiment", "run", "runs_dir"}  # any name of a folder will do
 
@@ -103,7 +104,7 @@ class Tree:
         """The options and places of the verbs that train nothing."""
         usual = {
             "doctor": ("photographs",), "compare": (RUN,), "report": (RUN,), "checks": (), "list": (),
-            "sweep": ("sweep.yaml", "--dry_run"), "tiny_pipeline": ("pipeline",), "data": ("list",),
+            "sweep": ("sweep.yaml", "--dry_run", "--count=2"), "tiny_pipeline": ("pipeline",), "data": ("list",),
         }  # fmt: skip
         for verb, words in usual.items():
             yield Case(verb, "", (verb, *words))
@@ -127,7 +128,7 @@ class Tree:
 
     def _leaves(self, *words: str) -> dict[str, Any]:
         status, said = self.run("train", *words, "--print_config")
-        return dict(leaves(yaml.safe_load(said))) if status == 0 else {}
+        return dict(leaves(yaml.safe_load(said[said.index(_HEADER) :]))) if status == 0 else {}
 
     def _added(self, *words: str) -> list[tuple[str, Any]]:
         """What is in a config and not in that of the tiny run."""
@@ -155,11 +156,12 @@ def judged(case: Case, status: int, said: str) -> str:
         return "a traceback"
     if status < 0:
         return f"ended by signal {-status}"
-    if (status == 0) != (first is None):
+    findings = case.words[0] == "doctor" and status == 1 and first is None  # are what it was asked for
+    if (status == 0) != (first is None) and not findings:
         return f"status {status} with {'a' if message else 'no'} message"
     if len(message.splitlines()) >= LONGEST:
         return "a long message"
-    if status and not any(name in message for name in _names(case.option)):
+    if status and not findings and not any(name in message for name in _names(case.option)):
         return "a message that does not name the setting"
     return ""
 

@@ -16,7 +16,12 @@ from anomaly_diffusion.commands.arguments import experiments_folder
 
 LIMITS = {"seconds": 60, "megabytes": 3000}
 SAMPLE = 60
-SWEEP = {"method": "grid", "program": "anomaly_diffusion", "parameters": {"seed_everything": {"values": [0, 1]}}}
+SWEEP = {
+    "method": "random",
+    "metric": {"name": "val/pixel_ap"},
+    "command": ["anomaly-diffusion", "train", "--config", "tiny.yaml", "${args}"],
+    "parameters": {"optimizer.init_args.lr": {"distribution": "uniform", "min": 0.001, "max": 0.01}},
+}
 KEPT = {"tiny.yaml", "sweep.yaml", "photographs", "output.txt", "runs"}
 
 

@@ -2,6 +2,7 @@
 
 import difflib
 import os
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,7 +55,7 @@ def prepare(verb: str, arguments: list[str]) -> Request:
     if source is None and not any(word.partition("=")[0] in ("--model", "--model.class_path") for word in arguments):
         _check_order(contents)
     for line in overruled(contents):
-        print(line, flush=True)
+        _note(line)
     if source is not None and (source / run_folder.CONFIG).is_file():
         arguments = ["--config", str(source / run_folder.CONFIG), *arguments]
     changes = "-".join(path.stem for path in configs)
@@ -168,6 +169,11 @@ def overruled(contents: Mapping[Path, Mapping[str, Any]]) -> Iterator[str]:
                 yield f"{later.name} overrules {path.name} in {', '.join(kept)}."
 
 
+def _note(line: str) -> None:
+    """Tell something that is no result: beside the output, which may be a config that is read again."""
+    print(line, file=sys.stderr, flush=True)
+
+
 def _same(first: str, second: str) -> bool:
     """Whether one of two settings is the other, or holds it."""
     return first == second or first.startswith(f"{second}.") or second.startswith(f"{first}.")
@@ -219,9 +225,9 @@ def _resumed(arguments: list[str]) -> tuple[list[str], Path | None]:
     folder = run_folder.find(name, _runs(arguments))
     path = run_folder.to_resume(folder)
     if path is None:
-        print(f"{folder} holds no checkpoint yet: the run begins again.")
+        _note(f"{folder} holds no checkpoint yet: the run begins again.")
         return arguments, folder
-    print(f"Going on from {path}", flush=True)
+    _note(f"Going on from {path}")
     return [*arguments, "--ckpt_path", str(path)], folder
 
 
