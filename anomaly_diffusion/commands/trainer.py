@@ -148,8 +148,8 @@ class RunTrainer(Trainer):
             return ckpt_path
         if isinstance(getattr(datamodule, "dataset", None), Images):
             raise ValueError(
-                f"{why}, and unknown photographs cannot calibrate it. Leave its settings as they are, or go on with its "
-                "run: anomaly-diffusion train --resume RUN"
+                f"{why}, and unknown photographs cannot calibrate it. Leave its settings as they are, or go on with "
+                "its run: anomaly-diffusion train --resume RUN"
             )
         print(f"{why}: validating first.", flush=True)
         self._calibrate(model, datamodule, ckpt_path)
