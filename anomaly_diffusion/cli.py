@@ -57,7 +57,7 @@ def _guarded(verb: str, arguments: list[str], debug: bool) -> int:
     except Exception as error:
         if debug or not mistakes.is_mistake(error):
             raise
-        print(mistakes.explain(error), file=sys.stderr)
+        print(mistakes.explain(error, arguments), file=sys.stderr)
         if isinstance(error, mistakes.UsageError):
             return 2
         print("(--debug shows where it happened)", file=sys.stderr)

@@ -1,9 +1,10 @@
 """Carries out command lines in forks of one process that has imported everything, and kills them where it is told to.
 
-Reads one JSON object a line: the words of a command, a file for what it prints, and where to kill it. Answers with the
-status of the process: negative for a signal.
+Reads one JSON object a line: the words of a command, a file for what it prints, where to kill it, and what it may take.
+Answers with the status of the process: negative for a signal.
 """
 
+import importlib
 import json
 import os
 import resource
@@ -11,9 +12,12 @@ import signal
 import socket
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from threading import Timer
 from typing import Any, NoReturn
+
+USED = ("albumentations", "imageio", "skimage.metrics", "skimage.filters")  # by every run, and slow to import
 
 
 def die(*_: Any) -> None:
@@ -90,8 +94,7 @@ def arm(place: str, count: float) -> None:
 
     strike = counted(count, die)
     if place == "memory":  # of which so many megabytes are left
-        used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-        resource.setrlimit(resource.RLIMIT_AS, (used + int(count * 1e6),) * 2)
+        leave(count)
         return
     if place == "offline":  # no server answers there
         os.environ |= {"WANDB_BASE_URL": "http://127.0.0.1:9", "WANDB_API_KEY": "0" * 40, "WANDB_INIT_TIMEOUT": "4"}
@@ -116,6 +119,19 @@ def arm(place: str, count: float) -> None:
         register_optimizer_step_post_hook(counted(count, lambda *_: accident(place)))
 
 
+def limit(seconds: float, megabytes: float) -> None:
+    """Let this process, in a group of its own, be stopped after so long, and have no more memory than this."""
+    os.setsid()
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    leave(megabytes)
+
+
+def leave(megabytes: float) -> None:
+    """Let this process have no more memory than this beside what it has."""
+    used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (used + int(megabytes * 1e6),) * 2)
+
+
 def carry_out(order: dict[str, Any]) -> int:
     """Fork as often as asked, run the command there, and return how the first one of them that failed ended."""
     count = order.get("processes") or 1
@@ -127,6 +143,9 @@ def carry_out(order: dict[str, Any]) -> int:
             run(order, launched(rank, count, port) if count > 1 else {})
         children.append(child)
     statuses = [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
+    if order.get("limits"):
+        with suppress(ProcessLookupError):
+            os.killpg(children[0], signal.SIGKILL)  # what a process that was stopped has left behind
     return next((status for status in statuses if status), 0)
 
 
@@ -155,12 +174,17 @@ def run(order: dict[str, Any], environment: dict[str, str]) -> NoReturn:
         output = os.open(order["output"], os.O_WRONLY | os.O_CREAT | os.O_APPEND | append)
         os.dup2(output, 1)
         os.dup2(output, 2)
+        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)  # the orders are not the command's to read
         os.chdir(order["folder"])
+        if order.get("limits"):
+            limit(**order["limits"])
         if order.get("kill"):
             arm(*order["kill"])
         from anomaly_diffusion.cli import main
 
         status = main(order["words"])
+    except SystemExit as end:  # after --help, say
+        status = end.code if isinstance(end.code, int) else int(end.code is not None)
     except BaseException:
         import traceback
 
@@ -182,6 +206,8 @@ def main() -> None:
     Figure.draw = lambda *_: None  # pictures are most of the time, and not what these tests are about
     lightning.import_rooms()
     lightning.classes()
+    for name in USED:
+        importlib.import_module(name)
     answers = os.fdopen(os.dup(1), "w")
     for line in sys.stdin:
         print(carry_out(json.loads(line)), file=answers, flush=True)

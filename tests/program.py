@@ -40,8 +40,11 @@ class Program:
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
         )
 
-    def __call__(self, *words, kill=None, processes=1):
-        """Carry out a command line, in so many processes as torchrun would; return its status and what it said."""
+    def __call__(self, *words, kill=None, processes=1, limits=None):
+        """Carry out a command line, in so many processes as torchrun would; return its status and what it said.
+
+        `limits` are the seconds and the megabytes that it may take.
+        """
         output = self.folder / "output.txt"
         order = {
             "words": words,
@@ -49,6 +52,7 @@ class Program:
             "output": str(output),
             "kill": kill,
             "processes": processes,
+            "limits": limits,
         }
         print(json.dumps(order), file=self.process.stdin, flush=True)
         return int(self.process.stdout.readline()), output.read_text()

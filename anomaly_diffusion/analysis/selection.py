@@ -67,6 +67,7 @@ class Spread(Generic[Item]):
     def _shares(self, total: int) -> dict[str, int]:
         """How many of each kind: one of each in turn until `total` are given out."""
         shares = dict.fromkeys(self._defects, 0)
+        total = min(total, sum(len(even.items) for even in self._defects.values()))
         for turn in range(total):
             for kind, even in self._defects.items():
                 if shares[kind] == turn < len(even.items) and sum(shares.values()) < total:

@@ -156,9 +156,10 @@ class AnomalyMetrics(pl.Callback):
         batch = batch.rows(keep)  # may be empty: every process must know the same controls to compute them together
         maps, scores = {"model": prediction.anomaly_map[keep]}, {"model": prediction.score[keep]}
         if not self._settled:
-            controls = control_maps(batch, self._normals)
+            normals = self._normals_like(batch)
+            controls = control_maps(batch, normals)
             scores |= {name: TopKMean()(anomaly_map, batch.valid) for name, anomaly_map in controls.items()}
-            scores |= control_scores(batch, self._normals)
+            scores |= control_scores(batch, normals)
             maps |= controls
         for name, score in scores.items():
             if name not in self._cards:
@@ -172,6 +173,11 @@ class AnomalyMetrics(pl.Callback):
         self._cards, self._repeats = {}, Repeats()
         self._settled &= trainer.state.fn == TrainerFn.FITTING
         self._measured = pixels(data_module(trainer))
+
+    def _normals_like(self, batch: ImageBatch) -> Normals | None:
+        """What is known of normal images, if those were of the size of a batch."""
+        known = self._normals is not None and self._normals.image.shape == batch.image.shape[1:]
+        return self._normals if known else None
 
     @property
     def _learned(self) -> float:

@@ -25,6 +25,11 @@ class Fidelity(pl.Callback):
     """
 
     def __init__(self, perceptual: Residual | None = None) -> None:
+        if perceptual is not None and perceptual.learns:
+            raise ValueError(
+                f"`perceptual` must be a residual that needs no training, as LPIPSResidual, got "
+                f"{type(perceptual).__name__}."
+            )
         self.perceptual = perceptual
         self.figures: dict[str, float] = {}
         self._measured: list[list[float]] = []  # of each normal image

@@ -1,5 +1,6 @@
 """The base class of all codecs."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import ClassVar
 
@@ -10,7 +11,7 @@ from anomaly_diffusion.types import Encoded, Images, Masks
 __all__ = ["Codec"]
 
 
-class Codec(nn.Module):
+class Codec(nn.Module, ABC):
     """The space in which diffusion runs; the rest of the house never learns which one it is."""
 
     photographs: ClassVar[bool] = True
@@ -39,13 +40,13 @@ class Codec(nn.Module):
         """Learn from summed `moments`; codecs that are fitted from the start have no need of it."""
         raise NotImplementedError
 
+    @abstractmethod
     def encode(self, image: Images) -> Encoded:
         """From pixels in [-1, 1] to model space."""
-        raise NotImplementedError
 
+    @abstractmethod
     def decode(self, x_0: Encoded) -> Tensor:
         """From model space to where image and reconstruction are compared."""
-        raise NotImplementedError
 
     def reference(self, image: Images, x_0: Encoded) -> Tensor:
         """What a perfect reconstruction of `image`, in model space `x_0`, is decoded to: the image by default."""

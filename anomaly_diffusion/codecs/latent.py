@@ -1,5 +1,6 @@
 """Diffusion on the latents of a frozen autoencoder."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
 import torch
@@ -13,16 +14,16 @@ from anomaly_diffusion.types import Encoded, Images, Masks, inside
 __all__ = ["Against", "AgainstInput", "AgainstLatents", "AgainstRoundTrip", "LatentCodec"]
 
 
-class Against:
+class Against(ABC):
     """What a healthy latent is held against, and where."""
 
     def decode(self, codec: "LatentCodec", x_0: Encoded) -> Tensor:
         """From model space to where the two are compared: pixels by default."""
         return codec.pixels(x_0)
 
+    @abstractmethod
     def reference(self, codec: "LatentCodec", image: Images, x_0: Encoded) -> Tensor:
         """What a perfect reconstruction would be."""
-        raise NotImplementedError
 
     def picture(self, codec: "LatentCodec", decoded: Tensor) -> Images:
         """Pixels of what was decoded."""

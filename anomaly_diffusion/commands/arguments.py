@@ -2,12 +2,15 @@
 
 import difflib
 import os
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from anomaly_diffusion.analysis import reading
 from anomaly_diffusion.commands import run_folder
+from anomaly_diffusion.commands.mistakes import UsageError
 
 TRAINING = ("fit", "train")
 _CONFIG_FLAGS = ("--config", "-c")
@@ -41,13 +44,18 @@ def prepare(verb: str, arguments: list[str]) -> Request:
     Raises:
         FileNotFoundError: if a config, run or checkpoint does not exist.
         ValueError: if a config is no YAML, or an option belongs to another verb.
+        UsageError: if a config changes a model that is named later or not at all, or overrules an option before it.
     """
     arguments, help_full = [word for word in arguments if word != "--help_full"], "--help_full" in arguments
     arguments = list(_with_located_configs(arguments))
     configs = [Path(value) for flag in _CONFIG_FLAGS for value in values(arguments, flag)]
-    for path in configs:
-        reading.mapping(path)  # names file and line of what is no YAML; the parser would name neither
+    contents = {path: reading.mapping(path) for path in configs}  # names file and line of what is no YAML
+    _check_places(arguments, contents)
     arguments, source = (_resumed if verb in TRAINING else _evaluated)(arguments)
+    if source is None and not any(word.partition("=")[0] in ("--model", "--model.class_path") for word in arguments):
+        _check_order(contents)
+    for line in overruled(contents):
+        _note(line)
     if source is not None and (source / run_folder.CONFIG).is_file():
         arguments = ["--config", str(source / run_folder.CONFIG), *arguments]
     changes = "-".join(path.stem for path in configs)
@@ -97,6 +105,85 @@ def values(arguments: list[str], flag: str) -> list[str]:
     ]
 
 
+def flat(settings: Mapping[str, Any], above: str = "") -> dict[str, Any]:
+    """Every setting that holds no others, under its whole name: `data.batch_size`."""
+    found: dict[str, Any] = {}
+    for key, value in settings.items():
+        inside = flat(value, f"{above}{key}.") if isinstance(value, Mapping) and value else {f"{above}{key}": value}
+        found |= inside
+    return found
+
+
+def _check_order(contents: Mapping[Path, Mapping[str, Any]]) -> None:
+    """Refuse a config that changes a model before one is named: a later one would put its own in its place."""
+    naming = [path for path, content in contents.items() if _names_model(content)]
+    for path, content in contents.items():
+        if path in naming[:1]:
+            return
+        if content.get("model"):
+            model = naming[0] if naming else experiments_folder() / "model" / "pixel.yaml"
+            raise UsageError(
+                f"{path.name} changes a model, but no --config before it names one. The order: "
+                f"--config {_shown(model)} --config {_shown(path)}"
+            )
+
+
+def _names_model(content: Mapping[str, Any]) -> bool:
+    model = content.get("model")
+    return isinstance(model, str) or (isinstance(model, Mapping) and "class_path" in model)
+
+
+def _shown(path: Path) -> str:
+    """A shipped config as it is usually named."""
+    shipped = experiments_folder()
+    return str(path.relative_to(shipped.parent)) if path.is_relative_to(shipped) else str(path)
+
+
+def _check_places(arguments: list[str], contents: Mapping[Path, Mapping[str, Any]]) -> None:
+    """Refuse an option that stands before a config which sets the same: the config would win."""
+    options: dict[str, str] = {}
+    expecting = False
+    for word in arguments:
+        flag, _, value = word.partition("=")
+        if expecting or (flag in _CONFIG_FLAGS and value):
+            path = Path(word if expecting else value)
+            for option, name in options.items():
+                if any(_same(name, _plain_name(key)) for key in flat(contents[path])):
+                    raise UsageError(
+                        f"`{option}` stands before --config {path}, which sets it too: name it after that."
+                    )
+        elif flag.startswith("--"):
+            options[flag] = _plain_name(flag.lstrip("-"))
+        expecting = not expecting and word in _CONFIG_FLAGS
+
+
+def overruled(contents: Mapping[Path, Mapping[str, Any]]) -> Iterator[str]:
+    """Say which settings of a config are others in a later one, which counts; a line for each such pair of configs."""
+    configs = {path: flat(content) for path, content in contents.items()}
+    for place, (path, settings) in enumerate(configs.items()):
+        for later, others in list(configs.items())[place + 1 :]:
+            both = [key for key in settings if key in others and settings[key] != others[key]]
+            names = dict.fromkeys(map(_plain_name, both))
+            kept = [name for name in names if not any(name.startswith(f"{above}.") for above in names)]
+            if kept:
+                yield f"{later.name} overrules {path.name} in {', '.join(kept)}."
+
+
+def _note(line: str) -> None:
+    """Tell something that is no result: beside the output, which may be a config that is read again."""
+    print(line, file=sys.stderr, flush=True)
+
+
+def _same(first: str, second: str) -> bool:
+    """Whether one of two settings is the other, or holds it."""
+    return first == second or first.startswith(f"{second}.") or second.startswith(f"{first}.")
+
+
+def _plain_name(name: str) -> str:
+    """The name of a setting without what only says how it is nested."""
+    return ".".join(part for part in name.split(".") if part not in ("init_args", "class_path"))
+
+
 def _with_located_configs(arguments: list[str]) -> Iterator[str]:
     expecting = False
     for word in arguments:
@@ -138,9 +225,9 @@ def _resumed(arguments: list[str]) -> tuple[list[str], Path | None]:
     folder = run_folder.find(name, _runs(arguments))
     path = run_folder.to_resume(folder)
     if path is None:
-        print(f"{folder} holds no checkpoint yet: the run begins again.")
+        _note(f"{folder} holds no checkpoint yet: the run begins again.")
         return arguments, folder
-    print(f"Going on from {path}", flush=True)
+    _note(f"Going on from {path}")
     return [*arguments, "--ckpt_path", str(path)], folder
 
 
@@ -164,5 +251,5 @@ def _evaluated(arguments: list[str]) -> tuple[list[str], Path | None]:
 
 def _checkpoint_file(name: str) -> Path:
     if not Path(name).is_file():
-        raise FileNotFoundError(f"The checkpoint {name} does not exist.")
+        raise FileNotFoundError(f"`--ckpt_path` must be a checkpoint, but there is no file {name}.")
     return Path(name)

@@ -1,6 +1,6 @@
 """What a resumed run changes: settings that can be changed are, those that cannot be are refused by name."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -9,6 +9,7 @@ from pytorch_lightning import Trainer
 from torch.optim import Optimizer
 
 from anomaly_diffusion.analysis import files, reading
+from anomaly_diffusion.commands.arguments import flat
 from anomaly_diffusion.data.split import Validation
 
 __all__ = ["Change", "adapt", "changes", "note", "refuse", "saved", "settings_of"]
@@ -48,7 +49,7 @@ def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[Change]:
         before: content of a config.
         now: of another.
     """
-    old, new = dict(_flat(before)), dict(_flat(now))
+    old, new = flat(before), flat(now)
     kept = [Change(key, value, new[key]) for key, value in old.items() if key in new and new[key] != value]
     gone = (key for key, value in old.items() if key not in new and value is None)
     return kept + [Change(key, None, "given") for key in gone if any(name.startswith(f"{key}.") for name in new)]
@@ -137,15 +138,6 @@ def _set_schedule(trainer: Trainer, change: Change) -> None:
                 f"A resumed run cannot change this. {_LEAST}"
             )
         setattr(config.scheduler, name, change.now)
-
-
-def _flat(content: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield the settings that are no mappings by dotted names."""
-    for key, value in content.items():
-        if isinstance(value, Mapping) and value:
-            yield from _flat(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value
 
 
 def saved(path: Path) -> dict[str, Any]:

@@ -9,11 +9,15 @@ from typing import Any
 
 import torch
 from lightning_fabric.plugins.io.torch_io import TorchCheckpointIO
+from pytorch_lightning.__version__ import version as lightning_version
 
 from anomaly_diffusion.commands import run_folder
 
-__all__ = ["WholeCheckpoints", "read"]
+__all__ = ["WholeCheckpoints", "read", "read_training"]
 
+_TRAINING: dict[str, type] = {
+    "epoch": int, "global_step": int, "loops": dict, "callbacks": dict, "optimizer_states": list, "lr_schedulers": list,
+}  # fmt: skip
 _UNFINISHED = ".unfinished"
 
 
@@ -60,7 +64,7 @@ def read(path: Path, map_location: Any = "cpu") -> dict[str, Any]:
         ValueError: it is torn, no checkpoint, or holds anything but tensors and plain values.
     """
     if not path.is_file():
-        raise FileNotFoundError(f"The checkpoint {path} does not exist.")
+        raise FileNotFoundError(f"`--ckpt_path` must be a checkpoint, but there is no file {path}.")
     if harm := run_folder.harm(path):
         raise ValueError(f"The checkpoint {path} cannot be used: {harm}. Copy it again, or name another one.")
     try:
@@ -75,6 +79,28 @@ def read(path: Path, map_location: Any = "cpu") -> dict[str, Any]:
         raise ValueError(f"The checkpoint {path} cannot be read: {str(error).splitlines()[0]}") from None
     if not isinstance(content, dict) or not isinstance(content.get("state_dict"), dict):
         raise ValueError(f"{path} is no checkpoint of this program: it holds no `state_dict`.")
+    if not all(isinstance(value, torch.Tensor) for value in content["state_dict"].values()):
+        raise ValueError(f"{path} is no checkpoint of this program: its `state_dict` holds more than tensors.")
+    for key, kind in _TRAINING.items():
+        if not isinstance(content.get(key, kind()), kind):
+            raise ValueError(f"{path} is no checkpoint of this program: its `{key}` is no {kind.__name__}.")
+    content.setdefault("pytorch-lightning_version", lightning_version)  # of another program, with weights only
+    return content
+
+
+def read_training(path: Path) -> dict[str, Any]:
+    """Return what a checkpoint holds, from which training is to go on.
+
+    Raises:
+        FileNotFoundError: there is none.
+        ValueError: it is none, or lacks what training needs.
+    """
+    content = read(path)
+    if missing := [key for key in _TRAINING if key not in content]:
+        raise ValueError(
+            f"Training cannot go on from {path}: it holds weights, but no {', '.join(missing)}. It can be tested; to "
+            "train, name a checkpoint that this program has written."
+        )
     return content
 
 

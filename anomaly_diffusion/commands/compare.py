@@ -33,9 +33,9 @@ def main(arguments: list[str]) -> int:
         table += "\n" + paired_report(groups, options.baseline)
     print(table)
     if options.output:
-        options.output.write_text(table)
+        files.write(options.output, table)
     if options.csv:
-        options.csv.write_text(csv_table(summaries))
+        files.write(options.csv, csv_table(summaries))
     if options.chart:
         titles = {name: data_set(runs[0]) for name, runs in groups.items()}
         _draw(options.chart, options.figure, summaries, titles)
@@ -52,6 +52,10 @@ def _checked(options: argparse.Namespace) -> argparse.Namespace:
         raise mistakes.UsageError(f"`figure` must be one of {', '.join(FIGURES)}, got {options.figure!r}.{hint}")
     if options.chart and options.chart.suffix.lower() != ".png":
         raise mistakes.UsageError(f"`chart` must be a file that ends in .png, got {options.chart}.")
+    for name in ("output", "csv", "chart"):
+        path: Path | None = getattr(options, name)
+        if path is not None and path.is_dir():
+            raise mistakes.UsageError(f"`{name}` must be a file, got the folder {str(path)!r}.")
     return options
 
 

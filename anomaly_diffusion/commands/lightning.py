@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import torch
 import yaml
 from jsonargparse import ArgumentError, Namespace
 from pytorch_lightning import Callback, LightningDataModule, LightningModule, Trainer
@@ -14,11 +15,11 @@ from pytorch_lightning.cli import LightningArgumentParser, LightningCLI, LRSched
 from torch.optim import Optimizer
 
 from anomaly_diffusion import __version__
-from anomaly_diffusion.analysis import files
+from anomaly_diffusion.analysis import files, reading
 from anomaly_diffusion.callbacks.checkpoint import BestAndLast
 from anomaly_diffusion.callbacks.finite_loss import FiniteLoss
 from anomaly_diffusion.callbacks.one_thread import OneThread
-from anomaly_diffusion.commands import changes, help_text, loggers, mistakes, run_folder
+from anomaly_diffusion.commands import changes, help_text, loggers, mistakes, rules, run_folder
 from anomaly_diffusion.commands.arguments import TRAINING, Request, experiments_folder
 from anomaly_diffusion.commands.checkpoints import WholeCheckpoints
 from anomaly_diffusion.commands.ending import Interruption
@@ -27,9 +28,11 @@ from anomaly_diffusion.commands.progress import StepProgress
 from anomaly_diffusion.commands.quiet import quieten
 from anomaly_diffusion.commands.resumption import Resumption
 from anomaly_diffusion.commands.trainer import RunTrainer
+from anomaly_diffusion.detectors.base import ForeignCheckpoint
 from anomaly_diffusion.detectors.learning_rate import warmup_then_cosine
 
 _ROOMS = ("diffusion", "networks", "codecs", "reconstruction", "scoring", "data", "detectors", "baselines", "callbacks")
+_OF_WEIGHTS = ("model.", "data.channels")  # settings that decide which weights there are
 _UNSAVED = {"config", "run", "ckpt_path", "weights_only", "verbose", "return_predictions"}
 
 
@@ -106,6 +109,15 @@ class DetectorCLI(LightningCLI):
         chosen = self.config[self.request.verb]
         if chosen.get("lr_scheduler") is not None and chosen.get("optimizer") is None:
             raise mistakes.UsageError("`lr_scheduler` needs an `optimizer` beside it, such as --optimizer AdamW")
+        self._check(chosen)
+
+    def _check(self, config: Namespace) -> None:
+        """Refuse what no run can have, before anything is made."""
+        rules.check(config, torch.cuda.device_count())
+        groups = {"model": Any, "data": self.data, "wandb": loggers.WandbOptions, **self.always_on, "optimizer": Any}
+        for name, hint in groups.items():
+            for missing in rules.nulls(config.get(name) or Namespace(), hint, name):
+                raise mistakes.UsageError(f"`{missing}` must have a value, got null.")
 
     def _parse_ckpt_path(self) -> None:
         """Let the user's settings win: a run's config.yaml was read before them, its checkpoint has no say."""
@@ -141,6 +153,7 @@ class DetectorCLI(LightningCLI):
         if config.get("enable_checkpointing") is False:
             callbacks = [callback for callback in callbacks if callback is not checkpoint]
         given = config.get("callbacks") or []
+        given = [given] if isinstance(given, Callback) else list(given)
         if config.get("enable_progress_bar") is not False and not any(isinstance(bar, ProgressBar) for bar in given):
             callbacks = [*callbacks, StepProgress()]
         trainer = super()._instantiate_trainer(
@@ -228,12 +241,25 @@ class DetectorCLI(LightningCLI):
             parser.set_defaults({quiet[subcommand]: False})
         return parser
 
+    def _other_settings(self) -> str:
+        """Which settings of the model are not those of the run that a checkpoint belongs to, in a line."""
+        path = self.config[self.subcommand].get("ckpt_path")
+        source = Path(path).resolve().parents[1] / run_folder.CONFIG if path else None
+        if source is None or not source.is_file():
+            return " Name the configs that it was trained with."
+        found = changes.changes(reading.mapping(source), self.saved_config())
+        other = [change for change in found if change.key.startswith(_OF_WEIGHTS)]
+        told = [f"{change.key} is {change.before} there and {change.now} here" for change in other[:3]]
+        return f" Settings that differ: {'; '.join(told) or 'none, so it was made by another version'}."
+
     def _run_subcommand(self, subcommand: str) -> None:
         """Name the folder, run the verb, and leave no W&B run open."""
         if loggers.is_first_process():
             print(f"Run folder: {self.folder}", flush=True)
         try:
             super()._run_subcommand(subcommand)
+        except ForeignCheckpoint as error:
+            raise ForeignCheckpoint(f"{error}{self._other_settings()}") from None
         finally:
             loggers.finish()
 

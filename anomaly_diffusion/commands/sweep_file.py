@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from anomaly_diffusion.analysis import reading
+from anomaly_diffusion.commands.mistakes import UsageError
 
 __all__ = ["SEED", "Sweep", "Trial", "read"]
 
@@ -17,6 +18,7 @@ SEED = "seed_everything"
 _KEYS = ("program", "method", "metric", "command", "parameters", "name", "description", "project")
 _METHODS = ("grid", "random")
 _PROGRAM = "anomaly-diffusion"
+_MOST = 10_000  # trials that are listed before the first begins
 _LONGEST = 80  # characters of a folder's name
 Values = Mapping[str, Any]
 
@@ -86,8 +88,10 @@ class Sweep:
             seed: of the draws.
 
         Raises:
-            ValueError: a random sweep without `count`.
+            ValueError: a random sweep without `count`, or so many that no one means them.
         """
+        if count is not None and not 1 <= count <= _MOST:
+            raise UsageError(f"`--count` must be a number of trials from 1 to {_MOST}, got {count}.")
         if self.method == "grid":
             return list(self._grid())[:count]
         if count is None:

@@ -1,6 +1,6 @@
 """The Trainer behind the verbs."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,8 +38,10 @@ class RunTrainer(Trainer):
 
         Raises:
             KeyboardInterrupt: Ctrl-C has ended it; what was trained is validated and on disk.
-            ValueError: validation is switched off.
+            ValueError: validation is switched off, or training cannot go on from the checkpoint.
         """
+        if ckpt_path is not None:
+            checkpoints.read_training(Path(ckpt_path))
         if isinstance(model, Detector) and self.limit_val_batches == 0:
             raise ValueError("`trainer.limit_val_batches` must not be 0: validation is what calibrates a detector.")
         if not isinstance(self.fit_loop, FitLoop):
@@ -128,6 +130,9 @@ class RunTrainer(Trainer):
             return_predictions: whether all predictions are kept.
             ckpt_path: checkpoint to predict with.
             weights_only: whether the checkpoint may hold tensors only.
+
+        Raises:
+            ValueError: the checkpoint must be calibrated anew, but there are no normal images for it.
         """
         ckpt_path = self._calibrated(model, datamodule, ckpt_path)
         return super().predict(model, dataloaders, datamodule, return_predictions, ckpt_path, weights_only)
@@ -138,26 +143,28 @@ class RunTrainer(Trainer):
         """Make sure that the detector can judge; return the checkpoint that is still to be loaded."""
         if not isinstance(model, Detector):
             return ckpt_path
-        why = self._lacks(model, ckpt_path)
+        why = self._lacks(model, datamodule, ckpt_path)
         if not why:
             return ckpt_path
         if isinstance(getattr(datamodule, "dataset", None), Images):
             raise ValueError(
-                f"{why}, and unknown photographs cannot calibrate it. "
-                "Finish its run: anomaly-diffusion train --resume RUN"
+                f"{why}, and unknown photographs cannot calibrate it. Leave its settings as they are, or go on with "
+                "its run: anomaly-diffusion train --resume RUN"
             )
         print(f"{why}: validating first.", flush=True)
         self._calibrate(model, datamodule, ckpt_path)
         return None
 
-    def _lacks(self, model: Detector, ckpt_path: str | Path | None) -> str:
+    def _lacks(self, model: Detector, datamodule: LightningDataModule | None, ckpt_path: str | Path | None) -> str:
         """Why a detector cannot judge as it is asked to; nothing if it can."""
         if ckpt_path is None:
             return "" if model.calibration.fitted else "The detector is not calibrated"
         stored = checkpoints.read(Path(ckpt_path))
         if not model.calibrated_in(stored):
             return "The checkpoint was written before any validation"
-        return "" if model.suits(stored) else "Reconstruction or scoring is not what the checkpoint was calibrated for"
+        if not model.suits(stored):
+            return "Reconstruction or scoring is not what the checkpoint was calibrated for"
+        return _of_other_size(stored.get("frame"), getattr(datamodule, "image_size", None))
 
     def _calibrate(
         self, model: LightningModule, datamodule: LightningDataModule | None, ckpt_path: str | Path | None
@@ -169,3 +176,11 @@ class RunTrainer(Trainer):
                 "processes that stay: --trainer.strategy ddp, or --trainer.devices 1. What was trained is on disk."
             )
         self.validate(model, datamodule=datamodule, ckpt_path=ckpt_path, verbose=False)
+
+
+def _of_other_size(known: Any, given: Sequence[int] | None) -> str:
+    """What to say where a checkpoint was calibrated for images of another height and width; else nothing."""
+    if not isinstance(known, list) or given is None or tuple(known) == tuple(given):
+        return ""
+    there, here = (" x ".join(map(str, size)) for size in (known, given))
+    return f"The checkpoint was calibrated for images of {there} pixels, but `data.image_size` is {here}"

@@ -24,6 +24,7 @@ from anomaly_diffusion.types import ImageBatch
 
 __all__ = ["AnomalyDataModule"]
 
+_SMALLEST = 4  # pixels; filters that look at neighbours have none below
 _log = logging.getLogger(__name__)
 _USES = {"fit": ("validation", "train"), "validate": ("validation",), "test": ("test",), "predict": ("test",)}
 
@@ -38,7 +39,7 @@ class AnomalyDataModule(LightningDataModule):
 
     Args:
         dataset: lists the photographs.
-        image_size: height and width of the frames, in pixels.
+        image_size: height and width of the frames, in pixels, at least 4.
         batch_size: photographs in a batch.
         channels: 1 or 3; grey is repeated, colour is weighed into grey.
         augmentation: what is done to training photographs; None: nothing.
@@ -258,8 +259,8 @@ class AnomalyDataModule(LightningDataModule):
 
 
 def _check(image_size: tuple[int, int], batch_size: int, channels: int) -> None:
-    if min(image_size) < 1:
-        raise ValueError(f"`image_size` must be positive, got {image_size}.")
+    if min(image_size) < _SMALLEST:
+        raise ValueError(f"`image_size` must be at least {_SMALLEST} pixels high and wide, got {image_size}.")
     if batch_size < 1:
         raise ValueError(f"`batch_size` must be at least 1, got {batch_size}.")
     if channels not in (1, 3):

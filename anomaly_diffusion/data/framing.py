@@ -1,5 +1,6 @@
 """How a photograph of any size becomes a frame of one size, and how a map finds its way back."""
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 import cv2
@@ -71,9 +72,10 @@ class Placement:
         return box.top, height - box.top - box.height, box.left, width - box.left - box.width
 
 
-class Policy:
+class Policy(ABC):
     """Decides where a photograph of any size goes in a frame; subclasses are the choices."""
 
+    @abstractmethod
     def place(self, size: tuple[int, int], image_size: tuple[int, int]) -> Placement:
         """Return the placement.
 
@@ -81,7 +83,6 @@ class Policy:
             size: height and width of the photograph.
             image_size: height and width of the frame.
         """
-        raise NotImplementedError
 
 
 class Resize(Policy):

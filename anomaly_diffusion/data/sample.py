@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -38,7 +39,7 @@ class Sample:
     category: int = 0
 
 
-class AnomalyDataset:
+class AnomalyDataset(ABC):
     """Lists the photographs of a data set and reads them; subclasses only list.
 
     Args:
@@ -57,17 +58,17 @@ class AnomalyDataset:
         """Return the folder that names are relative to."""
         return find_root(self.root)
 
+    @abstractmethod
     def train_samples(self) -> list[Sample]:
         """Return the good photographs to learn from."""
-        raise NotImplementedError
 
     def validation_samples(self) -> list[Sample]:
         """Return good photographs kept for validation; where there are none, some of the training ones are held out."""
         return []
 
+    @abstractmethod
     def test_samples(self) -> list[Sample]:
         """Return the photographs of the final figure, good and defective; an empty list where there are none."""
-        raise NotImplementedError
 
     def read(self, sample: Sample) -> tuple[Pixels, Mask]:
         """Read a photograph and its defect pixels.

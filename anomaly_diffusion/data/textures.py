@@ -14,6 +14,7 @@ from anomaly_diffusion.data.sample import GOOD, AnomalyDataset, Sample, stable_h
 __all__ = ["Textures"]
 
 _SIDE = 512
+_MOST = 100_000  # crops; more of one photograph are no other ones
 # Disjoint parts of the photograph. Bricks are seen in perspective: the middle band has every slant that the two outer
 # bands have, and sizes between theirs. Test and validation lie in it side by side.
 _BAND = (168, 344)
@@ -31,9 +32,9 @@ class Textures(AnomalyDataset):
 
     Args:
         texture: which photograph.
-        train: number of training crops.
-        test: number of test crops; the odd ones are defective, kinds in turn.
-        validation: number of crops for validation.
+        train: number of training crops, 1 to 100,000.
+        test: number of test crops, 1 to 100,000; the odd ones are defective, kinds in turn.
+        validation: number of crops for validation, 2 to 100,000.
         crop: side of a crop, 16 to 168 pixels of the 512.
         severity: how visible the defects are, (0, 1].
         seed: decides where the crops lie and what is painted.
@@ -52,6 +53,11 @@ class Textures(AnomalyDataset):
         super().__init__(texture)
         if not 16 <= crop <= _BAND[0]:
             raise ValueError(f"`crop` must lie in [16, {_BAND[0]}], got {crop}.")
+        for name, count, least in (("train", train, 1), ("test", test, 1), ("validation", validation, 2)):
+            if not least <= count <= _MOST:
+                raise ValueError(f"`{name}` must lie in [{least}, {_MOST}], got {count}.")
+        if not 0 < severity <= 1:
+            raise ValueError(f"`severity` must lie in (0, 1], got {severity}.")
         self.texture, self.crop, self.severity, self.seed = texture, crop, severity, seed
         self.train, self.test, self.validation = train, test, validation
 

@@ -1,12 +1,12 @@
 """What every detector does: learn what is healthy, calibrate on held-out normals, judge. Wiring only."""
 
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 import pytorch_lightning as pl
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from anomaly_diffusion.codecs.codec import Codec
 from anomaly_diffusion.detectors.healthy import first, normals, training_batches, validation_batches
@@ -17,7 +17,7 @@ from anomaly_diffusion.scoring.calibration import Calibration, Moments, moments
 from anomaly_diffusion.scoring.scorer import Scoring, enlarged
 from anomaly_diffusion.types import Encoded, ImageBatch, Images, Maps, Masks, Prediction, Reconstructed, Scores
 
-__all__ = ["Compared", "Detector"]
+__all__ = ["Compared", "Detector", "ForeignCheckpoint"]
 
 CODEC_LEARNS_FROM, LEARNT_FROM = 256, 512  # photographs: more of them only take more time
 _OF_JUDGEMENT = ("calibration.", "scoring.", "image_threshold", "pixel_threshold")
@@ -35,7 +35,11 @@ class Compared(NamedTuple):
     healthy: Reconstructed
 
 
-class Detector(pl.LightningModule):
+class ForeignCheckpoint(ValueError):
+    """A checkpoint whose weights are those of another model, or of the same with other settings."""
+
+
+class Detector(pl.LightningModule, ABC):
     """Image -> model space -> healthy versions -> residuals -> calibrated map and score.
 
     A detector computes no metric and draws no picture; callbacks read the `Prediction` that its steps return.
@@ -56,6 +60,7 @@ class Detector(pl.LightningModule):
         self.weights = torch.ones(1) if judges else scoring.weights  # of the maps of one depth
         self.calibration = Calibration(versions * len(self.weights), scoring.reach)
         self.in_parts = InParts()
+        self.frame: tuple[int, ...] | None = None  # height and width that the calibration belongs to, where it is known
         self.register_buffer("image_threshold", torch.tensor(torch.nan))
         self.register_buffer("pixel_threshold", torch.tensor(torch.nan))
 
@@ -80,7 +85,8 @@ class Detector(pl.LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Write down what the calibration and the thresholds belong to."""
-        checkpoint["judgement"] = self.judgement
+        checkpoint["judgement"], checkpoint["model"] = self.judgement, type(self).__name__
+        checkpoint["frame"] = None if self.frame is None else list(self.frame)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Take the weights, but leave the calibration and thresholds of another way of judging."""
@@ -90,6 +96,20 @@ class Detector(pl.LightningModule):
             for name in set(checkpoint["state_dict"]) - set(mine):
                 if name.startswith(_OF_JUDGEMENT):
                     del checkpoint["state_dict"][name]
+
+        frame = checkpoint.get("frame")
+        self.frame = tuple(frame) if isinstance(frame, list) else None
+
+    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
+        """Take the weights.
+
+        Raises:
+            ForeignCheckpoint: they are those of another model.
+        """
+        try:
+            return super().load_state_dict(state_dict, strict, assign)
+        except RuntimeError:
+            raise ForeignCheckpoint(_differences(state_dict, self)) from None
 
     def suits(self, checkpoint: Mapping[str, Any]) -> bool:
         """Whether calibration and thresholds of `checkpoint` are those of this detector's way of judging."""
@@ -241,7 +261,8 @@ class Detector(pl.LightningModule):
         total: Moments | None = None
         for batch in batches:
             normal = normals(self, batch)
-            total = total or self.calibration.no_moments(batch.image.shape[-2:])
+            self.frame = tuple(batch.image.shape[-2:])
+            total = total or self.calibration.no_moments(self.frame)
             if normal.path:
                 (differences,) = self.in_parts(self._differences, normal)
                 total = total.plus(moments(differences, normal.valid))
@@ -260,3 +281,20 @@ class Detector(pl.LightningModule):
             whole: whether frames are like those of evaluation even where training sees crops.
         """
         return training_batches(self, epoch, whole)
+
+
+def _differences(there: Mapping[str, Any], module: nn.Module) -> str:
+    """How the weights of a checkpoint differ from those of a model, in a line."""
+    here = module.state_dict()
+    other = [name for name in here if name in there and here[name].shape != there[name].shape]
+    missing, unknown = [name for name in here if name not in there], [name for name in there if name not in here]
+    shapes = (f"{name} is {_size(there[name])} there and {_size(here[name])} here" for name in other[:1])
+    told = [*shapes, *(f"{name} is missing" for name in missing[:1]), *(f"{name} is unknown" for name in unknown[:1])]
+    more = len(other) + len(missing) + len(unknown) - len(told)
+    return f"The checkpoint is not of this {type(module).__name__}: {', '.join(told)}" + (
+        f", and {more} more of its {len(here)} tensors differ." if more else "."
+    )
+
+
+def _size(tensor: Any) -> str:
+    return " x ".join(map(str, getattr(tensor, "shape", ()))) or "a number"

@@ -16,7 +16,8 @@ __all__ = ["InParts", "is_out_of_memory"]
 Act = Callable[[ImageBatch], tuple[Any, ...]]
 _ON_CPU, _ELSEWHERE = 4, 64
 _MEMORY_IS_FULL = re.compile(
-    r"can't allocate memory|not enough memory|out of memory|std::bad_alloc"
+    r"can't allocate memory|not enough memory|out of memory|std::bad_alloc|Insufficient memory|Unable to allocate"
+    r"|Storage size calculation overflowed"
     r"|could not create a memory|could not (create|execute) a primitive$",  # oneDNN, which keeps the reason to itself
     re.MULTILINE,
 )

@@ -1,6 +1,6 @@
 """Autoencoders: from an image to a smaller latent and back."""
 
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
 from pickle import UnpicklingError
@@ -19,7 +19,7 @@ _CHECKPOINT, _PREFIX = Path("checkpoints") / "best.ckpt", "autoencoder."  # as a
 _LOG_VARIANCE = (-20.0, 4.0)
 
 
-class Autoencoder(nn.Module):
+class Autoencoder(nn.Module, ABC):
     """Image (B, 3, H, W) in [-1, 1] -> latent (B, channels, H / factor, W / factor) -> image.
 
     Args:

@@ -3,7 +3,7 @@
 The only file that imports torchvision and timm.
 """
 
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any
 
@@ -21,7 +21,7 @@ _MEAN, _SPREAD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet's p
 _INSTALL = "is not installed. Run: pip install 'anomaly-diffusion[features]'"
 
 
-class FeatureExtractor(nn.Module):
+class FeatureExtractor(nn.Module, ABC):
     """Features of several stages of a frozen network, averaged over neighbours, on one grid.
 
     Weights and running statistics never change, in training neither.

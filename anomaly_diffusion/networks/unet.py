@@ -1,5 +1,6 @@
 """A compact U-Net, and the adapter for the one of diffusers."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
 import torch
@@ -12,8 +13,10 @@ from anomaly_diffusion.types import Categories, Images, Times
 
 __all__ = ["Backbone", "DiffusersUNet", "UNet"]
 
+_MOST_BLOCKS = 64
 
-class Backbone(nn.Module):
+
+class Backbone(nn.Module, ABC):
     """A network (x_t, t) -> output; input and output are both (B, C, H, W), t is (B,) in (0, 1).
 
     One with `classes` > 0 also wants the category of each image, (B,) in [0, classes).
@@ -21,9 +24,9 @@ class Backbone(nn.Module):
 
     classes: int = 0
 
+    @abstractmethod
     def forward(self, x_t: Images, t: Times, category: Categories | None = None) -> Images:
         """Output at time `t`."""
-        raise NotImplementedError
 
 
 class _Level(nn.ModuleList):
@@ -55,7 +58,7 @@ class UNet(Backbone):
         channels: C of input and output.
         width: channels of the finest level.
         multipliers: channels of each level as multiples of `width`, from fine to coarse.
-        blocks: residual blocks per level, on the way down and again on the way up.
+        blocks: residual blocks per level, 1 to 64, on the way down and again on the way up.
         attention: levels (0 is the finest) with self-attention.
         dropout: share of activations dropped in training, in [0, 1).
         patch: side of the patches folded into channels, in pixels.
@@ -75,6 +78,10 @@ class UNet(Backbone):
     ) -> None:
         super().__init__()
         _check(channels=channels, width=width, blocks=blocks, patch=patch)
+        if blocks > _MOST_BLOCKS:
+            raise ValueError(f"`blocks` must be at most {_MOST_BLOCKS}, got {blocks}.")
+        if not 0 <= dropout < 1:
+            raise ValueError(f"`dropout` must lie in [0, 1), got {dropout}.")
         if not multipliers or min(multipliers) < 1:
             raise ValueError(f"`multipliers` must name at least one level, each >= 1, got {list(multipliers)}.")
         if not set(attention) <= set(range(len(multipliers))):

@@ -12,6 +12,8 @@ from anomaly_diffusion.types import Images, Times, like
 
 __all__ = ["OneShot"]
 
+_MOST = 1024  # draws, all of which are in memory at once
+
 
 class OneShot(Reconstruction):
     """E[x_0 | x_t] at each depth, averaged over noise draws.
@@ -30,13 +32,13 @@ class OneShot(Reconstruction):
 
     Args:
         depths: sigma_t / alpha_t of each evaluation, > 0.
-        draws: noise draws per depth: 0 (noise-free), 1, or an even number.
+        draws: noise draws per depth: 0 (noise-free), 1, or an even number up to 1024.
     """
 
     def __init__(self, depths: Depths | Sequence[float] = (0.3,), draws: int = 0) -> None:
         super().__init__(depths)
-        if draws < 0 or (draws > 1 and draws % 2):
-            raise ValueError(f"`draws` must be 0, 1 or an even number (antithetic pairs), got {draws}.")
+        if not 0 <= draws <= _MOST or (draws > 1 and draws % 2):
+            raise ValueError(f"`draws` must be 0, 1 or an even number (antithetic pairs) up to {_MOST}, got {draws}.")
         self.draws = draws
 
     @property

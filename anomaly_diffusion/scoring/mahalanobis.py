@@ -9,7 +9,7 @@ from torch import Tensor
 
 from anomaly_diffusion.scoring.any_size import AnySize
 from anomaly_diffusion.scoring.residual import Residual
-from anomaly_diffusion.types import Encoded, Masks, inside
+from anomaly_diffusion.types import Encoded, Maps, Masks, inside
 
 __all__ = ["MahalanobisResidual", "PositionGaussian", "Scatter"]
 
@@ -151,6 +151,10 @@ class MahalanobisResidual(Residual, AnySize):
         """W, with |W (r - mean)|^2 / C the squared distance, of covariances (D, P, C, C) of so many images."""
         least = covariance.diagonal(dim1=-2, dim2=-1).mean(-1).clamp(min=1e-12) * self.floor
         return _inverse_root(covariance, least[..., None, None])
+
+    def forward(self, image: Encoded, reconstruction: Encoded) -> Maps:
+        """Distances of one reconstruction; as `maps`."""
+        return self.maps(image, reconstruction[:, None])
 
     def maps(self, reference: Encoded, healthy: Float[Tensor, "B D c h w"]) -> Float[Tensor, "B D h w"]:
         """Distances of each depth.

@@ -10,7 +10,7 @@ from torch import Tensor
 from anomaly_diffusion.scoring.any_size import AnySize
 from anomaly_diffusion.scoring.memory import Candidates, coreset, nearest
 from anomaly_diffusion.scoring.residual import Residual
-from anomaly_diffusion.types import Encoded, Masks, inside
+from anomaly_diffusion.types import Encoded, Maps, Masks, inside
 
 __all__ = ["NearestResidual"]
 
@@ -75,6 +75,10 @@ class NearestResidual(Residual, AnySize):
             raise ValueError("No healthy image to learn differences from.")
         depths = moments.patches.to(self.items).unbind(1)
         self.items = torch.stack([coreset(rows, self.at_most, _PROJECTED, self.seed) for rows in depths])
+
+    def forward(self, image: Encoded, reconstruction: Encoded) -> Maps:
+        """Distances of one reconstruction; as `maps`."""
+        return self.maps(image, reconstruction[:, None])
 
     def maps(self, reference: Encoded, healthy: Float[Tensor, "B D c h w"]) -> Float[Tensor, "B D h w"]:
         """Distances of each depth.

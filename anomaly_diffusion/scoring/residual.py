@@ -1,5 +1,6 @@
 """What differs between an image and its reconstruction: maps >= 0, zero where the two agree, larger is worse."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
@@ -14,15 +15,15 @@ from anomaly_diffusion.types import Encoded, Images, Maps, Masks
 __all__ = ["GradientSimilarityResidual", "L1Residual", "L2Residual", "Residual", "SSIMResidual"]
 
 
-class Residual(nn.Module):
+class Residual(nn.Module, ABC):
     """Compares an image with a reconstruction, position by position."""
 
     learns: ClassVar[bool] = False
     """Whether it must be shown healthy images and their reconstructions before it can measure: see `moments`."""
 
+    @abstractmethod
     def forward(self, image: Images, reconstruction: Images) -> Maps:
         """Map >= 0; both images have pixels in [-1, 1], or whatever else a codec compares."""
-        raise NotImplementedError
 
     def maps(self, reference: Encoded, healthy: Float[Tensor, "B D c h w"]) -> Float[Tensor, "B D h w"]:
         """Map of each depth."""

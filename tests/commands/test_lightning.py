@@ -119,9 +119,12 @@ def test_a_trial_run_is_kept_apart_from_real_ones(run):
     [
         ("trainer: {max_stepz: 3}", "`trainer.max_stepz` is no known setting. Did you mean `trainer.max_steps`?"),
         ("model: {init_args: {widht: 3}}", "`widht` is no argument of ToyDetector. Did you mean `width`?"),
-        ("model: {class_path: PixelDetectr}", "`PixelDetectr` is no known class. Did you mean `PixelDetector`?"),
-        ("model: {init_args: {width: many}}", "`model`: `width`: Expected int. Got value: many"),
-        ("wandb: {mode: onlin}", "`wandb.mode`: Expected Literal['offline', 'online', 'disabled']. Got value: onlin"),
+        (
+            "model: {class_path: PixelDetectr}",
+            "`model` must be a ToyDetector or null, got PixelDetectr. Did you mean `PixelDetector`?",
+        ),
+        ("model: {init_args: {width: many}}", "`model.width` must be a whole number, got many."),
+        ("wandb: {mode: onlin}", "`wandb.mode` must be one of offline, online, disabled, got onlin."),
     ],
 )
 def test_a_mistake_in_a_config_is_told_in_one_line(run, capsys, settings, told):
