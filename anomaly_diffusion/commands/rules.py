@@ -97,10 +97,10 @@ def check(config: Namespace, gpus: int) -> None:
 
 def _check_length(trainer: Namespace) -> None:
     epochs = -1 if trainer.max_epochs is None else trainer.max_epochs
-    if trainer.max_steps == -1 and epochs == -1 and not trainer.fast_dev_run:
+    if trainer.max_steps == -1 and epochs == -1 and trainer.max_time is None and not trainer.fast_dev_run:
         raise UsageError(
             "`trainer.max_steps` or `trainer.max_epochs` must say how long training is, as the learning rate falls "
-            "towards its end, got -1 for both."
+            "towards its end, got -1 for both. With `trainer.max_time` it stays as it is."
         )
 
 

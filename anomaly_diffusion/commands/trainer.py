@@ -38,12 +38,10 @@ class RunTrainer(Trainer):
 
         Raises:
             KeyboardInterrupt: Ctrl-C has ended it; what was trained is validated and on disk.
-            ValueError: validation is switched off, or training cannot go on from the checkpoint.
+            ValueError: training cannot go on from the checkpoint.
         """
         if ckpt_path is not None:
             checkpoints.read_training(Path(ckpt_path))
-        if isinstance(model, Detector) and self.limit_val_batches == 0:
-            raise ValueError("`trainer.limit_val_batches` must not be 0: validation is what calibrates a detector.")
         if not isinstance(self.fit_loop, FitLoop):
             self.fit_loop = FitLoop(self)
         super().fit(model, train_dataloaders, val_dataloaders, datamodule, ckpt_path, weights_only)
