@@ -148,5 +148,5 @@ def test_a_detector_without_a_checkpoint_is_refused_in_one_message(program):
 
 def test_validation_cannot_be_switched_off(program):
     status, said = program("fit", "--config", "tiny.yaml", "--trainer.limit_val_batches=0")
-    assert status == 1
-    assert "`trainer.limit_val_batches` must not be 0" in said
+    assert status == 2
+    assert "`trainer.limit_val_batches` must be positive" in said
