@@ -27,8 +27,8 @@ demo: $(READY) ## train on the built-in brick texture and find painted defects, 
 test: lint types $(READY) ## lint, types and tests
 	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile $(ARGS)
 
-soak: $(READY) ## what `make test` does a little of, for long: kills, accidents, and spoilt files
-	$(BIN)/python -m pytest tests/test_resume.py tests/test_faults.py tests/test_fuzz.py tests/test_parity.py \
+soak: $(READY) ## what `make test` does a little of, for long: kills, accidents, spoilt files and edge values of options
+	$(BIN)/python -m pytest tests/test_resume.py tests/test_faults.py tests/test_fuzz.py tests/test_parity.py tests/test_options.py \
 	    -m "soak or not soak" --inputs 100000 $(ARGS)
 
 # The main table of report/results.md: models x sets x SEEDS, below $ANOMALY_DIFFUSION_DATA and _WEIGHTS. Runs that are

@@ -2,6 +2,8 @@
 
 import random
 import re
+import signal
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -13,6 +15,7 @@ from anomaly_diffusion.commands import listing
 HUGE = "1000000000"
 EDGES = ("0", "1", "-1", HUGE, "null", "", "[]", "{}", "wrong", "true", "false", ".nan", ".inf")
 LONGEST = 15  # lines of a refusal
+START = ("train", "--config", "tiny.yaml")
 EVALUATIONS = ("validate", "test", "predict")
 RUN = "runs/tiny/base"
 SMALLEST = {
@@ -26,6 +29,7 @@ SMALLEST = {
 _OPTION = re.compile(r"^  (?:-\w(?: \S+)?, )?--([\w.]+)", re.MULTILINE)
 _HEADER = "# anomaly-diffusion"  # of a config that is printed; notes on the way to it come before
 _ASKS = {"config", "help", "help_full", "print_config", "resume", "debug"}  # no settings: they ask for something else
+LONG = {"acceleration.compile"}  # a minute and more on one core
 _FREE = {"experiment", "run", "runs_dir"}  # any name of a folder will do
 
 # where an object of each kind goes in a run
@@ -40,6 +44,19 @@ PLACES = {
     "poolings": "model.init_args.scoring.init_args.pooling",
     "datasets": "data.dataset",
 }
+
+# what some of them cannot do without
+NEEDED = defaultdict[str, tuple[str, ...]](
+    tuple,
+    {
+        "NoiseBank": ("source=GaussianNoise",),
+        "MixtureNoise": ("sources=[GaussianNoise, SimplexNoise]",),
+        "Folder": ("root=photographs", "normal=good"),
+        "Images": ("root=photographs/good",),
+        "MVTecAD": ("category=part",),
+        "MVTecLOCO": ("category=part",),
+    },
+)
 
 Run = Callable[..., tuple[int, str]]
 
@@ -72,18 +89,22 @@ class Tree:
     def training(self) -> Iterator[Case]:
         """Every setting of `train`: options of its help, and what its config holds below them."""
         for option in self._options("train", "--help_full"):
-            yield from _cases(option, None, "train", "--config", "tiny.yaml")
+            yield from _cases(option, None, *START)
         for option, value in self.config.items():
-            yield from _cases(option, value, "train", "--config", "tiny.yaml")
+            yield from _cases(option, value, *START)
 
     def classes(self) -> Iterator[Case]:
         """Every class that `list` knows and a tiny run has a place for, with each of its settings."""
         for kind, place in PLACES.items():
             for entry in listing.members(listing.KINDS[kind]):
-                chosen = "--config", "tiny.yaml", f"--{place}={entry.name}"
-                yield Case(place, entry.name, ("train", *chosen))
-                for option, value in self._added(*chosen):
-                    yield from _cases(option, value, "train", *chosen)
+                chosen = (
+                    f"--{place}={entry.name}",
+                    *(f"--{place}.init_args.{setting}" for setting in NEEDED[entry.name]),
+                )
+                start = ("predict", "--run_folder", RUN) if entry.name == "Images" else START
+                yield Case(place, entry.name, (*start, *chosen))
+                for option, value in self._added("--config", "tiny.yaml", *chosen):
+                    yield from _cases(option, value, *start, *chosen)
 
     def overlays(self, files: list[str]) -> Iterator[Case]:
         """Every setting that shipped experiments add to a tiny run."""
@@ -118,7 +139,7 @@ class Tree:
         for _ in range(count):
             first, second = generator.sample(cases, 2)
             option, value = f"{first.option} {second.option}", f"{first.value} {second.value}"
-            yield Case(option, value, (*first.words, second.words[-1]))
+            yield Case(option, value, (*first.words, *second.words[len(START) :]))
 
     def _options(self, verb: str, question: str) -> list[str]:
         status, said = self.run(verb, question)
@@ -154,6 +175,8 @@ def judged(case: Case, status: int, said: str) -> str:
     message = "\n".join(lines[first:]) if first is not None else ""
     if "Traceback" in said:
         return "a traceback"
+    if status == -signal.SIGALRM and (HUGE in case.value or case.option in LONG):
+        return ""  # it was asked for so much, and does it
     if status < 0:
         return f"ended by signal {-status}"
     findings = case.words[0] == "doctor" and status == 1 and first is None  # are what it was asked for

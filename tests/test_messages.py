@@ -1,18 +1,23 @@
 """Every refusal says which argument is wrong, what it must be, and what it was."""
 
+import math
 from collections.abc import Callable
 
 import pytest
 from frozen_networks import TinyFeatures, random_lpips
 
+from anomaly_diffusion.baselines.strength import Strengths
 from anomaly_diffusion.detectors.pixel import PixelDetector
-from anomaly_diffusion.diffusion.noise import GaussianNoise
+from anomaly_diffusion.diffusion.noise import GaussianNoise, OffsetNoise
 from anomaly_diffusion.diffusion.objective import MinSNR, Objective
 from anomaly_diffusion.diffusion.parametrisation import VelocityPrediction
+from anomaly_diffusion.diffusion.pyramid import PyramidNoise
 from anomaly_diffusion.diffusion.sampler import DDIM
 from anomaly_diffusion.diffusion.schedule import LinearBetaSchedule, ScaledLinearSchedule
+from anomaly_diffusion.diffusion.simplex import SimplexNoise
+from anomaly_diffusion.diffusion.spectral import SimplexSpectrum
 from anomaly_diffusion.networks.layers import AttentionBlock
-from anomaly_diffusion.networks.unet import UNet
+from anomaly_diffusion.networks.unet import DiffusersUNet, UNet
 from anomaly_diffusion.reconstruction.adaptive import AdaptiveDepth
 from anomaly_diffusion.reconstruction.depths import LogRange
 from anomaly_diffusion.reconstruction.guidance import ConstantPull, DDADPull, ResidualPull
@@ -46,6 +51,19 @@ def finer_than_the_schedule() -> PixelDetector:
 
 REFUSALS: list[tuple[Callable[[], object], str, str]] = [
     (lambda: MinSNR(0.0), "`gamma`", "0.0"),
+    (lambda: MinSNR(math.nan), "`gamma`", "nan"),
+    (lambda: OffsetNoise(math.inf), "`offset`", "inf"),
+    (lambda: PyramidNoise(persistence=math.inf), "`persistence`", "inf"),
+    (lambda: PyramidNoise(octaves=1000), "`octaves`", "1000"),
+    (lambda: SimplexNoise(persistence=math.inf), "`persistence`", "inf"),
+    (lambda: SimplexNoise(octaves=1000), "`octaves`", "1000"),
+    (lambda: SimplexNoise(feature_size=10**9), "`feature_size`", "1000000000"),
+    (lambda: SimplexSpectrum(octaves=1000), "`octaves`", "1000"),
+    (lambda: SimplexSpectrum(persistence=math.inf), "`persistence`", "inf"),
+    (lambda: Strengths([]), "`strengths`", "none"),
+    (lambda: DiffusersUNet(widths=()), "`widths`", "[]"),
+    (lambda: DiffusersUNet(widths=(0, 8)), "`widths`", "[0, 8]"),
+    (lambda: DiffusersUNet(widths=(8, 12)), "`widths`", "[8, 12]"),
     (lambda: Objective(shallowest=0.0), "`shallowest`", "0.0"),
     (lambda: Objective(shallowest=2.0, deepest=1.0), "`deepest`", "1.0"),
     (lambda: DDIM(eta=1.5), "`eta`", "1.5"),
@@ -119,6 +137,10 @@ REFUSALS: list[tuple[Callable[[], object], str, str]] = [
     (lambda: Scoring([L1Residual()], weights=[-1.0]), "`weights`", "-1.0"),
     (lambda: Scoring([L1Residual()], weights=[0.0]), "`weights`", "0.0"),
     (lambda: Scoring(smoothing=-1.0), "`smoothing`", "-1.0"),
+    (lambda: Scoring(smoothing=math.inf), "`smoothing`", "inf"),
+    (lambda: Scoring(smoothing=math.nan), "`smoothing`", "nan"),
+    (lambda: Scoring(reach=math.inf), "`reach`", "inf"),
+    (lambda: Scoring(reach=math.nan), "`reach`", "nan"),
     (lambda: beyond_the_schedule(), "`reconstruction.depths`", "20.0"),
     (lambda: finer_than_the_schedule(), "`reconstruction.steps`", "300"),
 ]

@@ -55,4 +55,6 @@ class Strengths(DepthList):
     """
 
     def __init__(self, strengths: Sequence[float]) -> None:
+        if not strengths:
+            raise ValueError("`strengths` must name at least one strength, got none.")
         super().__init__([depth_of(strength) for strength in strengths])

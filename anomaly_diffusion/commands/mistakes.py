@@ -41,7 +41,7 @@ def is_mistake(error: BaseException) -> bool:
     """Whether a user can mend it: a wrong value, file, option or missing package, not a bug of ours."""
     names = {cls.__name__ for cls in type(error).__mro__}
     known = {"ValueError", "OSError", "ImportError", "ArgumentError", "MisconfigurationException"}
-    return bool(names & known) or _killed(error) is not None or _full(error) is not None
+    return bool(names & known) or any(told(error) is not None for told in (_killed, _full, _uncompiled))
 
 
 def explain(error: BaseException, arguments: Sequence[str] = ()) -> str:
@@ -51,7 +51,7 @@ def explain(error: BaseException, arguments: Sequence[str] = ()) -> str:
         error: what ended the program.
         arguments: the command line, of which some may be to blame where memory is full.
     """
-    told = _killed(error) or _full(error, arguments) or str(error) or type(error).__name__
+    told = _killed(error) or _full(error, arguments) or _uncompiled(error) or str(error) or type(error).__name__
     lines = plain(told).splitlines()
     if len(lines) > _LONGEST:
         lines = [*lines[:_LONGEST], f"... and {len(lines) - _LONGEST} more lines"]
@@ -87,6 +87,17 @@ def _full(error: BaseException, arguments: Sequence[str] = ()) -> str | None:
             "Smaller data.image_size or model width, or --trainer.precision bf16-mixed, take less."
         )
         + (f"\nThis command asks for: {given}" if given else "")
+    )
+
+
+def _uncompiled(error: BaseException) -> str | None:
+    """What to say when `torch.compile` cannot translate the network: no compiler is here, or its cache is torn."""
+    if not {"TorchDynamoException", "InductorError"} & {cls.__name__ for cls in type(error).__mro__}:
+        return None
+    told = plain(str(error)).splitlines()[0]
+    return (
+        f"`acceleration.compile` must be false where the network cannot be compiled: {told}. "
+        "It takes a C++ compiler, and a whole cache: empty TORCHINDUCTOR_CACHE_DIR if a run was killed at it."
     )
 
 

@@ -72,6 +72,7 @@ _RULES = (
     Rule("trainer.min_steps", "not be negative, or be null", lambda count: count >= 0),
     Rule("trainer.model_registry", "be left alone: no registry is used", _never),
     Rule("trainer.val_check_interval", "be a positive number or DAYS:HOURS:MINUTES:SECONDS", _interval),
+    Rule("return_predictions", "be false: predictions.csv and maps/ hold them", lambda value: value is False),
     Rule("checkpoint.dirpath", _of_run_folder("it is the run folder"), _never),
     Rule("checkpoint.filename", _of_run_folder("it is `best`"), lambda name: name == run_folder.BEST.stem),
 )
@@ -97,7 +98,7 @@ def check(config: Namespace, gpus: int) -> None:
 
 def _check_length(trainer: Namespace) -> None:
     epochs = -1 if trainer.max_epochs is None else trainer.max_epochs
-    if trainer.max_steps == -1 and epochs == -1 and trainer.max_time is None and not trainer.fast_dev_run:
+    if trainer.max_steps == -1 and epochs == -1 and not trainer.max_time and not trainer.fast_dev_run:
         raise UsageError(
             "`trainer.max_steps` or `trainer.max_epochs` must say how long training is, as the learning rate falls "
             "towards its end, got -1 for both. With `trainer.max_time` it stays as it is."

@@ -27,6 +27,8 @@ class MVTecAD(AnomalyDataset):
     def __init__(
         self, root: str | Path = "mvtec_ad", category: str | list[str] | None = None, white_level: int = 65535
     ) -> None:
+        if category == []:
+            raise ValueError("`category` must name at least one folder, or be null, got [].")
         super().__init__(Path(root, category) if isinstance(category, str) else root, white_level)
         self.categories = category if isinstance(category, list) else ["."]
         self._unmasked: set[str] = set()

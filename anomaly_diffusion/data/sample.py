@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from anomaly_diffusion.data.listing import GOOD, files_below, looks_like_an_image
+from anomaly_diffusion.data.listing import GOOD, files_below, looks_like_an_image, splits_below
 from anomaly_diffusion.data.notes import LeftOut, LeftOutImage, Note
 from anomaly_diffusion.data.reading import Mask, Pixels, read_mask, read_pixels
 
@@ -119,7 +119,7 @@ def find_root(root: Path) -> Path:
     """Return `root`, or the folder of that name under the environment variable.
 
     Raises:
-        FileNotFoundError: if it is in neither place.
+        FileNotFoundError: if it is in neither place; where categories lie beside it, they are named.
     """
     base = os.environ.get(DATA_VARIABLE)
     places = [root] if base is None or root.is_absolute() else [root, Path(base) / root]
@@ -128,6 +128,8 @@ def find_root(root: Path) -> Path:
             return place
     tried = " nor ".join(str(place.absolute()) for place in places)
     hint = "Check it." if len(places) > 1 or root.is_absolute() else f"Set {DATA_VARIABLE} to the folder that holds it."
+    if beside := [name for place in places for name in splits_below(place.parent)]:
+        hint = f"`category` (or the last folder of the path) must be one of: {', '.join(beside)}, got {root.name}."
     raise FileNotFoundError(f"`root` must be a folder, but there is none at {tried}. {hint}")
 
 

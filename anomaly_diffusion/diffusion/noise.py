@@ -1,5 +1,6 @@
 """What corrupts an image: zero mean, unit variance, each image its own draw."""
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 
@@ -8,8 +9,18 @@ from torch import Generator, Tensor
 
 from anomaly_diffusion.types import Images
 
-__all__ = ["GaussianNoise", "MixtureNoise", "NoiseDraw", "NoiseSource", "NoiseStream", "OffsetNoise", "mix"]
+__all__ = [
+    "MOST_OCTAVES",
+    "GaussianNoise",
+    "MixtureNoise",
+    "NoiseDraw",
+    "NoiseSource",
+    "NoiseStream",
+    "OffsetNoise",
+    "mix",
+]
 
+MOST_OCTAVES = 32  # the coarsest of more would be larger than any photograph
 NoiseDraw = Callable[[Images], Images]
 """Gives a fresh draw of the shape of its argument at every call."""
 
@@ -47,8 +58,8 @@ class OffsetNoise(NoiseSource):
     """
 
     def __init__(self, offset: float = 0.1) -> None:
-        if not offset >= 0:
-            raise ValueError(f"`offset` must not be negative, got {offset}.")
+        if not 0 <= offset < math.inf:
+            raise ValueError(f"`offset` must be finite and not negative, got {offset}.")
         self.offset = offset
 
     @torch.compiler.disable

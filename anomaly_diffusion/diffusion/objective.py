@@ -54,7 +54,7 @@ class MinSNR(Weighting):
     """
 
     def __init__(self, gamma: float = 5.0) -> None:
-        if gamma <= 0:
+        if not gamma > 0:
             raise ValueError(f"`gamma` must be positive, got {gamma}.")
         self.gamma = gamma
 

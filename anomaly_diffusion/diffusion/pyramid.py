@@ -1,11 +1,12 @@
 """Pyramid noise: Gaussian lattices, coarse to fine, enlarged and summed."""
 
+import math
 from functools import lru_cache
 
 import torch
 from torch import Generator, Tensor
 
-from anomaly_diffusion.diffusion.noise import NoiseSource
+from anomaly_diffusion.diffusion.noise import MOST_OCTAVES, NoiseSource
 from anomaly_diffusion.types import Images
 
 __all__ = ["PyramidNoise"]
@@ -26,10 +27,10 @@ class PyramidNoise(NoiseSource):
     """
 
     def __init__(self, octaves: int = 6, persistence: float = 0.8, feature_size: float = 32.0) -> None:
-        if octaves < 1:
-            raise ValueError(f"`octaves` must be at least 1, got {octaves}.")
-        if not persistence > 0:
-            raise ValueError(f"`persistence` must be positive, got {persistence}.")
+        if not 1 <= octaves <= MOST_OCTAVES:
+            raise ValueError(f"`octaves` must lie in [1, {MOST_OCTAVES}], got {octaves}.")
+        if not 0 < persistence < math.inf:
+            raise ValueError(f"`persistence` must be positive and finite, got {persistence}.")
         if not feature_size >= 2 ** (octaves - 1):
             raise ValueError(
                 f"`feature_size` must be at least 2^(`octaves` - 1) = {2 ** (octaves - 1)} pixels, got {feature_size}: "

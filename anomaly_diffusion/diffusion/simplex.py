@@ -1,5 +1,6 @@
 """Simplex noise as AnoDDPM draws it, for a whole batch at once."""
 
+import math
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -7,7 +8,7 @@ import torch
 from torch import Generator, Tensor
 from torch.nn import functional
 
-from anomaly_diffusion.diffusion.noise import NoiseSource
+from anomaly_diffusion.diffusion.noise import MOST_OCTAVES, NoiseSource
 from anomaly_diffusion.diffusion.simplex_lattice import Octave, gradient_table, octave
 from anomaly_diffusion.types import Images
 
@@ -15,6 +16,7 @@ __all__ = ["SimplexNoise"]
 
 DEPTHS = (1 / 24, 5 / 24)  # with their mirror images, four equally spaced ones
 TOGETHER = 24  # fields
+_LARGEST = 2**16  # pixels: no photograph is larger
 MEMORY = 24 * 2**20  # bytes of tiles held at a time; allocators ask the system for more than 32 MB, at each call anew
 
 
@@ -202,12 +204,14 @@ def _tile(finest: int) -> int:
 
 
 def _check(octaves: int, persistence: float, feature_size: int) -> None:
-    if octaves < 1:
-        raise ValueError(f"`octaves` must be at least 1, got {octaves}.")
-    if not persistence > 0:
-        raise ValueError(f"`persistence` must be positive, got {persistence}.")
+    if not 1 <= octaves <= MOST_OCTAVES:
+        raise ValueError(f"`octaves` must lie in [1, {MOST_OCTAVES}], got {octaves}.")
+    if not 0 < persistence < math.inf:
+        raise ValueError(f"`persistence` must be positive and finite, got {persistence}.")
     if feature_size < 1 or feature_size % 2 ** (octaves - 1):
         raise ValueError(
             f"`feature_size` must be a multiple of 2^(`octaves` - 1) = {2 ** (octaves - 1)}, so that the finest octave "
             f"has whole pixels and none is finer than a pixel, got {feature_size}. Choose another or fewer octaves."
         )
+    if feature_size > _LARGEST:
+        raise ValueError(f"`feature_size` must be at most {_LARGEST} pixels, got {feature_size}.")

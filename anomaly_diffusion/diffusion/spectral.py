@@ -1,5 +1,6 @@
 """Coloured Gaussian noise: any power spectrum, exactly Gaussian, unit variance."""
 
+import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import lru_cache
@@ -7,7 +8,7 @@ from functools import lru_cache
 import torch
 from torch import Generator, Tensor
 
-from anomaly_diffusion.diffusion.noise import NoiseSource
+from anomaly_diffusion.diffusion.noise import MOST_OCTAVES, NoiseSource
 from anomaly_diffusion.types import Images
 
 __all__ = ["Band", "PowerLaw", "SimplexSpectrum", "SpectralNoise", "Spectrum"]
@@ -110,11 +111,11 @@ class SimplexSpectrum(Spectrum):
 
     def __post_init__(self) -> None:
         """Refuse what is no spectrum."""
-        if self.octaves < 1:
-            raise ValueError(f"`octaves` must be at least 1, got {self.octaves}.")
-        if not self.persistence > 0 or not self.feature_size > 0:
+        if not 1 <= self.octaves <= MOST_OCTAVES:
+            raise ValueError(f"`octaves` must lie in [1, {MOST_OCTAVES}], got {self.octaves}.")
+        if not 0 < self.persistence < math.inf or not 0 < self.feature_size < math.inf:
             given = f"{self.persistence} and {self.feature_size}"
-            raise ValueError(f"`persistence` and `feature_size` must be positive, got {given}.")
+            raise ValueError(f"`persistence` and `feature_size` must be positive and finite, got {given}.")
 
     def __call__(self, frequency: Tensor) -> Tensor:
         """Power at `frequency`."""

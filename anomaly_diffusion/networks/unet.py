@@ -14,6 +14,7 @@ from anomaly_diffusion.types import Categories, Images, Times
 __all__ = ["Backbone", "DiffusersUNet", "UNet"]
 
 _MOST_BLOCKS = 64
+_GROUPS = 8  # of the adapter's normalisations
 
 
 class Backbone(nn.Module, ABC):
@@ -140,9 +141,12 @@ class DiffusersUNet(Backbone):
 
     Args:
         channels: C of input and output.
-        widths: channels of each level, from fine to coarse.
+        widths: channels of each level, from fine to coarse; multiples of 8.
         blocks: residual blocks per level.
         attention: levels (0 is the finest) with self-attention.
+
+    Raises:
+        ValueError: a width is none that can be normalised.
     """
 
     def __init__(
@@ -153,6 +157,8 @@ class DiffusersUNet(Backbone):
         attention: Sequence[int] = (),
     ) -> None:
         super().__init__()
+        if not widths or any(width < _GROUPS or width % _GROUPS for width in widths):
+            raise ValueError(f"`widths` must be multiples of {_GROUPS}, one for each level, got {list(widths)}.")
         from diffusers.models.unets.unet_2d import UNet2DModel
 
         levels = range(len(widths))
@@ -161,7 +167,7 @@ class DiffusersUNet(Backbone):
             out_channels=channels,
             block_out_channels=tuple(widths),
             layers_per_block=blocks,
-            norm_num_groups=8,
+            norm_num_groups=_GROUPS,
             down_block_types=tuple("AttnDownBlock2D" if level in attention else "DownBlock2D" for level in levels),
             up_block_types=tuple("AttnUpBlock2D" if level in attention else "UpBlock2D" for level in reversed(levels)),
             add_attention=bool(attention),

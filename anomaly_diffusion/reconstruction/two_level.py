@@ -1,5 +1,6 @@
 """Two one-shots, of which the deeper guides the shallower."""
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -50,8 +51,10 @@ class TwoLevel(Reconstruction):
     ) -> None:
         super().__init__(depths)
         check_limit(limit)
-        if not deep > self.start.deepest:
-            raise ValueError(f"`deep` must be greater than the deepest of `depths`, {self.start.deepest}, got {deep}.")
+        if not self.start.deepest < deep < math.inf:
+            raise ValueError(
+                f"`deep` must be finite and greater than the deepest of `depths`, {self.start.deepest}, got {deep}."
+            )
         self.deep, self.limit = float(deep), limit
         self.pull = DDADPull(1.0) if pull is None else as_pull(pull)
         self.shot = OneShot(depths, draws)

@@ -1,5 +1,6 @@
 """From an image and its reconstructions to calibrated maps and one score."""
 
+import math
 from collections.abc import Iterable, Sequence
 
 import torch
@@ -48,12 +49,12 @@ class Scoring(nn.Module):
             )
         if (self.weights < 0).any() or not self.weights.any():
             raise ValueError(f"`weights` must be >= 0 and not all zero, got {self.weights.tolist()}.")
-        if smoothing < 0:
-            raise ValueError(f"`smoothing` must not be negative, got {smoothing}.")
+        if not 0 <= smoothing < math.inf:
+            raise ValueError(f"`smoothing` must be finite and not negative, got {smoothing}.")
         self.smoothing = GaussianSmoothing(smoothing)
         self.pooling = pooling or TopKMean()
-        if reach is not None and reach <= 0:
-            raise ValueError(f"`reach` must be positive, or null for none, got {reach}.")
+        if reach is not None and not 0 < reach < math.inf:
+            raise ValueError(f"`reach` must be positive and finite, or null for none, got {reach}.")
         self.two_sided, self.reach = two_sided, reach
 
     def compare(self, reference: Encoded, healthy: Float[Tensor, "B D c h w"], size: Sequence[int]) -> Tensor:

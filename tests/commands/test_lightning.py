@@ -130,7 +130,8 @@ def test_a_trial_run_is_kept_apart_from_real_ones(run):
 def test_a_mistake_in_a_config_is_told_in_one_line(run, capsys, settings, told):
     Path("wrong.yaml").write_text(settings)
     assert run("fit", *TOY, "--config", "wrong.yaml") == 2
-    error = capsys.readouterr().err.strip()
+    *notes, error = capsys.readouterr().err.strip().splitlines()
+    assert all(" overrules " in note for note in notes)
     assert error.startswith("error: ")
     assert error.endswith(told)
     assert "\n" not in error

@@ -71,6 +71,11 @@ def test_wrong_places_are_named(tmp_path, mvtec, monkeypatch):
         MVTecAD("nowhere").train_samples()
     with pytest.raises(FileNotFoundError, match="must be one of: widget"):
         MVTecAD(tmp_path).train_samples()
+    for category in ("wrong", ["widget", "wrong"]):
+        with pytest.raises(FileNotFoundError, match=r"wrong.*`category` .* must be one of: widget"):
+            MVTecAD(tmp_path, category).train_samples()
+    with pytest.raises(ValueError, match="`category` must name at least one"):
+        MVTecAD(tmp_path, [])
     (tmp_path / "empty").mkdir()
     with pytest.raises(FileNotFoundError, match="Expected train/good"):
         MVTecAD(tmp_path / "empty").train_samples()

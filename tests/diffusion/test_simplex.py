@@ -133,8 +133,8 @@ def test_other_sizes_of_features_have_unit_variance(settings):
 @pytest.mark.parametrize(
     ("settings", "rule"),
     [
-        ({"octaves": 0}, "`octaves` must be at least 1, got 0"),
-        ({"persistence": 0.0}, "`persistence` must be positive, got 0"),
+        ({"octaves": 0}, r"`octaves` must lie in \[1, 32\], got 0"),
+        ({"persistence": 0.0}, "`persistence` must be positive and finite, got 0"),
         ({"feature_size": 16}, "`feature_size` must be a multiple of .* = 32, .* got 16"),
         ({"feature_size": 40}, "`feature_size` must be a multiple of .* = 32, .* got 40"),
     ],
