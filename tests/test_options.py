@@ -13,7 +13,7 @@ import pytest
 import torch
 import torch._inductor.exc
 import yaml
-from option_tree import LONG, RUN, SMALLEST, Case, Tree, judged
+from option_tree import LONG, RUN, SMALLEST, START, Case, Tree, judged
 from PIL import Image
 from program import Program
 
@@ -23,6 +23,7 @@ from anomaly_diffusion.commands.mistakes import explain, is_mistake
 
 LIMITS = {"seconds": 60, "megabytes": 3000}
 SAMPLE = 60
+LONGER = ("--trainer.max_steps=4",)
 SWEEP = {
     "method": "random",
     "metric": {"name": "val/pixel_ap"},
@@ -222,6 +223,28 @@ def test_a_run_judged_at_another_size_is_calibrated_anew_or_refused(program):
     status, said = told(program, "predict", "--run_folder", RUN, unknown)
     assert status == 0, said
     assert "calibrated" not in said
+
+
+def test_a_run_may_go_on_with_images_of_another_size(program):
+    shutil.copytree(program.run("base"), program.run("larger"))
+    status, said = told(program, "train", "--resume", "runs/tiny/larger", "--data.image_size=[32,32]", *LONGER)
+    assert status == 0, said
+    assert "mean image" in said, "the controls learn from the larger images"
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ("--trainer.min_steps=9", "`trainer.min_steps` must be at most `trainer.max_steps`, 2, got 9."),
+        ("--model.init_args.backbone.init_args.channels=5", "channels` must be 1, .* got 5. Leave it out"),
+        ("--return_predictions=true", "`return_predictions` must be false"),
+    ],
+)
+def test_a_setting_that_another_one_overrules_is_refused(program, option, message):
+    verb = ("predict", "--run_folder", RUN) if "predictions" in option else START
+    status, said = told(program, *verb, option)
+    assert status == 2
+    assert re.search(f"error: .*{message}", said)
 
 
 def test_an_unknown_category_lists_those_that_are_there(program):

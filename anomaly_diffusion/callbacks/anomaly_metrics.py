@@ -79,8 +79,11 @@ class AnomalyMetrics(pl.Callback):
         self._settled = False  # the controls have been measured on this validation split with all they will ever know
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Measure the controls anew: the images may be others."""
+        """Measure the controls anew: the images may be others, and of another size than those of a resumed run."""
         self._settled = False
+        size = getattr(getattr(trainer, "datamodule", None), "image_size", None)
+        if self._normals is not None and size is not None and tuple(self._normals.image.shape[1:]) != tuple(size):
+            self._normals = None
 
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: ImageBatch, batch_idx: int

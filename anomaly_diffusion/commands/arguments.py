@@ -28,6 +28,7 @@ class Request:
         source: folder of an earlier run that is resumed or evaluated.
         help_full: whether every setting is to be explained, and nothing run.
         changes: names of the configs that an evaluation puts on top of its run's.
+        given: settings that the user names, on the command line and in configs, as `model.backbone.width`.
     """
 
     verb: str
@@ -36,6 +37,7 @@ class Request:
     source: Path | None = None
     help_full: bool = False
     changes: str = ""
+    given: frozenset[str] = frozenset()
 
 
 def prepare(verb: str, arguments: list[str]) -> Request:
@@ -51,6 +53,7 @@ def prepare(verb: str, arguments: list[str]) -> Request:
     configs = [Path(value) for flag in _CONFIG_FLAGS for value in values(arguments, flag)]
     contents = {path: reading.mapping(path) for path in configs}  # names file and line of what is no YAML
     _check_places(arguments, contents)
+    options = [word.partition("=")[0].lstrip("-") for word in arguments if word.startswith("--")]
     arguments, source = (_resumed if verb in TRAINING else _evaluated)(arguments)
     if source is None and not any(word.partition("=")[0] in ("--model", "--model.class_path") for word in arguments):
         _check_order(contents)
@@ -59,7 +62,8 @@ def prepare(verb: str, arguments: list[str]) -> Request:
     if source is not None and (source / run_folder.CONFIG).is_file():
         arguments = ["--config", str(source / run_folder.CONFIG), *arguments]
     changes = "-".join(path.stem for path in configs)
-    return Request(verb, arguments, experiment_name(configs), source, help_full, changes)
+    given = frozenset(map(_plain_name, [key for content in contents.values() for key in flat(content)] + options))
+    return Request(verb, arguments, experiment_name(configs), source, help_full, changes, given)
 
 
 def experiments_folder() -> Path:

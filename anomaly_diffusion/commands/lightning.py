@@ -33,6 +33,7 @@ from anomaly_diffusion.detectors.learning_rate import warmup_then_cosine
 
 _ROOMS = ("diffusion", "networks", "codecs", "reconstruction", "scoring", "data", "detectors", "baselines", "callbacks")
 _OF_WEIGHTS = ("model.", "data.channels")  # settings that decide which weights there are
+_CHANNELS = "model.backbone.channels"
 _UNSAVED = {"config", "run", "ckpt_path", "weights_only", "verbose", "return_predictions"}
 
 
@@ -130,6 +131,11 @@ class DetectorCLI(LightningCLI):
         space = chosen.autoencoder.get("init_args", {}) if "autoencoder" in chosen else config.data
         channels = chosen.get("components", space.get("channels"))
         if channels and "channels" in backbone:
+            if _CHANNELS in self.request.given and backbone.channels != channels:
+                raise mistakes.UsageError(
+                    f"`model.init_args.backbone.init_args.channels` must be {channels}, the channels of the space it "
+                    f"works in, got {backbone.channels}. Leave it out: it follows from data.channels or the codec."
+                )
             backbone.channels = channels
         self._changed = self._changes()
         changes.refuse(self._changed)

@@ -93,6 +93,7 @@ def check(config: Namespace, gpus: int) -> None:
         if value is not None and not rule.holds(value):
             raise UsageError(f"`{rule.option}` must {rule.must}, got {value!r}.")
     _check_length(config.trainer)
+    _check_least(config.trainer)
     _check_processes(config.trainer, gpus)
 
 
@@ -103,6 +104,14 @@ def _check_length(trainer: Namespace) -> None:
             "`trainer.max_steps` or `trainer.max_epochs` must say how long training is, as the learning rate falls "
             "towards its end, got -1 for both. With `trainer.max_time` it stays as it is."
         )
+
+
+def _check_least(trainer: Namespace) -> None:
+    """Refuse a least number that the greatest overrules."""
+    for unit in ("steps", "epochs"):
+        least, most = trainer[f"min_{unit}"], trainer[f"max_{unit}"]
+        if least is not None and most not in (None, -1) and least > most:
+            raise UsageError(f"`trainer.min_{unit}` must be at most `trainer.max_{unit}`, {most}, got {least}.")
 
 
 def _check_processes(trainer: Namespace, gpus: int) -> None:
