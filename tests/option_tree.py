@@ -184,7 +184,8 @@ def judged(case: Case, status: int, said: str) -> str:
         return f"status {status} with {'a' if message else 'no'} message"
     if len(message.splitlines()) >= LONGEST:
         return "a long message"
-    if status and not findings and not any(name in message for name in _names(case.option)):
+    overflow = HUGE in case.value and re.search("no finite number|must be numbers, got NaN", message)
+    if status and not findings and not overflow and not any(name in message for name in _names(case.option)):
         return "a message that does not name the setting"
     return ""
 

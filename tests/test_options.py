@@ -232,6 +232,13 @@ def test_a_run_may_go_on_with_images_of_another_size(program):
     assert "mean image" in said, "the controls learn from the larger images"
 
 
+@pytest.mark.parametrize(("option", "others"), [("fast_dev_run", "max_steps"), ("overfit_batches", "limit_train")])
+def test_what_another_setting_of_the_trainer_overrules_is_said(program, option, others):
+    status, said = told(program, *START, f"--trainer.{option}=1")
+    assert status == 0, said
+    assert f"`trainer.{option}` overrules {others}" in said
+
+
 @pytest.mark.parametrize(
     ("option", "message"),
     [

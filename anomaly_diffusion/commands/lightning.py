@@ -2,6 +2,7 @@
 
 import importlib
 import pkgutil
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -115,6 +116,8 @@ class DetectorCLI(LightningCLI):
     def _check(self, config: Namespace) -> None:
         """Refuse what no run can have, before anything is made."""
         rules.check(config, torch.cuda.device_count())
+        for line in rules.overruled(config.trainer):
+            print(line, file=sys.stderr, flush=True)
         groups = {"model": Any, "data": self.data, "wandb": loggers.WandbOptions, **self.always_on, "optimizer": Any}
         for name, hint in groups.items():
             for missing in rules.nulls(config.get(name) or Namespace(), hint, name):

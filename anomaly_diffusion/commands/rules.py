@@ -15,7 +15,7 @@ from jsonargparse import Namespace
 from anomaly_diffusion.commands import run_folder
 from anomaly_diffusion.commands.mistakes import UsageError
 
-__all__ = ["check", "nulls"]
+__all__ = ["check", "nulls", "overruled"]
 
 _FEW = 8  # processes that any machine may start to try things
 _LAUNCHERS = ("WORLD_SIZE", "SLURM_NTASKS", "GROUP_RANK", "NODE_RANK")
@@ -76,6 +76,19 @@ _RULES = (
     Rule("checkpoint.dirpath", _of_run_folder("it is the run folder"), _never),
     Rule("checkpoint.filename", _of_run_folder("it is `best`"), lambda name: name == run_folder.BEST.stem),
 )
+
+# what Lightning sets by itself where one of these is given
+_OVERRULED = {
+    "fast_dev_run": "max_steps, max_epochs, val_check_interval and the limits of batches",
+    "overfit_batches": "limit_train_batches and limit_val_batches",
+}
+
+
+def overruled(trainer: Namespace) -> Iterator[str]:
+    """Say which settings of the trainer others overrule; a line for each of those."""
+    for name, others in _OVERRULED.items():
+        if trainer[name]:
+            yield f"`trainer.{name}` overrules {others} of the trainer."
 
 
 def check(config: Namespace, gpus: int) -> None:
