@@ -50,7 +50,7 @@ NEEDED = defaultdict[str, tuple[str, ...]](
     tuple,
     {
         "NoiseBank": ("source=GaussianNoise",),
-        "MixtureNoise": ("sources=[GaussianNoise, SimplexNoise]",),
+        "MixtureNoise": ("sources=[GaussianNoise, SimplexNoise]", "shares=[0.5, 0.5]"),
         "Folder": ("root=photographs", "normal=good"),
         "Images": ("root=photographs/good",),
         "MVTecAD": ("category=part",),
@@ -193,7 +193,7 @@ def judged(case: Case, status: int, said: str) -> str:
 def _names(options: str) -> list[str]:
     """What a message may call one of some settings."""
     inner = [option.removesuffix(".class_path").rpartition(".")[2] for option in options.split(" ")]
-    return [spelt for name in inner if name for spelt in (name, name.replace("_", " "))] or [""]
+    return [spelt for name in inner if name for spelt in (name.rstrip("s"), name.replace("_", " "))] or [""]
 
 
 def _cases(option: str, value: Any, *words: str) -> Iterator[Case]:
