@@ -3,7 +3,7 @@
 import difflib
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -40,8 +40,13 @@ class Request:
     given: frozenset[str] = frozenset()
 
 
-def prepare(verb: str, arguments: list[str]) -> Request:
+def prepare(verb: str, arguments: list[str], tell: Callable[[str], None] | None = None) -> Request:
     """Find the files that the arguments name, and put the settings of an earlier run in front of them.
+
+    Args:
+        verb: fit, train, validate, test or predict.
+        arguments: what follows it.
+        tell: is given what is worth knowing; a line each on stderr if None.
 
     Raises:
         FileNotFoundError: if a config, run or checkpoint does not exist.
@@ -58,7 +63,7 @@ def prepare(verb: str, arguments: list[str]) -> Request:
     if source is None and not any(word.partition("=")[0] in ("--model", "--model.class_path") for word in arguments):
         _check_order(contents)
     for line in overruled(contents):
-        _note(line)
+        (tell or _note)(line)
     if source is not None and (source / run_folder.CONFIG).is_file():
         arguments = ["--config", str(source / run_folder.CONFIG), *arguments]
     changes = "-".join(path.stem for path in configs)

@@ -4,6 +4,7 @@ import contextlib
 import importlib
 import io
 import json
+import logging
 import sys
 import warnings
 from collections.abc import Iterator, Mapping
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["evaluate", "load", "test_images", "train"]
 
+_log = logging.getLogger(__name__)
 _QUIET = {"wandb.mode": "disabled", "trainer.enable_progress_bar": False}
 
 
@@ -30,7 +32,8 @@ def train(*configs: str, settings: Mapping[str, Any] | None = None) -> Run:
     """Train, then test the checkpoint that was best on validation, as `anomaly-diffusion train` does, and be silent.
 
     Args:
-        configs: files of settings, here or among the shipped experiments: "model/pixel.yaml".
+        configs: files of settings, here or among the shipped experiments: "model/pixel.yaml". Of two that set the same
+            thing the later one counts, which is logged.
         settings: what is put on top of them, by its name on the command line: {"trainer.max_steps": 100}.
 
     Raises:
@@ -99,7 +102,7 @@ def _written(value: Any) -> str:
 def _carried_out(verb: str, words: list[str]) -> Run:
     from anomaly_diffusion.commands import lightning
 
-    request = prepare(verb, words)
+    request = prepare(verb, words, tell=_log.info)
     deterministic = torch.are_deterministic_algorithms_enabled()
     try:
         with _silence():
