@@ -13,7 +13,10 @@ def main(arguments: list[str]) -> int:
     options = _parser().parse_args(arguments)
     from anomaly_diffusion.commands import lightning
     from anomaly_diffusion.commands.arguments import prepare
+    from anomaly_diffusion.commands.mistakes import UsageError
 
+    if options.steps is not None and options.steps < 1:
+        raise UsageError(f"`--steps` must be at least 1, got {options.steps}.")
     words = [
         "--config",
         "model/pixel.yaml",
@@ -25,9 +28,9 @@ def main(arguments: list[str]) -> int:
         str(options.runs_dir),
     ]
     words += ["--data.dataset.init_args.texture", options.texture, "--experiment", f"demo-{options.texture}"]
-    if options.steps:
+    if options.steps is not None:
         words += ["--trainer.max_steps", str(options.steps), "--trainer.val_check_interval", str(options.steps)]
-    return lightning.main(prepare("train", words))
+    return lightning.main(prepare("train", words, tell=lambda line: None))  # the order of configs is not the user's
 
 
 def _parser() -> argparse.ArgumentParser:

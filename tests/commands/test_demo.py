@@ -75,3 +75,9 @@ def test_comparing_by_size_tells_small_defects_from_large_ones(runs, capsys):
 def test_comparing_what_is_no_run_says_what_was_expected(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"Expected .*summary\.json"):
         compare.main([str(tmp_path)])
+
+
+def test_a_demo_of_no_steps_is_refused(tmp_path, capsys):
+    assert cli.main(["demo", "--steps", "0", "--runs_dir", str(tmp_path / "runs")]) == 2
+    assert capsys.readouterr().err == "error: `--steps` must be at least 1, got 0.\n"
+    assert not (tmp_path / "runs").exists()
