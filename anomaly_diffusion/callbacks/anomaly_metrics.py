@@ -81,7 +81,7 @@ class AnomalyMetrics(pl.Callback):
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Measure the controls anew: the images may be others, and of another size than those of a resumed run."""
         self._settled = False
-        size = getattr(getattr(trainer, "datamodule", None), "image_size", None)
+        size = getattr(data_module(trainer), "image_size", None)
         if self._normals is not None and size is not None and tuple(self._normals.image.shape[1:]) != tuple(size):
             self._normals = None
 
@@ -200,7 +200,7 @@ class AnomalyMetrics(pl.Callback):
 
 def _whole(trainer: pl.Trainer, batch: ImageBatch) -> ImageBatch:
     """A training batch in frames as large as those of evaluation."""
-    whole = getattr(getattr(trainer, "datamodule", None), "whole", None)
+    whole = getattr(data_module(trainer), "whole", None)
     return batch if whole is None else whole(batch, trainer.current_epoch)
 
 
