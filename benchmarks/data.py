@@ -14,9 +14,9 @@ import numpy as np
 import torch
 
 from anomaly_diffusion.data.datamodule import AnomalyDataModule
-from anomaly_diffusion.data.mvtec import MVTecAD
+from anomaly_diffusion.data.frame_cache import Loading
+from anomaly_diffusion.data.layouts.mvtec import MVTecAD
 from anomaly_diffusion.data.split import Validation
-from anomaly_diffusion.data.store import Loading
 from anomaly_diffusion.data.transforms import Augmentation
 
 FLIPS = Augmentation(horizontal_flip=True, vertical_flip=True)

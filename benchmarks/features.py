@@ -18,8 +18,8 @@ from skimage import data
 from torch import Generator, Tensor
 
 from anomaly_diffusion.baselines.patchcore import PatchCore
-from anomaly_diffusion.detectors.base import Detector
-from anomaly_diffusion.detectors.feature import FeatureDetector
+from anomaly_diffusion.detectors.detector import Detector
+from anomaly_diffusion.detectors.feature_detector import FeatureDetector
 from anomaly_diffusion.diffusion.objective import Objective
 from anomaly_diffusion.networks.features import TorchvisionFeatures
 from anomaly_diffusion.networks.unet import UNet

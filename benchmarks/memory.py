@@ -17,8 +17,8 @@ import anomaly_diffusion  # noqa: F401  (before Lightning: it sees to a torchvis
 # isort: split
 import pytorch_lightning as pl
 
-from anomaly_diffusion import cli
-from anomaly_diffusion.analysis import files
+from anomaly_diffusion import files
+from anomaly_diffusion.cli import main as command_line
 
 NOTES = 50
 _MODEL = """
@@ -91,7 +91,7 @@ def main() -> None:
         config = Path(folder) / "many.yaml"
         config.write_text(_MODEL % vars(options))
         words = ["--config", str(config), "--runs_dir", folder, "--experiment", "memory", "--run", "many"]
-        status = cli.main(["train", *words, "--trainer.callbacks+=memory.Gauge"])
+        status = command_line.main(["train", *words, "--trainer.callbacks+=memory.Gauge"])
         if status:
             raise SystemExit(status)
         with (Path(folder) / "memory" / "many" / "memory.csv").open() as file:

@@ -18,8 +18,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from anomaly_diffusion.metrics.connected_components import region_shares
 from anomaly_diffusion.metrics.curves import ThresholdCounts, aupro, auroc, average_precision, f1_max
-from anomaly_diffusion.metrics.regions import region_shares
 
 NAMES = ("auroc", "ap", "f1_max", "aupro", "aupro_05")
 Figures = dict[str, float]

@@ -1,9 +1,12 @@
 """Shared by all tests."""
 
+import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import torch
+import yaml
 
 import anomaly_diffusion  # noqa: F401  (before Lightning, which imports torchvision where it is installed)
 
@@ -24,3 +27,29 @@ def fresh_global_state() -> Iterator[None]:
 def pytest_addoption(parser: pytest.Parser) -> None:
     """How long the tests with random inputs go on."""
     parser.addoption("--inputs", type=int, default=2000, help="spoilt files that tests/test_fuzz.py tries")
+
+
+TOY_CONFIG = {
+    "model": {"class_path": "ToyDetector"},
+    "optimizer": {"class_path": "torch.optim.SGD", "init_args": {"lr": 0.1}},
+    "trainer": {"max_steps": 8, "val_check_interval": 4, "log_every_n_steps": 2, "accelerator": "cpu"},
+    "wandb": {"mode": "disabled"},
+}
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    """`run("fit", "--config", ...)` is the command line on `toy.yaml`, and returns the exit status."""
+    import toy  # loads Lightning, which few tests need
+
+    from anomaly_diffusion.cli import lightning_cli, main
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(lightning_cli, "import_rooms", lambda: None)
+    monkeypatch.setattr(lightning_cli, "classes", lambda: (toy.ToyDetector, toy.ToyData, {}))
+    Path("toy.yaml").write_text(yaml.safe_dump(TOY_CONFIG))
+    before = dict(os.environ)
+    yield lambda *arguments: main.main(list(arguments))
+    os.environ.clear()
+    os.environ.update(before)
+    torch.use_deterministic_algorithms(False)

@@ -85,8 +85,8 @@ def arm(place: str, count: float) -> None:
     """
     from torch.optim.optimizer import register_optimizer_step_post_hook
 
-    from anomaly_diffusion.commands import checkpoints, loggers
-    from anomaly_diffusion.detectors.base import Detector
+    from anomaly_diffusion.detectors.detector import Detector
+    from anomaly_diffusion.engine import checkpoints, loggers
 
     def half(path: Path, content: Any = None) -> None:
         path.write_bytes(bytes(content[: len(content) // 2]))
@@ -180,7 +180,7 @@ def run(order: dict[str, Any], environment: dict[str, str]) -> NoReturn:
             limit(**order["limits"])
         if order.get("kill"):
             arm(*order["kill"])
-        from anomaly_diffusion.cli import main
+        from anomaly_diffusion.cli.main import main
 
         status = main(order["words"])
     except SystemExit as end:  # after --help, say
@@ -200,12 +200,12 @@ def main() -> None:
     from matplotlib.figure import Figure
 
     import anomaly_diffusion  # noqa: F401
-    from anomaly_diffusion.commands import lightning
+    from anomaly_diffusion.cli import lightning_cli
 
     torch.set_num_threads(1)
     Figure.draw = lambda *_: None  # pictures are most of the time, and not what these tests are about
-    lightning.import_rooms()
-    lightning.classes()
+    lightning_cli.import_rooms()
+    lightning_cli.classes()
     for name in USED:
         importlib.import_module(name)
     answers = os.fdopen(os.dup(1), "w")

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import yaml
 from program import TINY
 
-from anomaly_diffusion.commands import listing
+from anomaly_diffusion.cli import listing
 
 HUGE = "1000000000"
 EDGES = ("0", "1", "-1", HUGE, "null", "", "[]", "{}", "wrong", "true", "false", ".nan", ".inf")

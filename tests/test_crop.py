@@ -5,7 +5,7 @@ import json
 import pytest
 import yaml
 from program import TINY, Program
-from test_parity import LEARNERS
+from tiny_models import LEARNERS
 
 MODELS = {"pixel": TINY["model"], **LEARNERS}
 

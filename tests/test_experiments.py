@@ -10,11 +10,11 @@ import yaml
 from frozen_networks import lpips_weights, taef2_weights
 from safetensors.torch import save_file
 
-from anomaly_diffusion import cli
 from anomaly_diffusion.baselines.tiny_clip import write_tiny_clip
-from anomaly_diffusion.commands import sweep_file
-from anomaly_diffusion.commands.arguments import experiments_folder
-from anomaly_diffusion.commands.sweep_file import Trial
+from anomaly_diffusion.cli import sweep_file
+from anomaly_diffusion.cli.arguments import experiments_folder
+from anomaly_diffusion.cli.main import main
+from anomaly_diffusion.cli.sweep_file import Trial
 from anomaly_diffusion.networks.autoencoder import ConvAutoencoder
 
 FOLDER = experiments_folder()
@@ -81,7 +81,7 @@ def run(tmp_path, monkeypatch, weights, autoencoder):
     (tmp_path / "runs/autoencoder/001/checkpoints/best.ckpt").symlink_to(autoencoder)
     before = dict(os.environ)
     os.environ["ANOMALY_DIFFUSION_WEIGHTS"] = weights
-    yield lambda *arguments: cli.main(list(arguments))
+    yield lambda *arguments: main(list(arguments))
     os.environ.clear()
     os.environ.update(before)
     torch.use_deterministic_algorithms(False)

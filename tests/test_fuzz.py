@@ -14,11 +14,12 @@ import pytest
 import torch
 from PIL import Image
 
-from anomaly_diffusion import cli
-from anomaly_diffusion.analysis.run import Run
-from anomaly_diffusion.commands import checkpoints, sweep_file
-from anomaly_diffusion.commands.arguments import experiments_folder
-from anomaly_diffusion.data.reading import BadImages, read_mask, read_pixels
+from anomaly_diffusion.cli import sweep_file
+from anomaly_diffusion.cli.arguments import experiments_folder
+from anomaly_diffusion.cli.main import main
+from anomaly_diffusion.data.reading.photographs import BadImages, read_mask, read_pixels
+from anomaly_diffusion.engine import checkpoints
+from anomaly_diffusion.runs.run import Run
 
 SHARES = {
     "photograph": 0.43,
@@ -168,7 +169,7 @@ def ended(words, capsys, content):
     """Carry out a command line; it may fail with a message."""
     signal.alarm(LONGEST)
     try:
-        status = cli.main(words)
+        status = main(words)
     except SystemExit as stop:
         status = stop.code or 0
     except Exception as error:

@@ -7,7 +7,7 @@ import pytest
 from frozen_networks import TinyFeatures, random_lpips
 
 from anomaly_diffusion.baselines.strength import Strengths
-from anomaly_diffusion.detectors.pixel import PixelDetector
+from anomaly_diffusion.detectors.pixel_detector import PixelDetector
 from anomaly_diffusion.diffusion.noise import GaussianNoise, OffsetNoise
 from anomaly_diffusion.diffusion.objective import MinSNR, Objective
 from anomaly_diffusion.diffusion.parametrisation import VelocityPrediction

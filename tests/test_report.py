@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from anomaly_diffusion import cli
+from anomaly_diffusion.cli.main import main
 
 SIZES = {"train": 8, "validation": 8, "test": 6}
 COMMAND = (
@@ -27,7 +27,7 @@ def runs(tmp_path_factory):
     """The folder of all runs: one, of an experiment called small."""
     before, here = dict(os.environ), Path.cwd()
     os.chdir(tmp_path_factory.mktemp("report"))
-    assert cli.main(list(COMMAND)) == 0
+    assert main(list(COMMAND)) == 0
     yield Path("runs").resolve()
     os.chdir(here)
     os.environ.clear()
@@ -39,7 +39,7 @@ def runs(tmp_path_factory):
 def page(runs, tmp_path_factory):
     """The page about the experiment."""
     output = tmp_path_factory.mktemp("page")
-    assert cli.main(["report", str(runs / "small"), "--output", str(output)]) == 0
+    assert main(["report", str(runs / "small"), "--output", str(output)]) == 0
     return output / "index.html"
 
 
@@ -104,7 +104,7 @@ def test_names_of_files_are_escaped(runs, tmp_path):
     cells = first.split(",")
     cells[path] = '"' + HOSTILE.replace('"', '""') + '"'
     table.write_text("\n".join([head, ",".join(cells), *others]) + "\n")
-    assert cli.main(["report", str(tmp_path / "hostile"), "--output", str(tmp_path / "out")]) == 0
+    assert main(["report", str(tmp_path / "hostile"), "--output", str(tmp_path / "out")]) == 0
     for name in ("index.html", "index.md"):
         assert "<script>alert" not in (tmp_path / "out" / name).read_text()
     assert "&lt;script&gt;alert" in (tmp_path / "out/index.html").read_text()
@@ -114,16 +114,16 @@ def test_an_older_run_without_failures_is_shown_with_what_it_lacks(runs, tmp_pat
     shutil.copytree(runs / "small/001", tmp_path / "old/001")
     for path in (tmp_path / "old/001").glob("failures*"):
         shutil.rmtree(path) if path.is_dir() else path.unlink()
-    assert cli.main(["report", str(tmp_path / "old"), "--output", str(tmp_path / "out")]) == 0
+    assert main(["report", str(tmp_path / "old"), "--output", str(tmp_path / "out")]) == 0
     assert "old, 001: no failures.csv" in capsys.readouterr().out
     assert "anomaly-diffusion test --run_folder" in (tmp_path / "out/index.html").read_text()
 
 
 def test_what_cannot_be_reported_is_said_in_one_line(runs, tmp_path, capsys):
-    assert cli.main(["report", str(tmp_path), "--output", str(tmp_path / "out")]) != 0
+    assert main(["report", str(tmp_path), "--output", str(tmp_path / "out")]) != 0
     assert "No finished run in" in capsys.readouterr().err
     (tmp_path / "file").touch()
-    assert cli.main(["report", str(runs / "small"), "--output", str(tmp_path / "file")]) != 0
+    assert main(["report", str(runs / "small"), "--output", str(tmp_path / "file")]) != 0
     assert "`output` must be a folder" in capsys.readouterr().err
 
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from program import Program
 
-from anomaly_diffusion.commands import checkpoints
+from anomaly_diffusion.engine import checkpoints
 
 PACKAGE = Path(checkpoints.__file__).parents[1]
 SECRET = "f00d" * 10  # of the length that W&B expects

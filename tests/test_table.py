@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from anomaly_diffusion import cli
+from anomaly_diffusion.cli.main import main
 
 ROOT = Path(__file__).parents[1]
 pytestmark = pytest.mark.skipif(shutil.which("make") is None, reason="needs make")
@@ -56,7 +56,7 @@ def test_its_commands_are_understood(commands, monkeypatch, capsys):
     chosen = [words for words in trainings(commands()) if words[words.index("--experiment") + 1] in kinds]
     for words in chosen:
         with pytest.raises(SystemExit) as stop:
-            cli.main([*words, "--print_config"])
+            main([*words, "--print_config"])
         assert stop.value.code == 0
     assert "max_steps: 400" in capsys.readouterr().out
 

@@ -12,7 +12,7 @@ import wandb_log
 import yaml
 from PIL import Image
 
-from anomaly_diffusion import cli
+from anomaly_diffusion.cli.main import main
 
 DEPTHS = [0.3, 1.0]
 COMMAND = (
@@ -31,7 +31,7 @@ def folder(tmp_path_factory):
 
     before, here = dict(os.environ), Path.cwd()
     os.chdir(tmp_path_factory.mktemp("wandb"))
-    assert cli.main(list(COMMAND)) == 0
+    assert main(list(COMMAND)) == 0
     wandb.teardown()  # its service writes on after the run, until the process ends
     yield Path("runs/small/001").resolve()
     os.chdir(here)

@@ -13,7 +13,7 @@ from PIL import Image
 
 ROOT = Path(__file__).parents[1]
 CALLED = "import sys, torch.multiprocessing as m\nif __name__ == '__main__':\n m.set_start_method(sys.argv.pop(1))\n {}"
-MAIN = "from anomaly_diffusion.cli import main; sys.exit(main(sys.argv[1:]))"
+MAIN = "from anomaly_diffusion.cli.main import main; sys.exit(main(sys.argv[1:]))"
 SMALL = (
     *("--trainer.max_steps", "2", "--trainer.val_check_interval", "2", "--data.batch_size", "4"),
     *("--data.image_size", "[16,16]", "--model.init_args.backbone.init_args.width", "8"),

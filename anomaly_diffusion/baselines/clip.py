@@ -8,7 +8,7 @@ from anomaly_diffusion.baselines.clip_model import CLIPNetwork, harmonic_mean
 from anomaly_diffusion.baselines.one_pass import OnePassDetector
 from anomaly_diffusion.baselines.prompts import Prompts
 from anomaly_diffusion.codecs.codec import Codec
-from anomaly_diffusion.detectors.base import Compared
+from anomaly_diffusion.detectors.detector import Compared
 from anomaly_diffusion.scoring.pooling import MaxPooling
 from anomaly_diffusion.scoring.scorer import Scoring
 from anomaly_diffusion.types import Encoded, ImageBatch, Images, Maps, Reconstructed, Scores

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from anomaly_diffusion.baselines.clip import ZeroShotCLIP
 from anomaly_diffusion.baselines.clip_model import CLIPNetwork, harmonic_mean
 from anomaly_diffusion.baselines.prompts import Prompts
-from anomaly_diffusion.detectors.base import Compared
+from anomaly_diffusion.detectors.detector import Compared
 from anomaly_diffusion.diffusion.noise import mix
 from anomaly_diffusion.scoring.memory import Candidates, Memory
 from anomaly_diffusion.scoring.pooling import MaxPooling

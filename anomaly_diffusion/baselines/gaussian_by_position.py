@@ -7,7 +7,7 @@ from torch import Tensor
 
 from anomaly_diffusion.baselines.one_pass import OnePassDetector
 from anomaly_diffusion.codecs.feature import FeatureCodec
-from anomaly_diffusion.detectors.base import Compared
+from anomaly_diffusion.detectors.detector import Compared
 from anomaly_diffusion.networks.features import FeatureExtractor
 from anomaly_diffusion.scoring.mahalanobis import MahalanobisResidual
 from anomaly_diffusion.scoring.pooling import MaxPooling

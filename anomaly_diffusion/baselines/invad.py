@@ -7,9 +7,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from anomaly_diffusion.detectors.base import Compared
-from anomaly_diffusion.detectors.feature import FeatureDetector
-from anomaly_diffusion.detectors.healthy import normals
+from anomaly_diffusion.detectors.detector import Compared
+from anomaly_diffusion.detectors.feature_detector import FeatureDetector
+from anomaly_diffusion.detectors.normal_batches import normals
 from anomaly_diffusion.diffusion.objective import Objective
 from anomaly_diffusion.networks.features import FeatureExtractor
 from anomaly_diffusion.networks.unet import Backbone

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from anomaly_diffusion.codecs.codec import Codec
-from anomaly_diffusion.detectors.base import Detector
+from anomaly_diffusion.detectors.detector import Detector
 from anomaly_diffusion.scoring.scorer import Scoring
 from anomaly_diffusion.types import ImageBatch
 

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from anomaly_diffusion.baselines.one_pass import OnePassDetector
 from anomaly_diffusion.codecs.feature import FeatureCodec
-from anomaly_diffusion.detectors.base import Compared
+from anomaly_diffusion.detectors.detector import Compared
 from anomaly_diffusion.networks.features import FeatureExtractor
 from anomaly_diffusion.scoring.memory import Candidates, Memory
 from anomaly_diffusion.scoring.pooling import MaxPooling

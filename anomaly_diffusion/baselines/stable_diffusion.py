@@ -5,8 +5,8 @@ from dataclasses import replace
 from anomaly_diffusion.baselines.adapters import PromptedUNet, VAECodec
 from anomaly_diffusion.baselines.one_pass import Untrained
 from anomaly_diffusion.baselines.pipeline import Parts, Pipeline
-from anomaly_diffusion.detectors.diffusion import DiffusionDetector
-from anomaly_diffusion.detectors.parts import InParts
+from anomaly_diffusion.detectors.diffusion_detector import DiffusionDetector
+from anomaly_diffusion.detectors.micro_batching import InParts
 from anomaly_diffusion.diffusion.denoiser import Denoiser
 from anomaly_diffusion.diffusion.noise import GaussianNoise, NoiseSource
 from anomaly_diffusion.diffusion.objective import Objective

@@ -7,9 +7,9 @@ import torch
 from pytorch_lightning.trainer.states import TrainerFn
 from torch import Tensor
 
-from anomaly_diffusion.analysis.controls import Normals, control_maps, control_scores
 from anomaly_diffusion.callbacks.measured_pixels import FilePixels, FramePixels, data_module
 from anomaly_diffusion.callbacks.repeats import Repeats
+from anomaly_diffusion.measures.controls import Normals, control_maps, control_scores
 from anomaly_diffusion.metrics.anomaly import ImageMetrics, PixelMetrics
 from anomaly_diffusion.scoring.pooling import TopKMean
 from anomaly_diffusion.types import ImageBatch, Labels, Maps, Masks, Prediction, Scores

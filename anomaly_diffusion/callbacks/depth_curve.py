@@ -9,13 +9,14 @@ import torch
 from rich.console import Console
 from torch import Tensor
 
-from anomaly_diffusion.analysis import depth_curve, fidelity, files
-from anomaly_diffusion.analysis.tables import FIGURES
+from anomaly_diffusion import files
 from anomaly_diffusion.callbacks import weights_and_biases as wb
 from anomaly_diffusion.callbacks.anomaly_metrics import Scorecard
 from anomaly_diffusion.callbacks.measured_pixels import FramePixels
 from anomaly_diffusion.callbacks.processes import from_all_processes
 from anomaly_diffusion.callbacks.repeats import Repeats
+from anomaly_diffusion.measures import depth_sensitivity, fidelity
+from anomaly_diffusion.runs.tables import FIGURES
 from anomaly_diffusion.types import ImageBatch, Prediction
 
 
@@ -98,16 +99,16 @@ def _mean(values: list[float]) -> float:
 
 
 def _write(folder: Path, depths: tuple[float, ...], figures: list[dict[str, float]]) -> None:
-    from anomaly_diffusion.analysis.depth_figure import curve
+    from anomaly_diffusion.figures.depth_chart import curve
 
-    files.write(folder / "depths.csv", depth_curve.as_csv(depths, figures))
+    files.write(folder / "depths.csv", depth_sensitivity.as_csv(depths, figures))
     files.write(folder / "depths.png", curve(depths, figures))
 
 
 def _report(depths: tuple[float, ...], figures: list[dict[str, float]]) -> None:
     console = Console()
     for name in ("image_auroc", "pixel_auroc", "pixel_ap"):
-        reach = depth_curve.robust_interval(depths, [row[name] for row in figures])
+        reach = depth_sensitivity.robust_interval(depths, [row[name] for row in figures])
         console.print(
             f"{FIGURES[name]:12} within a point of its best at depths {reach}", highlight=False, soft_wrap=True
         )

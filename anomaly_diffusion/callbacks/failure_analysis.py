@@ -12,14 +12,16 @@ import pytorch_lightning as pl
 from numpy import ndarray
 from torch import Tensor
 
-from anomaly_diffusion.analysis import failure_rows, files, maps
-from anomaly_diffusion.analysis.failure_rows import COLUMNS, FailureRow
-from anomaly_diffusion.analysis.failures import FAILURES, Failure, Worst, summary
-from anomaly_diffusion.analysis.mean_spectra import SpectraSum, spectra_of
-from anomaly_diffusion.analysis.sizes import by_contrast, by_size
+from anomaly_diffusion import files
+from anomaly_diffusion.callbacks import map_files
 from anomaly_diffusion.callbacks import weights_and_biases as wb
 from anomaly_diffusion.callbacks.processes import from_all_processes
 from anomaly_diffusion.callbacks.repeats import Repeats
+from anomaly_diffusion.measures import failure_measures
+from anomaly_diffusion.measures.failure_measures import COLUMNS, FailureRow
+from anomaly_diffusion.measures.failures import FAILURES, Failure, Worst, summary
+from anomaly_diffusion.measures.mean_spectra import SpectraSum, spectra_of
+from anomaly_diffusion.runs.defect_sizes import by_contrast, by_size
 from anomaly_diffusion.types import ImageBatch, Prediction
 
 
@@ -89,7 +91,7 @@ class FailureAnalysis(pl.Callback):
             return
         folder = Path(trainer.default_root_dir)
         power = sum(powers[1:], start=powers[0]) if powers else None
-        files.write(folder / "failures.csv", failure_rows.as_csv(rows))
+        files.write(folder / "failures.csv", failure_measures.as_csv(rows))
         wb.log_table(trainer, "failures", COLUMNS, [astuple(row) for row in rows])
         files.write_json(folder / "failures.json", self._report(pl_module, rows, power, cases))
         self._draw(folder, pl_module, power, cases)
@@ -101,10 +103,10 @@ class FailureAnalysis(pl.Callback):
         self._repeats = Repeats()
 
     def _measure(self, prediction: Prediction, batch: ImageBatch, photographs: bool) -> None:
-        where = failure_rows.places(batch, self.margin)
+        where = failure_measures.places(batch, self.margin)
         powers = spectra_of(batch, prediction, where.normal) if photographs else None
         depth = prediction.reconstruction.shape[1] // 2
-        rows = failure_rows.failure_rows(prediction, batch, where, powers, depth)
+        rows = failure_measures.failure_rows(prediction, batch, where, powers, depth)
         self._rows += rows
         if powers is not None:
             seen = powers.over(~batch.label)
@@ -152,8 +154,8 @@ class FailureAnalysis(pl.Callback):
         power: SpectraSum | None,
         cases: dict[str, list[tuple[float, Case]]],
     ) -> None:
-        from anomaly_diffusion.analysis.figures import contact_sheet
-        from anomaly_diffusion.analysis.spectra_figure import spectra_chart
+        from anomaly_diffusion.figures.contact_sheet import contact_sheet
+        from anomaly_diffusion.figures.spectra_chart import spectra_chart
 
         if power is not None:
             image, reference, healthy = power.mean()
@@ -198,7 +200,7 @@ def _itself(case: Case) -> Case:
 
 
 def _case(row: FailureRow, prediction: Prediction, batch: ImageBatch, index: int, depth: int) -> Case:
-    rows, columns = maps.box(batch.valid[index])
+    rows, columns = map_files.box(batch.valid[index])
 
     def cut(tensor: Tensor) -> ndarray:
         values: ndarray = tensor[..., rows, columns].detach().float().cpu().numpy()
@@ -220,7 +222,7 @@ def _bytes(image: ndarray) -> ndarray:
 
 
 def _panel(failure: Failure, case: Case) -> Any:
-    from anomaly_diffusion.analysis.figures import Panel, Row
+    from anomaly_diffusion.figures.contact_sheet import Panel, Row
 
     image, reference, healthy = (
         picture.astype(np.float32) / 255 for picture in (case.image, case.reference, case.reconstruction)

@@ -12,12 +12,13 @@ import pytorch_lightning as pl
 from numpy import ndarray
 from torch import Tensor
 
-from anomaly_diffusion.analysis import files, maps
-from anomaly_diffusion.analysis.selection import Spread
+from anomaly_diffusion import files
+from anomaly_diffusion.callbacks import map_files
 from anomaly_diffusion.callbacks import weights_and_biases as wb
+from anomaly_diffusion.callbacks.selection import Spread
 from anomaly_diffusion.types import ImageBatch, Prediction
 
-WRITERS = {"npy": maps.npy, "tiff": maps.tiff}
+WRITERS = {"npy": map_files.npy, "tiff": map_files.tiff}
 
 
 @dataclass(frozen=True)
@@ -136,24 +137,22 @@ class ResidualMaps(pl.Callback):
             content = WRITERS[self.raw](values[0].float().cpu().numpy())
             files.write(folder / f"{files.safe_name(path)}.{self.raw}", content)
         if self.raw == "tiff":
-            files.write_json(folder / "scale.json", maps.scale_note())
+            files.write_json(folder / "scale.json", map_files.scale_note())
 
     def _draw(self, trainer: pl.Trainer, pl_module: pl.LightningModule, split: str, singles: bool = False) -> None:
         chosen = self._spread.chosen()
         if not chosen or not trainer.is_global_zero:
             return
-        from anomaly_diffusion.analysis import figures
+        from anomaly_diffusion.figures.contact_sheet import contact_sheet
 
         depths = [f"depth {depth:g}" for depth in getattr(pl_module, "depths", ())] if self.per_depth else []
         judged = _threshold(pl_module, "image"), split != "predict"
         panels = [_panel(shown, depths, *judged) for shown in chosen]
         folder = Path(trainer.default_root_dir) / "panels"
-        files.write(
-            folder / f"{split}.png", figures.contact_sheet(panels, _headline(trainer, pl_module, split), self.limit)
-        )
+        files.write(folder / f"{split}.png", contact_sheet(panels, _headline(trainer, pl_module, split), self.limit))
         names = [f"{split}-{number:03d}.png" for number in range(1, 1 + len(panels) * singles)]
         for name, panel in zip(names, panels, strict=False):
-            files.write(folder / name, figures.contact_sheet([panel], limit=self.limit, tile=256))
+            files.write(folder / name, contact_sheet([panel], limit=self.limit, tile=256))
         if singles:
             files.write_json(folder / f"{split}.json", _contents(names, chosen, *judged))
 
@@ -166,12 +165,12 @@ def _at_original_size(trainer: pl.Trainer, values: Tensor, batch: ImageBatch, in
     if restore is not None:
         restored = restore(values, (height, width))
     else:
-        restored = maps.at_original_size(values, batch.valid[index], (height, width))
+        restored = map_files.at_original_size(values, batch.valid[index], (height, width))
     return restored
 
 
 def _shown(prediction: Prediction, batch: ImageBatch, index: int) -> Shown:
-    rows, columns = maps.box(batch.valid[index])
+    rows, columns = map_files.box(batch.valid[index])
 
     def cut(tensor: Tensor) -> ndarray:
         values: ndarray = tensor[index][..., rows, columns].detach().float().cpu().numpy()
@@ -200,7 +199,7 @@ def _pixels(image: ndarray) -> ndarray:
 
 
 def _panel(shown: Shown, depths: Iterable[str], threshold: float, labelled: bool) -> Any:
-    from anomaly_diffusion.analysis.figures import Panel, Row
+    from anomaly_diffusion.figures.contact_sheet import Panel, Row
 
     middle = shown.reconstruction[len(shown.reconstruction) // 2]
     rows = [Row(middle, shown.anomaly_map, "all depths" if depths else "")]

@@ -13,15 +13,16 @@ from pytorch_lightning.trainer.states import TrainerFn
 from rich.console import Console
 from torch import Tensor
 
-from anomaly_diffusion.analysis import files, process
-from anomaly_diffusion.analysis.course import Course
-from anomaly_diffusion.analysis.images import COLUMNS, ImageRow, as_csv, image_rows, unlabelled
-from anomaly_diffusion.analysis.tables import FIGURES, summary_table
+from anomaly_diffusion import files
 from anomaly_diffusion.callbacks import weights_and_biases as wb
 from anomaly_diffusion.callbacks.anomaly_metrics import AnomalyMetrics
-from anomaly_diffusion.callbacks.fidelity import Fidelity
 from anomaly_diffusion.callbacks.processes import from_all_processes
+from anomaly_diffusion.callbacks.reconstruction_fidelity import Fidelity
 from anomaly_diffusion.callbacks.residual_maps import ResidualMaps
+from anomaly_diffusion.callbacks.training_curve import Course
+from anomaly_diffusion.runs import process
+from anomaly_diffusion.runs.image_rows import COLUMNS, ImageRow, as_csv, image_rows, unlabelled
+from anomaly_diffusion.runs.tables import FIGURES, summary_table
 from anomaly_diffusion.types import ImageBatch, Prediction
 
 REDRAW_SECONDS = 30.0
@@ -180,7 +181,7 @@ class RunCard(pl.Callback):
         losses = self._course.losses
         if not trainer.is_global_zero or not (losses or self._course.figures):
             return
-        from anomaly_diffusion.analysis.figures import progress
+        from anomaly_diffusion.figures.contact_sheet import progress
 
         shown = [
             (step, {name: values[name] for name in DRAWN if name in values}) for step, values in self._course.figures

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset, DistributedSampler, get_worker_info
 
-from anomaly_diffusion.data.reading import BadImages
+from anomaly_diffusion.data.frame_cache import Frames, FrameStore
+from anomaly_diffusion.data.reading.photographs import BadImages
 from anomaly_diffusion.data.sample import stable_hash
-from anomaly_diffusion.data.store import Frames, FrameStore
 from anomaly_diffusion.data.transforms import Augmentation, BadAugmentation
 from anomaly_diffusion.types import ImageBatch
 

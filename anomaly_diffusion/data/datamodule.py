@@ -10,15 +10,15 @@ from pytorch_lightning.utilities import rank_zero_only
 from torch import Tensor
 
 from anomaly_diffusion.data.batches import BatchSource, EpochSampler, as_they_are
-from anomaly_diffusion.data.defects import Painter
+from anomaly_diffusion.data.frame_cache import FrameStore, Loading, Photograph, Reader, painting_seed
 from anomaly_diffusion.data.framing import Policy, to_original
 from anomaly_diffusion.data.loader import BatchLoader, leave_interrupts
-from anomaly_diffusion.data.notes import tell
-from anomaly_diffusion.data.reading import BadImages, Mask
+from anomaly_diffusion.data.painting.defects import Painter
+from anomaly_diffusion.data.reading.notes import tell
+from anomaly_diffusion.data.reading.photographs import BadImages, Mask
 from anomaly_diffusion.data.regions import Regions
 from anomaly_diffusion.data.sample import AnomalyDataset, Sample
 from anomaly_diffusion.data.split import FILE, Split, Validation
-from anomaly_diffusion.data.store import FrameStore, Loading, Photograph, Reader, painting_seed
 from anomaly_diffusion.data.transforms import Augmentation
 from anomaly_diffusion.types import ImageBatch
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from anomaly_diffusion.data.reading import Mask, Pixels
+from anomaly_diffusion.data.reading.photographs import Mask, Pixels
 from anomaly_diffusion.data.regions import FramedMask, frame_mask
 
 __all__ = ["Box", "CenterCrop", "Letterbox", "Placement", "Policy", "Resize", "to_original"]

@@ -7,7 +7,7 @@ from typing import Any
 from torch.utils.data import DataLoader
 
 from anomaly_diffusion.data.batches import EpochSampler
-from anomaly_diffusion.data.reading import BadImages
+from anomaly_diffusion.data.reading.photographs import BadImages
 from anomaly_diffusion.data.transforms import BadAugmentation
 from anomaly_diffusion.types import ImageBatch
 

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from jaxtyping import Bool, Float32, Int32
 
-from anomaly_diffusion.data.reading import Mask
+from anomaly_diffusion.data.reading.photographs import Mask
 
 __all__ = ["FramedMask", "Regions", "frame_mask"]
 

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
-from anomaly_diffusion.data.listing import GOOD, files_below, looks_like_an_image, splits_below
-from anomaly_diffusion.data.notes import LeftOut, LeftOutImage, Note
-from anomaly_diffusion.data.reading import Mask, Pixels, read_mask, read_pixels
+from anomaly_diffusion.data.layouts.conventions import GOOD, files_below, looks_like_an_image, splits_below
+from anomaly_diffusion.data.reading.notes import LeftOut, LeftOutImage, Note
+from anomaly_diffusion.data.reading.photographs import Mask, Pixels, read_mask, read_pixels
 
 __all__ = ["DATA_VARIABLE", "GOOD", "AnomalyDataset", "Sample", "stable_hash"]
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from anomaly_diffusion.data.reading import Mask, Pixels
+from anomaly_diffusion.data.reading.photographs import Mask, Pixels
 
 __all__ = ["Augmentation", "BadAugmentation"]
 

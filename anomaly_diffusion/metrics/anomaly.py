@@ -10,6 +10,7 @@ from torch import Tensor
 from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 
+from anomaly_diffusion.metrics.connected_components import region_shares
 from anomaly_diffusion.metrics.curves import (
     ThresholdCounts,
     aupro,
@@ -21,7 +22,6 @@ from anomaly_diffusion.metrics.curves import (
 )
 from anomaly_diffusion.metrics.histogram import BINS, MOST_GRAIN, ROWS, VACANT, ScoreHistogram, key_score, order_key
 from anomaly_diffusion.metrics.magnifier import FAN, Magnifier, Outline, Pixels, Watch, outline
-from anomaly_diffusion.metrics.regions import region_shares
 from anomaly_diffusion.types import Labels, Maps, Masks, Scores
 
 TOLERANCE = 1e-3

@@ -8,8 +8,8 @@ import torch
 from jaxtyping import Bool, Float, Int64
 
 from anomaly_diffusion.metrics.anomaly import PixelMetrics
+from anomaly_diffusion.metrics.connected_components import UNIT
 from anomaly_diffusion.metrics.histogram import order_key
-from anomaly_diffusion.metrics.regions import UNIT
 from anomaly_diffusion.types import Maps, Region
 
 __all__ = ["SaturatedFigures", "SaturatedOverlap", "saturated_shares"]

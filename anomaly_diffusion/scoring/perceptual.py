@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from anomaly_diffusion.networks.features import FeatureExtractor
 from anomaly_diffusion.networks.frozen import freeze, identity
-from anomaly_diffusion.networks.perceptual import ShiftTolerantLPIPS
+from anomaly_diffusion.networks.lpips import ShiftTolerantLPIPS
 from anomaly_diffusion.scoring.residual import Residual
 from anomaly_diffusion.types import Images, Maps
 

@@ -12,7 +12,7 @@ from anomaly_diffusion.baselines.clip_model import CLIPNetwork, harmonic_mean, o
 from anomaly_diffusion.baselines.clip_residual import CLIPResidual
 from anomaly_diffusion.baselines.prompts import Prompts
 from anomaly_diffusion.baselines.tiny_clip import write_tiny_clip
-from anomaly_diffusion.detectors.judgement import settings
+from anomaly_diffusion.detectors.scoring_fingerprint import settings
 from anomaly_diffusion.scoring.pooling import MaxPooling
 from anomaly_diffusion.scoring.scorer import Scoring
 

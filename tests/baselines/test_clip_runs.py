@@ -8,8 +8,8 @@ import pytest
 import torch
 import yaml
 
-from anomaly_diffusion import cli
 from anomaly_diffusion.baselines.tiny_clip import write_tiny_clip
+from anomaly_diffusion.cli.main import main
 
 pytest.importorskip("transformers", reason="the extra `baselines` is not installed")
 SMALL = {
@@ -26,7 +26,7 @@ def run(tmp_path, monkeypatch):
     write_tiny_clip(tmp_path / "weights/openai/clip-vit-base-patch16")
     os.environ["ANOMALY_DIFFUSION_WEIGHTS"] = str(tmp_path / "weights")
     Path("small.yaml").write_text(yaml.safe_dump(SMALL))
-    yield lambda *arguments: cli.main(list(arguments))
+    yield lambda *arguments: main(list(arguments))
     os.environ.clear()
     os.environ.update(before)
 

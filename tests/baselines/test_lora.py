@@ -8,9 +8,9 @@ import yaml
 from analytic import image_batch, seeded
 from tiny import EXACT, LAYERS, PROMPT, SIDE, doubled, img2img_of_diffusers, in_double, tuned, untrained, walk
 
-from anomaly_diffusion import cli
 from anomaly_diffusion.baselines.lora import LoRA
-from anomaly_diffusion.commands.arguments import experiments_folder
+from anomaly_diffusion.cli.arguments import experiments_folder
+from anomaly_diffusion.cli.main import main
 
 
 def latents() -> torch.Tensor:
@@ -42,7 +42,7 @@ def restored(detector) -> torch.Tensor:
     """What we make of the same latents, in the precision of the detector."""
     batch, x_0 = image_batch(2, SIDE, SIDE), latents().to(detector.backbone.prompts.dtype)
     with torch.no_grad(), pytest.MonkeyPatch.context() as patch:
-        patch.setattr("anomaly_diffusion.detectors.diffusion.NoiseStream", lambda *_: noise)
+        patch.setattr("anomaly_diffusion.detectors.diffusion_detector.NoiseStream", lambda *_: noise)
         return detector.restore(batch, x_0).x_0[:, 0]
 
 
@@ -133,7 +133,7 @@ def run(tmp_path, monkeypatch, tiny_folder):
     }
     Path("tiny.yaml").write_text(yaml.safe_dump(settings))
     before = dict(os.environ)
-    yield lambda *arguments: cli.main(list(arguments))
+    yield lambda *arguments: main(list(arguments))
     os.environ.clear()
     os.environ.update(before)
 

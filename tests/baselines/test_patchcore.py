@@ -6,7 +6,7 @@ import torch
 from analytic import TinyFeatures, image_batch, single
 
 from anomaly_diffusion.baselines.patchcore import PatchCore
-from anomaly_diffusion.detectors.base import Compared
+from anomaly_diffusion.detectors.detector import Compared
 from anomaly_diffusion.scoring.memory import Memory
 from anomaly_diffusion.scoring.pooling import MaxPooling
 from anomaly_diffusion.scoring.scorer import Scoring

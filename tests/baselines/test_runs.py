@@ -8,8 +8,8 @@ import pytest
 import torch
 import yaml
 
-from anomaly_diffusion import cli
-from anomaly_diffusion.commands.arguments import experiments_folder
+from anomaly_diffusion.cli.arguments import experiments_folder
+from anomaly_diffusion.cli.main import main
 
 FINE = {"class_path": "analytic.TinyFeatures", "init_args": {"stride": 2, "neighbourhood": 1, "repeat": True}}
 TINY = {"class_path": "analytic.TinyFeatures"}
@@ -31,7 +31,7 @@ def control(request, tmp_path, monkeypatch):
     settings = {"data": DATA, "wandb": {"mode": "disabled"}}
     Path("tiny.yaml").write_text(yaml.safe_dump(config | settings))
     before = dict(os.environ)
-    yield lambda *arguments: cli.main(list(arguments))
+    yield lambda *arguments: main(list(arguments))
     os.environ.clear()
     os.environ.update(before)
 

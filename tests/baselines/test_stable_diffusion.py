@@ -7,11 +7,11 @@ from analytic import image_batch, seeded, single
 from tiny import EXACT, NEGATIVE, PROMPT, SIDE, doubled, exact_table, img2img_of_diffusers, untrained, walk
 from torch import nn
 
-from anomaly_diffusion import cli
 from anomaly_diffusion.baselines.adapters import PromptedUNet
 from anomaly_diffusion.baselines.pipeline import Pipeline, parametrisation_of, schedule_of
 from anomaly_diffusion.baselines.strength import Strengths, depth_of, steps_of, strength_of
-from anomaly_diffusion.baselines.tiny_pipeline import write
+from anomaly_diffusion.baselines.tiny_stable_diffusion import write
+from anomaly_diffusion.cli.main import main
 from anomaly_diffusion.diffusion.sampler import DDIM
 from anomaly_diffusion.reconstruction.regeneration import Regeneration
 
@@ -280,9 +280,9 @@ def test_a_library_that_is_absent_is_told_with_its_remedy(monkeypatch, tiny_fold
 
 def test_the_tiny_pipeline_says_that_it_knows_nothing(capsys, tmp_path, tiny_folder) -> None:
     folder = tmp_path / "tiny"
-    assert cli.main(["tiny_pipeline", str(folder)]) == 0
+    assert main(["tiny_pipeline", str(folder)]) == 0
     assert "RANDOM" in capsys.readouterr().out
     assert all((folder / "tokenizer" / name).is_file() for name in ("vocab.json", "merges.txt"))
-    assert cli.main(["tiny_pipeline", str(folder)]) == 1
+    assert main(["tiny_pipeline", str(folder)]) == 1
     assert "is not empty" in capsys.readouterr().err
-    assert cli.main(["tiny_pipeline"]) == 2
+    assert main(["tiny_pipeline"]) == 2

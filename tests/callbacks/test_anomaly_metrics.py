@@ -3,8 +3,8 @@ import torch
 from sklearn.metrics import average_precision_score, roc_auc_score
 from toy_detector import ToyDetector, ToyImages, trainer
 
-from anomaly_diffusion.analysis.controls import Normals, blurred_self, statistics
 from anomaly_diffusion.callbacks.anomaly_metrics import AnomalyMetrics
+from anomaly_diffusion.measures.controls import Normals, blurred_self, statistics
 
 TRAIN, VALIDATION, TEST = ToyImages(30, normal_only=True), ToyImages(12, seed=1), ToyImages(24, seed=2)
 EVERYTHING = list(range(len(TEST)))

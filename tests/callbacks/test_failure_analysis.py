@@ -7,8 +7,8 @@ import pytest
 import torch
 from toy_detector import ToyDetector, ToyImages, trainer
 
-from anomaly_diffusion.analysis.failures import FAILURES
 from anomaly_diffusion.callbacks.failure_analysis import FailureAnalysis
+from anomaly_diffusion.measures.failures import FAILURES
 
 TEST = ToyImages(24, seed=2)
 NEEDS_NO_PICTURE = {"missed_defect", "false_alarm"}

@@ -17,9 +17,9 @@ from anomaly_diffusion.callbacks.anomaly_metrics import AnomalyMetrics
 from anomaly_diffusion.callbacks.measured_pixels import FilePixels
 from anomaly_diffusion.callbacks.run_card import RunCard
 from anomaly_diffusion.data.datamodule import AnomalyDataModule
+from anomaly_diffusion.data.frame_cache import Loading
 from anomaly_diffusion.data.framing import CenterCrop, Letterbox, Resize
-from anomaly_diffusion.data.mvtec import MVTecAD
-from anomaly_diffusion.data.store import Loading
+from anomaly_diffusion.data.layouts.mvtec import MVTecAD
 
 SIZES = [(400, 400), (150, 200), (97, 331), (60, 60), (12, 9)]
 

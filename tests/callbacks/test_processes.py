@@ -4,13 +4,13 @@ import json
 import pytest
 from toy_detector import ToyDetector, ToyImages, trainer
 
-from anomaly_diffusion.analysis.tables import FIGURES
 from anomaly_diffusion.callbacks.anomaly_metrics import AnomalyMetrics
 from anomaly_diffusion.callbacks.depth_curve import DepthCurve
-from anomaly_diffusion.callbacks.ema import EMA
 from anomaly_diffusion.callbacks.failure_analysis import FailureAnalysis
 from anomaly_diffusion.callbacks.residual_maps import ResidualMaps
 from anomaly_diffusion.callbacks.run_card import RunCard
+from anomaly_diffusion.engine.ema import EMA
+from anomaly_diffusion.runs.tables import FIGURES
 
 TEST = ToyImages(23, seed=2)  # an odd number, so that the sampler must repeat an image
 

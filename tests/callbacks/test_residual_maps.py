@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 from toy_detector import ToyDetector, ToyImages, trainer
 
-from anomaly_diffusion.analysis.canvas import TRUTH
-from anomaly_diffusion.analysis.files import safe_name
 from anomaly_diffusion.callbacks.residual_maps import ResidualMaps
+from anomaly_diffusion.figures.canvas import TRUTH
+from anomaly_diffusion.files import safe_name
 
 VALIDATION, TEST = ToyImages(12, seed=1), ToyImages(24, seed=2)
 

@@ -13,7 +13,7 @@ from anomaly_diffusion.callbacks.anomaly_metrics import AnomalyMetrics
 from anomaly_diffusion.callbacks.run_card import RunCard
 from anomaly_diffusion.callbacks.saturated_overlap import SaturatedOverlaps
 from anomaly_diffusion.data.datamodule import AnomalyDataModule
-from anomaly_diffusion.data.loco import CONFIG, MVTecLOCO
+from anomaly_diffusion.data.layouts.loco import CONFIG, MVTecLOCO
 from anomaly_diffusion.metrics.saturated import SaturatedOverlap
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from trees import write, write_mask
 
-from anomaly_diffusion.data import reading
+from anomaly_diffusion.data.reading import photographs
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def mvtec(tmp_path: Path) -> Path:
 def opened(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     """Every file that is decoded or read while the test runs."""
     paths: list[Path] = []
-    decode, read_bytes = reading._decode, Path.read_bytes
+    decode, read_bytes = photographs._decode, Path.read_bytes
 
     def spy(path):
         paths.append(path)
@@ -37,7 +37,7 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
         paths.append(path)
         return read_bytes(path)
 
-    monkeypatch.setattr(reading, "_decode", spy)
+    monkeypatch.setattr(photographs, "_decode", spy)
     monkeypatch.setattr(Path, "read_bytes", spy_bytes)
     return paths
 

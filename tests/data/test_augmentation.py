@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from anomaly_diffusion.data.datamodule import AnomalyDataModule
-from anomaly_diffusion.data.store import Loading
-from anomaly_diffusion.data.textures import Textures
+from anomaly_diffusion.data.frame_cache import Loading
+from anomaly_diffusion.data.layouts.textures import Textures
 from anomaly_diffusion.data.transforms import Augmentation, BadAugmentation
 
 DRAWS = 2000

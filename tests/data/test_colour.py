@@ -9,13 +9,13 @@ import torch
 from PIL import Image
 from trees import write
 
-from anomaly_diffusion.data.colour import channels_seen, with_channels
 from anomaly_diffusion.data.datamodule import AnomalyDataModule
-from anomaly_diffusion.data.doctor import examine
-from anomaly_diffusion.data.folder import Images
-from anomaly_diffusion.data.mvtec import MVTecAD
-from anomaly_diffusion.data.reading import read_pixels
-from anomaly_diffusion.data.store import Loading
+from anomaly_diffusion.data.examination import examine
+from anomaly_diffusion.data.frame_cache import Loading
+from anomaly_diffusion.data.layouts.folder import Images
+from anomaly_diffusion.data.layouts.mvtec import MVTecAD
+from anomaly_diffusion.data.reading.colour import channels_seen, with_channels
+from anomaly_diffusion.data.reading.photographs import read_pixels
 
 GREY = np.random.default_rng(0).integers(0, 256, (100, 100), np.uint8)
 SAME = np.repeat(GREY[..., None], 3, axis=2)

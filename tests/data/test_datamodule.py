@@ -8,13 +8,13 @@ from pytorch_lightning import LightningModule, Trainer
 from trees import write
 
 from anomaly_diffusion.data.datamodule import AnomalyDataModule
-from anomaly_diffusion.data.folder import Folder
+from anomaly_diffusion.data.frame_cache import Loading
 from anomaly_diffusion.data.framing import Letterbox
-from anomaly_diffusion.data.mvtec import MVTecAD
-from anomaly_diffusion.data.reading import BadImages
+from anomaly_diffusion.data.layouts.folder import Folder
+from anomaly_diffusion.data.layouts.mvtec import MVTecAD
+from anomaly_diffusion.data.layouts.textures import Textures
+from anomaly_diffusion.data.reading.photographs import BadImages
 from anomaly_diffusion.data.split import Split, Validation
-from anomaly_diffusion.data.store import Loading
-from anomaly_diffusion.data.textures import Textures
 from anomaly_diffusion.data.transforms import Augmentation
 
 FLIPS = Augmentation(horizontal_flip=True, vertical_flip=True, quarter_turns=True)

@@ -9,11 +9,11 @@ from PIL import Image
 from trees import write
 
 from anomaly_diffusion.data.datamodule import AnomalyDataModule
-from anomaly_diffusion.data.doctor import examine
-from anomaly_diffusion.data.mvtec import MVTecAD
-from anomaly_diffusion.data.notes import Pages, noting
-from anomaly_diffusion.data.orientation import Header
-from anomaly_diffusion.data.reading import BadImages, read_pixels
+from anomaly_diffusion.data.examination import examine
+from anomaly_diffusion.data.layouts.mvtec import MVTecAD
+from anomaly_diffusion.data.reading.notes import Pages, noting
+from anomaly_diffusion.data.reading.orientation import Header
+from anomaly_diffusion.data.reading.photographs import BadImages, read_pixels
 
 
 def deepen(root, brightest):

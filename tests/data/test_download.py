@@ -12,10 +12,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from anomaly_diffusion import cli
-from anomaly_diffusion.data.archive import extract
-from anomaly_diffusion.data.download import DownloadError, download
-from anomaly_diffusion.data.open_sets import OPEN_SETS
+from anomaly_diffusion.cli.main import main
+from anomaly_diffusion.data.open_sets.archive import extract
+from anomaly_diffusion.data.open_sets.catalogue import OPEN_SETS
+from anomaly_diffusion.data.open_sets.download import DownloadError, download
 
 CONTENT = bytes(range(256)) * 4000
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
@@ -185,28 +185,28 @@ def offered(server, monkeypatch):
 
 def test_a_set_is_got_once_its_licence_is_accepted(offered, tmp_path, capsys):
     words = ["data", "get", "mvtec_ad", "--folder", str(tmp_path / "sets")]
-    assert cli.main(words) == 1
+    assert main(words) == 1
     assert "--accept_licence" in capsys.readouterr().err
     assert not (tmp_path / "sets").exists()
-    assert cli.main([*words, "--accept_licence"]) == 0
+    assert main([*words, "--accept_licence"]) == 0
     said = capsys.readouterr().out
     assert offered.licence in said
     assert f"ANOMALY_DIFFUSION_DATA={tmp_path / 'sets'}" in said
     assert [path.name for path in (tmp_path / "sets").iterdir()] == ["mvtec_ad"]
     assert (tmp_path / "sets/mvtec_ad/bottle/train/good/000.png").read_bytes() == b"a photograph"
-    assert cli.main([*words, "--accept_licence"]) == 1
+    assert main([*words, "--accept_licence"]) == 1
     assert "exists already" in capsys.readouterr().err
 
 
 def test_too_little_room_is_told_before(offered, tmp_path, monkeypatch, capsys):
     monkeypatch.setitem(OPEN_SETS, "mvtec_ad", replace(offered, gigabytes=1e9))
-    assert cli.main(["data", "get", "mvtec_ad", "--folder", str(tmp_path), "--accept_licence"]) == 1
+    assert main(["data", "get", "mvtec_ad", "--folder", str(tmp_path), "--accept_licence"]) == 1
     assert "GB left" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
 
 
 def test_the_list_names_licence_and_page(capsys):
-    assert cli.main(["data", "list"]) == 0
+    assert main(["data", "list"]) == 0
     said = capsys.readouterr().out
     for one in OPEN_SETS.values():
         assert all(text in said for text in (one.name, one.licence, one.page, one.reference))

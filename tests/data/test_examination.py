@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 from trees import write
 
-from anomaly_diffusion.data.doctor import examine, layout_of
-from anomaly_diffusion.data.folder import Folder
-from anomaly_diffusion.data.mvtec import MVTecAD
+from anomaly_diffusion.data.examination import examine, layout_of
+from anomaly_diffusion.data.layouts.folder import Folder
+from anomaly_diffusion.data.layouts.mvtec import MVTecAD
 
 
 def test_copies_across_uses_are_found(mvtec):

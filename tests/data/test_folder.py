@@ -5,10 +5,10 @@ import logging
 import pytest
 from trees import write, write_mask
 
-from anomaly_diffusion.commands import doctor
+from anomaly_diffusion.cli import doctor
 from anomaly_diffusion.data.datamodule import AnomalyDataModule
-from anomaly_diffusion.data.doctor import examine, layout_of
-from anomaly_diffusion.data.folder import Folder, Images
+from anomaly_diffusion.data.examination import examine, layout_of
+from anomaly_diffusion.data.layouts.folder import Folder, Images
 
 MASK_FOLDERS = ["masks", "mask", "ground_truth", "gt", "labels", "Masks", "Ground Truth"]
 

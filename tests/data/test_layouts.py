@@ -7,15 +7,15 @@ import torch
 import yaml
 from trees import write, write_mask
 
-from anomaly_diffusion.commands.arguments import experiments_folder
+from anomaly_diffusion.cli.arguments import experiments_folder
 from anomaly_diffusion.data.datamodule import AnomalyDataModule
-from anomaly_diffusion.data.folder import Folder, Images
+from anomaly_diffusion.data.frame_cache import Loading
 from anomaly_diffusion.data.framing import CenterCrop
-from anomaly_diffusion.data.mvtec import MVTecAD
-from anomaly_diffusion.data.reading import BadImages
+from anomaly_diffusion.data.layouts.folder import Folder, Images
+from anomaly_diffusion.data.layouts.mvtec import MVTecAD
+from anomaly_diffusion.data.layouts.textures import Textures
+from anomaly_diffusion.data.reading.photographs import BadImages
 from anomaly_diffusion.data.split import Validation
-from anomaly_diffusion.data.store import Loading
-from anomaly_diffusion.data.textures import Textures
 from anomaly_diffusion.data.transforms import Augmentation
 
 FLIPS = Augmentation(horizontal_flip=True, vertical_flip=True, quarter_turns=True)

@@ -8,9 +8,9 @@ import pytest
 from trees import write
 
 from anomaly_diffusion.data.datamodule import AnomalyDataModule
-from anomaly_diffusion.data.doctor import examine, layout_of
-from anomaly_diffusion.data.loco import CONFIG, MVTecLOCO
-from anomaly_diffusion.data.reading import BadImages
+from anomaly_diffusion.data.examination import examine, layout_of
+from anomaly_diffusion.data.layouts.loco import CONFIG, MVTecLOCO
+from anomaly_diffusion.data.reading.photographs import BadImages
 
 KINDS = [
     {"defect_name": "missing", "pixel_value": 255, "saturation_threshold": 30, "relative_saturation": False},

@@ -8,10 +8,10 @@ import pytest
 from trees import write
 
 from anomaly_diffusion.data.datamodule import AnomalyDataModule
-from anomaly_diffusion.data.doctor import examine
-from anomaly_diffusion.data.mvtec import MVTecAD
-from anomaly_diffusion.data.notes import FaintMask, LargeMask, SoftMask, noting
-from anomaly_diffusion.data.reading import BadImages, read_mask
+from anomaly_diffusion.data.examination import examine
+from anomaly_diffusion.data.layouts.mvtec import MVTecAD
+from anomaly_diffusion.data.reading.notes import FaintMask, LargeMask, SoftMask, noting
+from anomaly_diffusion.data.reading.photographs import BadImages, read_mask
 
 SIZE = 100, 200
 AREA = 546  # 21 x 26 pixels, at places that are no multiple of the 8 of JPEG

@@ -10,11 +10,11 @@ from PIL import Image
 from trees import write, write_mask
 
 from anomaly_diffusion.data.datamodule import AnomalyDataModule
-from anomaly_diffusion.data.doctor import examine, layout_of
-from anomaly_diffusion.data.folder import Folder, Images
-from anomaly_diffusion.data.listing import image_files, may_be_normal
-from anomaly_diffusion.data.mvtec import MVTecAD
-from anomaly_diffusion.data.reading import BadImages, read_mask, read_pixels
+from anomaly_diffusion.data.examination import examine, layout_of
+from anomaly_diffusion.data.layouts.conventions import image_files, may_be_normal
+from anomaly_diffusion.data.layouts.folder import Folder, Images
+from anomaly_diffusion.data.layouts.mvtec import MVTecAD
+from anomaly_diffusion.data.reading.photographs import BadImages, read_mask, read_pixels
 
 RGB = np.random.default_rng(0).integers(0, 256, (16, 24, 3), np.uint8)
 LOSSLESS = ["gif", "png", "apng", "bmp", "dib", "pcx", "ppm", "pnm", "qoi", "sgi", "tga", "tif", "tiff", "dds"]

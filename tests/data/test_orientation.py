@@ -6,10 +6,10 @@ import pytest
 from PIL import Image, ImageOps
 from trees import write
 
-from anomaly_diffusion.data.doctor import examine
-from anomaly_diffusion.data.mvtec import MVTecAD
-from anomaly_diffusion.data.orientation import Header, upright
-from anomaly_diffusion.data.reading import BadImages, read_mask, read_pixels
+from anomaly_diffusion.data.examination import examine
+from anomaly_diffusion.data.layouts.mvtec import MVTecAD
+from anomaly_diffusion.data.reading.orientation import Header, upright
+from anomaly_diffusion.data.reading.photographs import BadImages, read_mask, read_pixels
 
 STORED = cv2.resize(
     np.random.default_rng(0).integers(0, 256, (2, 3, 3), np.uint8), (48, 40), interpolation=cv2.INTER_CUBIC

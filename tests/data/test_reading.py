@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from trees import write, write_mask
 
-from anomaly_diffusion.data.colour import with_channels
-from anomaly_diffusion.data.reading import BadImages, read_mask, read_pixels
+from anomaly_diffusion.data.reading.colour import with_channels
+from anomaly_diffusion.data.reading.photographs import BadImages, read_mask, read_pixels
 
 
 @pytest.fixture

@@ -4,8 +4,8 @@ from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.callbacks import ModelCheckpoint
 
 from anomaly_diffusion.data.datamodule import AnomalyDataModule
-from anomaly_diffusion.data.mvtec import MVTecAD
-from anomaly_diffusion.data.store import Loading
+from anomaly_diffusion.data.frame_cache import Loading
+from anomaly_diffusion.data.layouts.mvtec import MVTecAD
 from anomaly_diffusion.data.transforms import Augmentation
 
 

@@ -6,14 +6,14 @@ import pytest
 import pytorch_lightning as pl
 import torch
 from analytic import image_batch, single
+from detector_cases import QUIET, Photographs
 from pytorch_lightning.utilities.seed import isolate_rng
-from test_pixel import QUIET, Photographs
 from torch.utils.data import DataLoader
 
 from anomaly_diffusion.baselines.vae_floor import VAEFloor
-from anomaly_diffusion.detectors.autoencoder import AutoencoderDetector
-from anomaly_diffusion.networks.adversary import Adversary
+from anomaly_diffusion.detectors.autoencoder_detector import AutoencoderDetector
 from anomaly_diffusion.networks.autoencoder import ConvAutoencoder
+from anomaly_diffusion.networks.patch_discriminator import Adversary
 from anomaly_diffusion.scoring.residual import L1Residual
 from anomaly_diffusion.scoring.scorer import Scoring
 

@@ -4,12 +4,12 @@ import pytest
 import pytorch_lightning as pl
 import torch
 from analytic import TinyFeatures, awakened, image_batch, single
+from detector_cases import QUIET, STRATEGIES, Photographs
 from pytorch_lightning.utilities.seed import isolate_rng
-from test_pixel import QUIET, STRATEGIES, Photographs
 from torch.utils.data import DataLoader
 
-from anomaly_diffusion.detectors.cache import EncodingCache
-from anomaly_diffusion.detectors.feature import FeatureDetector
+from anomaly_diffusion.detectors.encoding_cache import EncodingCache
+from anomaly_diffusion.detectors.feature_detector import FeatureDetector
 from anomaly_diffusion.diffusion.objective import Objective
 from anomaly_diffusion.networks.unet import UNet
 from anomaly_diffusion.reconstruction.guided import Guided

@@ -7,14 +7,14 @@ import pytest
 import pytorch_lightning as pl
 import torch
 from analytic import awakened, image_batch, single
+from detector_cases import QUIET, STRATEGIES, Photographs
 from pytorch_lightning.utilities.seed import isolate_rng
-from test_pixel import QUIET, STRATEGIES, Photographs
 from torch import Tensor
 from torch.utils.data import DataLoader
 
 from anomaly_diffusion.codecs.latent import Against, AgainstInput, AgainstLatents, AgainstRoundTrip
-from anomaly_diffusion.detectors.latent import LatentDetector
-from anomaly_diffusion.detectors.store import LatentCache
+from anomaly_diffusion.detectors.latent_cache import LatentCache
+from anomaly_diffusion.detectors.latent_detector import LatentDetector
 from anomaly_diffusion.diffusion.noise import GaussianNoise
 from anomaly_diffusion.diffusion.objective import Objective
 from anomaly_diffusion.networks.autoencoder import ConvAutoencoder

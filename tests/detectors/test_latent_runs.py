@@ -8,8 +8,8 @@ import pytest
 import torch
 import yaml
 
-from anomaly_diffusion import cli
-from anomaly_diffusion.commands.arguments import experiments_folder
+from anomaly_diffusion.cli.arguments import experiments_folder
+from anomaly_diffusion.cli.main import main
 
 DATA = {"dataset": {"class_path": "Textures", "init_args": {"train": 12, "test": 4}}, "image_size": [32, 32]}
 AUTOENCODER = {"channels": 6, "widths": [8, 16], "patch": 2}
@@ -27,7 +27,7 @@ def train(tmp_path, monkeypatch):
         config["model"]["init_args"] |= model
         config |= {"data": DATA, "wandb": {"mode": "disabled"}, "trainer": config.get("trainer", {}) | trainer}
         Path(f"{name}.yaml").write_text(yaml.safe_dump(config))
-        assert cli.main(["train", "--config", f"{name}.yaml"]) == 0
+        assert main(["train", "--config", f"{name}.yaml"]) == 0
         return Path(f"runs/{name}/001")
 
     yield _train
@@ -53,4 +53,4 @@ def test_latent_diffusion_from_scratch(train) -> None:
     assert not [name for name in stored if "autoencoder" in name]
     assert len(list(Path("latents").rglob("*.safetensors"))) >= 12
     assert json.loads((run / "summary.json").read_text())["nfe"] == 3
-    assert cli.main(["test", "--run_folder", str(run)]) == 0
+    assert main(["test", "--run_folder", str(run)]) == 0

@@ -3,7 +3,7 @@ import torch
 from analytic import awakened, image_batch
 from torch import Generator
 
-from anomaly_diffusion.detectors.pixel import PixelDetector
+from anomaly_diffusion.detectors.pixel_detector import PixelDetector
 from anomaly_diffusion.diffusion.noise import NoiseSource
 from anomaly_diffusion.diffusion.objective import Objective
 from anomaly_diffusion.diffusion.parametrisation import VelocityPrediction

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from anomaly_diffusion.networks.adversary import Adversary
+from anomaly_diffusion.networks.patch_discriminator import Adversary
 
 
 def textures(count=8, seed=0):

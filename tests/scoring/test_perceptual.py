@@ -12,9 +12,9 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from anomaly_diffusion.networks import perceptual
+from anomaly_diffusion.networks import lpips
 from anomaly_diffusion.networks.features import TorchvisionFeatures
-from anomaly_diffusion.networks.perceptual import ShiftTolerantLPIPS
+from anomaly_diffusion.networks.lpips import ShiftTolerantLPIPS
 from anomaly_diffusion.networks.weights import WEIGHTS_VARIABLE, find_weights
 from anomaly_diffusion.scoring.perceptual import FeatureCosineResidual, LPIPSResidual
 from anomaly_diffusion.scoring.residual import Residual
@@ -185,7 +185,7 @@ def test_frames_that_are_too_small_are_refused_unless_enlarged(residual: Residua
 
 def test_absent_weights_are_one_message(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv(WEIGHTS_VARIABLE, str(tmp_path))
-    monkeypatch.setattr(perceptual, "find_spec", lambda name: None)
+    monkeypatch.setattr(lpips, "find_spec", lambda name: None)
     with pytest.raises(FileNotFoundError, match=f"stlpips_alex.safetensors.*{WEIGHTS_VARIABLE}.*pip install"):
         LPIPSResidual()
 

@@ -1,1 +1,0 @@
-"""Pure functions over results: controls, tables, figures and how they reach the disk."""

@@ -1,0 +1,143 @@
+"""What the command line does, for Python and notebooks: train from configs, test again, load what was trained."""
+
+import contextlib
+import importlib
+import io
+import json
+import logging
+import sys
+import warnings
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from anomaly_diffusion import files
+from anomaly_diffusion.cli.arguments import prepare
+from anomaly_diffusion.runs import run_folder
+from anomaly_diffusion.runs.run import Run
+
+if TYPE_CHECKING:
+    from anomaly_diffusion.detectors.detector import Detector
+    from anomaly_diffusion.types import ImageBatch
+
+__all__ = ["evaluate", "load", "test_images", "train"]
+
+_log = logging.getLogger(__name__)
+_QUIET = {"wandb.mode": "disabled", "trainer.enable_progress_bar": False}
+
+
+def train(*configs: str, settings: Mapping[str, Any] | None = None) -> Run:
+    """Train, then test the checkpoint that was best on validation, as `anomaly-diffusion train` does, and be silent.
+
+    Args:
+        configs: files of settings, here or among the shipped experiments: "model/pixel.yaml". Of two that set the same
+            thing the later one counts, which is logged.
+        settings: what is put on top of them, by its name on the command line: {"trainer.max_steps": 100}.
+
+    Raises:
+        FileNotFoundError: a config does not exist.
+        UsageError: a setting does not exist or has a wrong value.
+    """
+    return _carried_out("train", _words(configs, settings))
+
+
+def evaluate(run: Run, *configs: str, settings: Mapping[str, Any] | None = None) -> Run:
+    """Test a finished run again with other settings, calibrated on validation images first; nothing is trained.
+
+    Args:
+        run: the run.
+        configs: files of settings, here or among the shipped experiments: "ablation/depth_sweep.yaml".
+        settings: as in `train`.
+
+    Raises:
+        FileNotFoundError: the run or a config does not exist.
+        UsageError: a setting does not exist or has a wrong value.
+    """
+    return _carried_out("test", ["--run_folder", str(run.folder), *_words(configs, settings)])
+
+
+def load(run: Run) -> "Detector":
+    """The detector of a run, with the weights that were best on validation, ready to judge images.
+
+    Args:
+        run: a run, or an evaluation, whose detector then judges as the run's does.
+
+    Raises:
+        FileNotFoundError: the run has no checkpoint.
+    """
+    from anomaly_diffusion.detectors.detector import Detector
+
+    evaluation = run_folder.evaluation_of(run.folder)
+    folder = run.folder if evaluation is None else evaluation[0]
+    detector: Detector = _built(Detector, folder, "model")
+    path = run_folder.checkpoint(folder, run_folder.BEST, run_folder.LAST)
+    stored = torch.load(path, map_location="cpu", weights_only=True)
+    detector.on_load_checkpoint(stored)
+    detector.load_state_dict(stored["state_dict"])
+    return detector.eval()
+
+
+def test_images(run: Run) -> "ImageBatch":
+    """All test images of a run in one batch, good ones first where the data set is a built-in texture."""
+    from anomaly_diffusion.data.datamodule import AnomalyDataModule
+
+    data = _built(AnomalyDataModule, run.folder, "data")
+    data.setup("test")
+    data.batch_size = len(data.dataset.test_samples())
+    batch: ImageBatch = next(iter(data.test_dataloader()))
+    return batch
+
+
+def _words(configs: tuple[str, ...], settings: Mapping[str, Any] | None) -> list[str]:
+    words = [word for config in configs for word in ("--config", config)]
+    return words + [f"--{key}={_written(value)}" for key, value in {**_QUIET, **(settings or {})}.items()]
+
+
+def _written(value: Any) -> str:
+    return value if isinstance(value, str) else str(value) if isinstance(value, Path) else json.dumps(value)
+
+
+def _carried_out(verb: str, words: list[str]) -> Run:
+    from anomaly_diffusion.cli import lightning_cli
+
+    request = prepare(verb, words, tell=_log.info)
+    deterministic = torch.are_deterministic_algorithms_enabled()
+    try:
+        with _silence():
+            return Run(lightning_cli.carry_out(request))
+    finally:
+        torch.use_deterministic_algorithms(deterministic)
+
+
+@contextlib.contextmanager
+def _silence() -> Iterator[None]:
+    """Print nothing; warnings that are filtered for the length of a run are not filtered for good."""
+    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()), _nothing_shown():
+        yield
+
+
+def _nothing_shown() -> contextlib.AbstractContextManager[Any]:
+    """Keep from a notebook what rich shows there instead of printing it."""
+    if "IPython.core.displaypub" not in sys.modules:
+        return contextlib.nullcontext()
+    capture: Any = importlib.import_module("IPython.utils.capture")
+    hidden: contextlib.AbstractContextManager[Any] = capture.capture_output(stderr=False)
+    return hidden
+
+
+def _built(base: type, folder: Path, key: str) -> Any:
+    """The object that the config of a run describes under `key`."""
+    from jsonargparse import ArgumentParser
+
+    from anomaly_diffusion.cli import lightning_cli
+
+    lightning_cli.import_rooms()
+    parser = ArgumentParser(exit_on_error=False)
+    described = files.read_mapping(folder / run_folder.CONFIG)[key]
+    if "class_path" in described:
+        parser.add_subclass_arguments(base, key)
+    else:
+        parser.add_class_arguments(base, key)
+    return parser.instantiate_classes(parser.parse_object({key: described}))[key]

@@ -1,0 +1,329 @@
+"""fit, validate, test, predict and train: LightningCLI with run folders, and with mistakes told briefly."""
+
+import importlib
+import pkgutil
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from jsonargparse import ArgumentError, Namespace
+from pytorch_lightning import Callback, LightningDataModule, LightningModule, Trainer
+from pytorch_lightning.callbacks import ModelCheckpoint, ProgressBar
+from pytorch_lightning.cli import LightningArgumentParser, LightningCLI, LRSchedulerTypeUnion
+from torch.optim import Optimizer
+
+from anomaly_diffusion import __version__, files
+from anomaly_diffusion.cli import help_text, rules, user_errors
+from anomaly_diffusion.cli.arguments import TRAINING, Request, experiments_folder
+from anomaly_diffusion.detectors.detector import ForeignCheckpoint
+from anomaly_diffusion.detectors.learning_rate import warmup_then_cosine
+from anomaly_diffusion.engine import changes, loggers
+from anomaly_diffusion.engine.best_and_last import BestAndLast
+from anomaly_diffusion.engine.checkpoints import WholeCheckpoints
+from anomaly_diffusion.engine.ending import Interruption
+from anomaly_diffusion.engine.finite_loss import FiniteLoss
+from anomaly_diffusion.engine.one_folder import OneFolder
+from anomaly_diffusion.engine.one_thread import OneThread
+from anomaly_diffusion.engine.progress import StepProgress
+from anomaly_diffusion.engine.resumption import Resumption
+from anomaly_diffusion.engine.trainer import RunTrainer
+from anomaly_diffusion.engine.warning_filters import quieten
+from anomaly_diffusion.runs import run_folder
+
+_ROOMS = (
+    *("diffusion", "networks", "codecs", "reconstruction", "scoring", "data", "detectors", "baselines", "callbacks"),
+    "engine",
+)
+_OF_WEIGHTS = ("model.", "data.channels")  # settings that decide which weights there are
+_CHANNELS = "model.backbone.channels"
+_UNSAVED = {"config", "run", "ckpt_path", "weights_only", "verbose", "return_predictions"}
+
+
+class DetectorCLI(LightningCLI):
+    """Parses one verb's arguments, claims a run folder and runs the verb in it.
+
+    Args:
+        request: the command line.
+        detector: base class of the models that `model.class_path` may name.
+        data: the data module.
+        callbacks: always-on callbacks by the name under which they are configured.
+    """
+
+    def __init__(
+        self,
+        request: Request,
+        detector: type[LightningModule],
+        data: type[LightningDataModule],
+        callbacks: dict[str, type[Callback]],
+    ) -> None:
+        self.request = request
+        self.always_on = {**callbacks, "checkpoint": BestAndLast}
+        self.data, self.folder = data, Path()
+        self._new: list[Path] = []  # folders that this run has made, the deepest first
+        of_verb = {
+            "default_config_files": [str(experiments_folder() / "base.yaml")],
+            "dump_header": [f"anomaly-diffusion {__version__}"],
+        }
+        try:
+            super().__init__(
+                model_class=detector,
+                subclass_mode_model=True,
+                datamodule_class=data,
+                save_config_callback=None,
+                trainer_class=RunTrainer,
+                seed_everything_default=0,
+                load_from_checkpoint_support=False,  # config.yaml rebuilds a detector; checkpoints hold weights
+                parser_kwargs={"exit_on_error": False, "allow_abbrev": False, request.verb: of_verb},
+                args=[request.verb, *request.arguments],
+            )
+        except Exception:
+            self._leave_nothing_empty()
+            raise
+
+    def subcommands(self) -> dict[str, set[str]]:  # type: ignore[override]
+        """Build the parser of the one verb that was asked for: the others cost seconds."""
+        skip = {"model", "datamodule", "dataloaders", "train_dataloaders", "val_dataloaders", "weights_only"}
+        return {self.request.verb: skip}
+
+    @staticmethod
+    def configure_optimizers(
+        lightning_module: LightningModule, optimizer: Optimizer, lr_scheduler: LRSchedulerTypeUnion | None = None
+    ) -> Any:
+        """Step the schedule of learning rates once per training step; the detector's own, unless one is named."""
+        schedule = lr_scheduler or warmup_then_cosine(optimizer, lightning_module.trainer.estimated_stepping_batches)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Add the run folder, W&B and the always-on callbacks."""
+        parser.add_argument("--experiment", default=self.request.experiment, help="First folder below `runs_dir`.")
+        parser.add_argument("--run", type=str | None, default=None, help="Second folder; default: the next number.")
+        parser.add_argument("--runs_dir", default="runs", help="Where runs go.")
+        parser.add_class_arguments(loggers.WandbOptions, "wandb")
+        for key, callback in self.always_on.items():
+            parser.add_lightning_class_args(callback, key)
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
+        """Parse the request, not `sys.argv`, and say in one line what is wrong with it."""
+        try:
+            self.config = parser.parse_args(args)
+        except ArgumentError as error:
+            known = [action.dest for action in self._parser(self.request.verb)._actions]
+            raise user_errors.usage(str(error), known) from None
+        chosen = self.config[self.request.verb]
+        if chosen.get("lr_scheduler") is not None and chosen.get("optimizer") is None:
+            raise user_errors.UsageError("`lr_scheduler` needs an `optimizer` beside it, such as --optimizer AdamW")
+        self._check(chosen)
+
+    def _check(self, config: Namespace) -> None:
+        """Refuse what no run can have, before anything is made."""
+        rules.check(config, torch.cuda.device_count())
+        for line in rules.overruled(config.trainer):
+            print(line, file=sys.stderr, flush=True)
+        groups = {"model": Any, "data": self.data, "wandb": loggers.WandbOptions, **self.always_on, "optimizer": Any}
+        for name, hint in groups.items():
+            for missing in rules.nulls(config.get(name) or Namespace(), hint, name):
+                raise user_errors.UsageError(f"`{missing}` must have a value, got null.")
+
+    def _parse_ckpt_path(self) -> None:
+        """Let the user's settings win: a run's config.yaml was read before them, its checkpoint has no say."""
+
+    def before_instantiate_classes(self) -> None:
+        """Give the backbone the channels of the space it works in: components, a latent's if known, or an image's."""
+        config = self.config[self.subcommand]
+        chosen = config.model.init_args
+        backbone = chosen.get("backbone", Namespace()).get("init_args", Namespace())
+        space = chosen.autoencoder.get("init_args", {}) if "autoencoder" in chosen else config.data
+        channels = chosen.get("components", space.get("channels"))
+        if channels and "channels" in backbone:
+            if _CHANNELS in self.request.given and backbone.channels != channels:
+                raise user_errors.UsageError(
+                    f"`model.init_args.backbone.init_args.channels` must be {channels}, the channels of the space it "
+                    f"works in, got {backbone.channels}. Leave it out: it follows from data.channels or the codec."
+                )
+            backbone.channels = channels
+        self._changed = self._changes()
+        changes.refuse(self._changed)
+
+    def instantiate_trainer(self, **kwargs: Any) -> Trainer:
+        """Claim the run folder once everything else has proved sound, and point whatever writes to it."""
+        self.folder = self._claimed()
+        options: loggers.WandbOptions = self._get(self.config_init, "wandb")
+        runs = (self.request.source or self.folder).resolve().parents[1]
+        name = self.folder.resolve().relative_to(runs).as_posix()
+        ours = loggers.loggers(self.folder, options, name, self.request.verb)
+        theirs = self._get(self.config_init, "trainer").logger
+        theirs = theirs if isinstance(theirs, Iterable) else [theirs]
+        ours += [logger for logger in theirs if logger not in (None, True, False)]
+        return super().instantiate_trainer(default_root_dir=str(self.folder), logger=ours, **kwargs)
+
+    def _instantiate_trainer(self, config: dict[str, Any], callbacks: list[Callback]) -> Trainer:
+        checkpoint = next(callback for callback in callbacks if isinstance(callback, ModelCheckpoint))
+        if checkpoint.dirpath is None:
+            checkpoint.dirpath = str(((self.request.source or self.folder) / "checkpoints").resolve())
+        if config.get("enable_checkpointing") is False:
+            callbacks = [callback for callback in callbacks if callback is not checkpoint]
+        given = config.get("callbacks") or []
+        given = [given] if isinstance(given, Callback) else list(given)
+        if config.get("enable_progress_bar") is not False and not any(isinstance(bar, ProgressBar) for bar in given):
+            callbacks = [*callbacks, StepProgress()]
+        trainer = super()._instantiate_trainer(
+            config,
+            [
+                *(OneFolder(), *callbacks, Resumption(self._changed, self._remember)),
+                *(FiniteLoss(), OneThread(), Interruption()),
+            ],
+        )
+        trainer.strategy.checkpoint_io = WholeCheckpoints()
+        return trainer
+
+    def after_instantiate_classes(self) -> None:
+        """Write config.yaml, once, and send the same to the loggers."""
+        config = self.saved_config()
+        path = self.folder / run_folder.CONFIG
+        if loggers.is_first_process() and not path.exists():
+            files.write(path, f"{self._header()}\n{yaml.safe_dump(config, sort_keys=False)}")
+        for logger in self.trainer.loggers:
+            loggers.describe(logger, config)
+
+    def _header(self) -> str:
+        path = self.folder / run_folder.CONFIG
+        return (
+            f"# anomaly-diffusion {__version__}. The same run again: anomaly-diffusion {self.request.verb} "
+            f"--config {path}"
+        )
+
+    def _changes(self) -> list[changes.Change]:
+        """Return which settings of a run are changed where training goes on from its checkpoint."""
+        config, source = self.config[self.subcommand], self.request.source
+        if source is None or self.request.verb not in TRAINING or not config.get("ckpt_path"):
+            return []
+        found = changes.changes(changes.saved(source / run_folder.CONFIG), self.saved_config())
+        return found + ([changes.Change("run", source.name, config.run)] if config.run else [])
+
+    def _remember(self, step: int) -> None:
+        """Say what a resumed run changes, and write it down: config.yaml tells the settings that hold."""
+        told = "; ".join(map(str, self._changed))
+        print(f"Going on at step {step} with {told}.", flush=True)
+        content = yaml.safe_dump(self.saved_config(), sort_keys=False)
+        changes.note(self.folder / run_folder.CONFIG, self._header(), content, self._changed, step)
+
+    def saved_config(self) -> dict[str, Any]:
+        """Return the settings that make the same run again, whatever the verb, in a folder of its own."""
+        parser, config = self._parser(self.subcommand), self.config[self.subcommand]
+        values = yaml.safe_load(parser.dump(config, skip_none=False))
+        values["trainer"].pop("default_root_dir", None)
+        return {key: value for key, value in values.items() if key not in _UNSAVED}
+
+    def _claimed(self) -> Path:
+        """Return the folder of this run, and note what was made for it."""
+        config = self.config[self.subcommand]
+        above = Path(config.runs_dir) / self._experiment()
+        new = [path for path in (above, *above.parents) if not path.exists()]
+        folder = self._claim()
+        if folder != self.request.source and loggers.is_first_process():
+            evaluations = [folder.parent] if folder.parent.name == run_folder.EVALUATIONS else []
+            self._new = [folder, *evaluations, *new]
+        return folder
+
+    def _leave_nothing_empty(self) -> None:
+        """Remove the folder of a run that was refused before its first step."""
+        if self._new and not getattr(getattr(self, "trainer", None), "global_step", 0):
+            run_folder.discard(self._new[0], self._new[1:])
+
+    def _claim(self) -> Path:
+        """Return the folder of this run; the first of several processes makes it, and `OneFolder` tells the others."""
+        source, config = self.request.source, self.config[self.subcommand]
+        if not loggers.is_first_process():
+            return source or Path(config.runs_dir) / self._experiment() / "unknown"
+        if source is None:
+            return run_folder.claim(Path(config.runs_dir) / self._experiment(), config.run)
+        return source if self.request.verb in TRAINING else run_folder.claim_evaluation(source, self.request.changes)
+
+    def _experiment(self) -> str:
+        config = self.config[self.subcommand]
+        trial = config.trainer.fast_dev_run and config.experiment == self.request.experiment
+        return "fast_dev_run" if trial else str(config.experiment)
+
+    def _prepare_subcommand_parser(self, klass: type, subcommand: str, **kwargs: Any) -> LightningArgumentParser:
+        parser = super()._prepare_subcommand_parser(klass, subcommand, **kwargs)
+        quiet = {"predict": "return_predictions", "test": "verbose", "validate": "verbose"}
+        if subcommand in quiet:  # callbacks write predictions and print figures
+            parser.set_defaults({quiet[subcommand]: False})
+        return parser
+
+    def _other_settings(self) -> str:
+        """Which settings of the model are not those of the run that a checkpoint belongs to, in a line."""
+        path = self.config[self.subcommand].get("ckpt_path")
+        source = Path(path).resolve().parents[1] / run_folder.CONFIG if path else None
+        if source is None or not source.is_file():
+            return " Name the configs that it was trained with."
+        found = changes.changes(files.read_mapping(source), self.saved_config())
+        other = [change for change in found if change.key.startswith(_OF_WEIGHTS)]
+        told = [f"{change.key} is {change.before} there and {change.now} here" for change in other[:3]]
+        return f" Settings that differ: {'; '.join(told) or 'none, so it was made by another version'}."
+
+    def _run_subcommand(self, subcommand: str) -> None:
+        """Name the folder, run the verb, and leave no W&B run open."""
+        if loggers.is_first_process():
+            print(f"Run folder: {self.folder}", flush=True)
+        try:
+            super()._run_subcommand(subcommand)
+        except ForeignCheckpoint as error:
+            raise ForeignCheckpoint(f"{error}{self._other_settings()}") from None
+        finally:
+            loggers.finish()
+
+
+def main(request: Request) -> int:
+    """Carry out one Lightning verb."""
+    if request.help_full:
+        print(help_text.verb(request.verb), end="\n\n")
+        request = Request(request.verb, ["--help"], request.experiment)
+    carry_out(request)
+    return 0
+
+
+def carry_out(request: Request) -> Path:
+    """Carry out one Lightning verb and return the folder of its run."""
+    quieten()
+    import_rooms()
+    return DetectorCLI(request, *classes()).folder
+
+
+def classes() -> tuple[type[LightningModule], type[LightningDataModule], dict[str, type[Callback]]]:
+    """Return the base class of models, the data module, and the always-on callbacks."""
+    from anomaly_diffusion.callbacks.anomaly_metrics import AnomalyMetrics
+    from anomaly_diffusion.callbacks.depth_curve import DepthCurve
+    from anomaly_diffusion.callbacks.failure_analysis import FailureAnalysis
+    from anomaly_diffusion.callbacks.reconstruction_fidelity import Fidelity
+    from anomaly_diffusion.callbacks.residual_maps import ResidualMaps
+    from anomaly_diffusion.callbacks.run_card import RunCard
+    from anomaly_diffusion.callbacks.sampling_trajectories import DenoisingStrips
+    from anomaly_diffusion.callbacks.saturated_overlap import SaturatedOverlaps
+    from anomaly_diffusion.data.datamodule import AnomalyDataModule
+    from anomaly_diffusion.detectors.detector import Detector
+    from anomaly_diffusion.engine.acceleration import Acceleration
+    from anomaly_diffusion.engine.ema import EMA
+
+    # RunCard measures time, so it comes before those that spend it
+    always_on = {"ema": EMA, "card": RunCard, "metrics": AnomalyMetrics, "panels": ResidualMaps}
+    always_on |= {
+        "saturated": SaturatedOverlaps,
+        "depths": DepthCurve,
+        "strips": DenoisingStrips,
+        "fidelity": Fidelity,
+        "failures": FailureAnalysis,
+        "acceleration": Acceleration,
+    }
+    return Detector, AnomalyDataModule, always_on
+
+
+def import_rooms() -> None:
+    """Import every room, so that YAML may name their classes without the module; baselines need the whole path."""
+    for room in _ROOMS:
+        package = importlib.import_module(f"anomaly_diffusion.{room}")
+        for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+            importlib.import_module(module.name)

@@ -1,0 +1,118 @@
+"""`sweep`: carries out a sweep file of W&B without W&B; what is done is skipped, what was interrupted goes on."""
+
+import argparse
+import shlex
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+
+from anomaly_diffusion.cli import sweep_file
+from anomaly_diffusion.cli.sweep_file import Sweep, Trial
+from anomaly_diffusion.cli.sweep_jobs import Job, command_of, work
+
+__all__ = ["main"]
+
+_INTERRUPTED = 130
+
+
+def main(arguments: list[str]) -> int:
+    """Run all trials of a file, and print them in the order of its metric."""
+    options = _parser().parse_args(arguments)
+    sweep = sweep_file.read(options.file)
+    jobs = [Job(trial, _folder(options.runs_dir, sweep, trial)) for trial in sweep.trials(options.count, options.seed)]
+    _check(jobs, sweep, options.wandb)
+    if options.dry_run:
+        for job in jobs:
+            print(shlex.join(command_of(sweep, job, options.wandb)))
+        return 0
+    try:
+        with _shown(sweep, jobs) as show:
+            work(sweep, jobs, options.wandb, show)
+    except KeyboardInterrupt:
+        finished = sum(job.done for job in jobs)
+        print(f"Interrupted: {finished} of {len(jobs)} trials are done. The same command goes on.", file=sys.stderr)
+        return _INTERRUPTED
+    Console(width=None if sys.stdout.isatty() else 120).print(_table(sweep, _ranked(sweep, jobs)))
+    failed = [job for job in jobs if job.state == "failed"]
+    for job in failed:
+        print(f"failed: {job.log}: {job.note}", file=sys.stderr)
+    return 1 if failed else 0
+
+
+def _folder(runs: Path, sweep: Sweep, trial: Trial) -> Path:
+    return runs / f"{sweep.name}-{trial.experiment}" / trial.run
+
+
+def _check(jobs: Sequence[Job], sweep: Sweep, mode: str) -> None:
+    """Refuse trials that would share a folder, and folders that another command has filled."""
+    folders = [job.folder for job in jobs]
+    for job in jobs:
+        if folders.count(job.folder) > 1:
+            raise ValueError(f"Two trials would both go to {job.folder}. Vary `{sweep_file.SEED}` or shorten values.")
+        asked = shlex.join(command_of(sweep, job, mode))
+        with_log = job.log.is_file() and job.folder.is_dir()
+        if with_log and _first_line(job.log) not in (asked, ""):
+            raise ValueError(
+                f"{job.folder} comes from another command ({job.log} begins with it). Rename the sweep file, give "
+                "another --runs_dir, or remove the folder."
+            )
+
+
+def _first_line(path: Path) -> str:
+    with path.open(encoding="utf-8", errors="replace") as file:
+        return file.readline().removeprefix("$ ").rstrip("\n")
+
+
+@contextmanager
+def _shown(sweep: Sweep, jobs: Sequence[Job]) -> Iterator[Callable[[], None]]:
+    """A table that changes on a terminal; a line for each change elsewhere."""
+    if sys.stdout.isatty():
+        with Live(_table(sweep, jobs), refresh_per_second=4) as live:
+            yield lambda: live.update(_table(sweep, jobs))
+        return
+    before: dict[Path, str] = {}
+
+    def tell() -> None:
+        for job in jobs:
+            if before.get(job.folder, "waiting") != job.state:
+                print(f"{time.strftime('%H:%M:%S')}  {job.state:<9}  {job.folder}", flush=True)
+                before[job.folder] = job.state
+
+    yield tell
+
+
+def _ranked(sweep: Sweep, jobs: Sequence[Job]) -> list[Job]:
+    """Jobs in the order of the metric, those without it last."""
+    sign = 1 if sweep.ascending else -1
+    figures = {id(job): job.figure(sweep.metric) for job in jobs}
+    return sorted(jobs, key=lambda job: (figures[id(job)] is None, sign * (figures[id(job)] or 0.0)))
+
+
+def _table(sweep: Sweep, jobs: Sequence[Job]) -> Table:
+    table = Table("trial", "seed", "state", "seconds", sweep.metric, box=None)
+    for job in jobs:
+        figure = job.figure(sweep.metric)
+        seconds = f"{job.seconds:.0f}" if job.seconds else "-"
+        shown = "-" if figure is None else f"{figure:.4f}"
+        table.add_row(job.trial.experiment, job.folder.name, job.state, seconds, shown)
+    return table
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="anomaly-diffusion sweep",
+        description="Run every trial of a W&B sweep file here, one process per GPU. Run it again to go on.",
+    )
+    parser.add_argument("file", type=Path, help="for instance experiments/sweeps/noise_depth.yaml")
+    parser.add_argument("--count", type=int, metavar="N", help="at most N trials; a random sweep must be told")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of a random sweep's draws (default: 0)")
+    parser.add_argument("--runs_dir", type=Path, default=Path("runs"), help="where runs go (default: runs)")
+    parser.add_argument("--wandb", choices=("offline", "disabled", "online"), default="offline", help="as --wandb.mode")
+    parser.add_argument("--dry_run", action="store_true", help="print the commands and stop")
+    return parser

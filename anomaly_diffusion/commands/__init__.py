@@ -1,1 +1,0 @@
-"""One file per verb, and what the verbs share: arguments, run folders, loggers."""

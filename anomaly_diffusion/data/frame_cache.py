@@ -1,0 +1,206 @@
+"""Photographs as frames of one size in memory: read, checked and framed once, in uint8."""
+
+import logging
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Int64, UInt8
+from rich import get_console
+from rich.progress import track
+
+from anomaly_diffusion.data.framing import Policy, Resize
+from anomaly_diffusion.data.painting.defects import Painter
+from anomaly_diffusion.data.reading.colour import channels_seen, with_channels
+from anomaly_diffusion.data.reading.notes import Colour, Note, note, noting
+from anomaly_diffusion.data.reading.photographs import BadImages, Mask, Pixels
+from anomaly_diffusion.data.regions import Regions
+from anomaly_diffusion.data.sample import AnomalyDataset, Sample, stable_hash
+
+__all__ = ["Frame", "FrameStore", "Frames", "Loading", "Photograph", "Reader"]
+
+_log = logging.getLogger(__name__)
+_THREADS = 4
+_SLOW = 2.0  # seconds after which a person wants to see that something goes on
+_TASK = "Preparing photographs"
+
+
+@dataclass(frozen=True)
+class Loading:
+    """How files become frames in memory.
+
+    Attributes:
+        policy: where a photograph goes in its frame; None: Resize.
+        cache_mb: megabytes that frames may take in memory, per data module; what does not fit is read each time.
+            0 turns the cache off.
+        num_workers: processes that make batches; with the cache, 0 is fastest.
+        check: whether files that are not cached are read once before training, so that bad ones are reported together.
+    """
+
+    policy: Policy | None = None
+    cache_mb: int = 2048
+    num_workers: int = 0
+    check: bool = True
+
+    def placing(self) -> Policy:
+        """Return the policy."""
+        return self.policy or Resize()
+
+
+class Photograph(NamedTuple):
+    """A sample and, where a defect is to be painted on it, the number its generator starts from."""
+
+    sample: Sample
+    painting: int | None = None
+
+
+class Frame(NamedTuple):
+    """A photograph in its frame, uint8."""
+
+    image: Pixels
+    mask: Mask
+    valid: Mask
+    size: tuple[int, int]
+    regions: Regions
+
+
+class Frames(NamedTuple):
+    """Several frames, stacked."""
+
+    image: UInt8[np.ndarray, "B H W C"]
+    mask: Bool[np.ndarray, "B H W"]
+    valid: Bool[np.ndarray, "B H W"]
+    size: Int64[np.ndarray, "B 2"]
+
+
+@dataclass(frozen=True)
+class Reader:
+    """Turns a photograph into its frame.
+
+    A painted defect is painted on the photograph itself, before it is framed: so it shrinks as a real one does, and
+    is the same defect at every `image_size`.
+    """
+
+    dataset: AnomalyDataset
+    policy: Policy
+    image_size: tuple[int, int]
+    channels: int
+    painter: Painter
+
+    def __call__(self, photograph: Photograph) -> Frame:
+        """Read, paint and frame.
+
+        Raises:
+            BadImages: if the photograph or its mask cannot be used.
+        """
+        pixels, mask = self.dataset.read(photograph.sample)
+        note(Colour(photograph.sample.path, channels_seen(pixels) == 1))
+        if photograph.painting is not None:
+            painted = self.painter(pixels, np.random.default_rng(photograph.painting))
+            pixels, mask = painted.image, painted.mask
+        placement = self.policy.place(mask.shape, self.image_size)
+        image = with_channels(placement.image(pixels), self.channels)
+        framed, regions = placement.mask(mask)
+        return Frame(image, framed, placement.valid(), mask.shape, regions)
+
+
+class FrameStore:
+    """The frames of some photographs, in memory if they fit.
+
+    Args:
+        photographs: what to hold.
+        reader: turns one into its frame.
+        room: bytes that may be used; where more are needed, frames are read at each use.
+        check: whether all are read once even then.
+
+    Attributes:
+        regions: what became of the defective regions of all photographs; None if they were not all read.
+        notes: what is worth knowing about the files that could be used.
+
+    Raises:
+        BadImages: naming every photograph and mask that cannot be used.
+    """
+
+    def __init__(self, photographs: Sequence[Photograph], reader: Reader, room: int, check: bool = True) -> None:
+        self.photographs, self.reader = photographs, reader
+        self.keys = np.array([reader.dataset.key(item.sample) for item in photographs], np.int64)
+        self.labels = np.array([item.sample.label or item.painting is not None for item in photographs])
+        self.categories = np.array([item.sample.category for item in photographs], np.int64)
+        self.kinds = [item.sample.kind for item in photographs]
+        self.names = [reader.dataset.name(item.sample) for item in photographs]
+        pixels = len(photographs) * reader.image_size[0] * reader.image_size[1]
+        self.bytes = pixels * (reader.channels + 2)
+        self.regions: Regions | None = None
+        self.notes: list[Note] = []
+        self._frames = self._read_all() if self.bytes <= room else None
+        if self._frames is None:
+            self.bytes = 0
+            if check:
+                self._read_checked(lambda index, frame: None)
+
+    def __len__(self) -> int:
+        return len(self.photographs)
+
+    def take(self, indices: Sequence[int]) -> Frames:
+        """Return some frames."""
+        if self._frames is not None:
+            return Frames(*(field[indices] for field in self._frames))
+        frames = [self.reader(self.photographs[index]) for index in indices]
+        image, mask, valid, size, *_ = (np.array(field) for field in zip(*frames, strict=True))
+        return Frames(image, mask, valid, size)
+
+    def _read_all(self) -> Frames:
+        shape = len(self.photographs), *self.reader.image_size
+        empty = (np.empty((*shape, self.reader.channels), np.uint8), np.empty(shape, bool), np.empty(shape, bool))
+        frames = Frames(*empty, np.empty((len(self.photographs), 2), np.int64))
+
+        def keep(index: int, frame: Frame) -> None:
+            for target, value in zip(frames, frame, strict=False):  # but its regions
+                target[index] = value
+
+        self._read_checked(keep)
+        return frames
+
+    def _read_checked(self, keep: Callable[[int, Frame], None]) -> None:
+        """Read everything in threads; gather what is wrong, and raise it together."""
+        problems: dict[str, str] = {}
+        regions: list[Regions] = []
+
+        def attempt(index: int) -> None:
+            try:
+                with noting(self.notes):
+                    frame = self.reader(self.photographs[index])
+            except BadImages as error:
+                problems.update(error.problems)
+            else:
+                regions.append(frame.regions)
+                keep(index, frame)
+
+        with ThreadPoolExecutor(_THREADS) as pool:
+            for _ in _shown(pool.map(attempt, range(len(self))), len(self)):
+                pass
+        if problems:
+            raise BadImages(dict(sorted(problems.items())))
+        self.regions = sum(regions, Regions())
+
+
+def painting_seed(seed: int, name: str, turn: int = 0) -> int:
+    """Return the number from which a photograph's first defect is painted, or that of another turn."""
+    return stable_hash(seed, "defect", name, *([turn] if turn else []))
+
+
+def _shown(results: Iterator[None], total: int) -> Iterator[None]:
+    """Go through the results; where that takes longer than `_SLOW`, with a bar, or a line where there is no screen."""
+    begin, done = time.monotonic(), 0
+    while done < total and time.monotonic() - begin < _SLOW:
+        yield next(results)
+        done += 1
+    console = get_console()
+    if console.is_terminal and done < total:
+        yield from track(results, _TASK, total, completed=done, console=console, transient=True)
+    elif done < total:
+        _log.info("%s: %d of %d after %.0f s.", _TASK, done, total, time.monotonic() - begin)
+        yield from results

@@ -1,0 +1,1 @@
+"""How data sets lie in folders: one file per layout."""

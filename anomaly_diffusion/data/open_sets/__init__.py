@@ -1,0 +1,1 @@
+"""Open data sets, and how they are downloaded."""

@@ -1,0 +1,1 @@
+"""Defects painted on normal photographs."""

@@ -1,0 +1,1 @@
+"""From image files to pixels and masks, whatever camera and program they come from."""

@@ -1,0 +1,300 @@
+"""What every detector does: learn what is healthy, calibrate on held-out normals, judge. Wiring only."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor, nn
+
+from anomaly_diffusion.codecs.codec import Codec
+from anomaly_diffusion.detectors.micro_batching import InParts
+from anomaly_diffusion.detectors.normal_batches import first, normals, training_batches, validation_batches
+from anomaly_diffusion.detectors.scoring_fingerprint import settings
+from anomaly_diffusion.diffusion.recorder import Evaluation
+from anomaly_diffusion.scoring.calibration import Calibration, Moments, moments
+from anomaly_diffusion.scoring.scorer import Scoring, enlarged
+from anomaly_diffusion.types import Encoded, ImageBatch, Images, Maps, Masks, Prediction, Reconstructed, Scores
+
+__all__ = ["Compared", "Detector", "ForeignCheckpoint"]
+
+CODEC_LEARNS_FROM, LEARNT_FROM = 256, 512  # photographs: more of them only take more time
+_OF_JUDGEMENT = ("calibration.", "scoring.", "image_threshold", "pixel_threshold")
+
+
+class Compared(NamedTuple):
+    """A batch and its healthy versions, where the codec compares them.
+
+    Attributes:
+        reference: what perfect reconstructions would be.
+        healthy: what was found, one for each depth.
+    """
+
+    reference: Encoded
+    healthy: Reconstructed
+
+
+class ForeignCheckpoint(ValueError):
+    """A checkpoint whose weights are those of another model, or of the same with other settings."""
+
+
+class Detector(pl.LightningModule, ABC):
+    """Image -> model space -> healthy versions -> residuals -> calibrated map and score.
+
+    A detector computes no metric and draws no picture; callbacks read the `Prediction` that its steps return.
+
+    Args:
+        codec: the space in which healthy versions are sought.
+        scoring: how image and healthy version are compared.
+        versions: number of healthy versions of each image.
+        judges: whether healthy versions come with maps that take the place of residuals.
+    """
+
+    image_threshold: Tensor
+    pixel_threshold: Tensor
+
+    def __init__(self, codec: Codec, scoring: Scoring, versions: int, judges: bool = False) -> None:
+        super().__init__()
+        self.codec, self.scoring = codec, scoring
+        self.weights = torch.ones(1) if judges else scoring.weights  # of the maps of one depth
+        self.calibration = Calibration(versions * len(self.weights), scoring.reach)
+        self.in_parts = InParts()
+        self.frame: tuple[int, ...] | None = None  # height and width that the calibration belongs to, where it is known
+        self.register_buffer("image_threshold", torch.tensor(torch.nan))
+        self.register_buffer("pixel_threshold", torch.tensor(torch.nan))
+
+    @abstractmethod
+    def restore(self, batch: ImageBatch, x_0: Encoded) -> Reconstructed:
+        """Healthy versions of a batch, both in model space."""
+
+    @property
+    @abstractmethod
+    def judgement(self) -> str:
+        """The settings that decide what a residual is like: calibration and thresholds hold for no others."""
+
+    @property
+    def method(self) -> str:
+        """How healthy versions are found, in a word for people."""
+        return type(self).__name__
+
+    @property
+    def depths(self) -> tuple[float, ...]:
+        """Depths at which healthy versions are made; none where depth means nothing."""
+        return ()
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Write down what the calibration and the thresholds belong to."""
+        checkpoint["judgement"], checkpoint["model"] = self.judgement, type(self).__name__
+        checkpoint["frame"] = None if self.frame is None else list(self.frame)
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Take the weights, but leave the calibration and thresholds of another way of judging."""
+        if not self.suits(checkpoint):
+            mine = self.state_dict()
+            checkpoint["state_dict"] |= {name: mine[name] for name in mine if name.startswith(_OF_JUDGEMENT)}
+            for name in set(checkpoint["state_dict"]) - set(mine):
+                if name.startswith(_OF_JUDGEMENT):
+                    del checkpoint["state_dict"][name]
+
+        frame = checkpoint.get("frame")
+        self.frame = tuple(frame) if isinstance(frame, list) else None
+
+    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
+        """Take the weights.
+
+        Raises:
+            ForeignCheckpoint: they are those of another model.
+        """
+        try:
+            return super().load_state_dict(state_dict, strict, assign)
+        except RuntimeError:
+            raise ForeignCheckpoint(_differences(state_dict, self)) from None
+
+    def suits(self, checkpoint: Mapping[str, Any]) -> bool:
+        """Whether calibration and thresholds of `checkpoint` are those of this detector's way of judging."""
+        return bool(checkpoint.get("judgement") == self.judgement)
+
+    @staticmethod
+    def calibrated_in(checkpoint: Mapping[str, Any]) -> bool:
+        """Whether `checkpoint` holds a calibration at all, for whatever way of judging."""
+        count = checkpoint["state_dict"].get("calibration.count")
+        return count is not None and bool(count > 1)
+
+    def settings(self, *parts: object) -> str:
+        """Text that two detectors share if such parts of them are alike."""
+        return " ".join(settings(part) for part in (*parts, self.codec.options, self.scoring))
+
+    def on_fit_start(self) -> None:
+        """Let the codec see healthy images, unless it knows them from a checkpoint."""
+        if not self.codec.fitted:
+            batches = first(CODEC_LEARNS_FROM, self.training_batches())
+            seen = [self.codec.moments(batch.image, batch.valid) for batch in batches]
+            self.codec.fit(torch.stack(seen).sum(0))
+
+    def on_validation_epoch_start(self) -> None:
+        """Learn from training images and calibrate on normal validation images, with the weights to be validated.
+
+        Raises:
+            ValueError: the codec knows no healthy images, because nothing was trained or loaded.
+        """
+        if not self.codec.fitted:
+            raise ValueError("The detector has seen no healthy image. Train it first, or name a checkpoint of a run.")
+        with self.trainer.precision_plugin.val_step_context():
+            if self.scoring.learners:
+                self.learn(self.training_batches())
+            self.calibrate(validation_batches(self))
+
+    def validation_step(self, batch: ImageBatch, batch_idx: int) -> Prediction:  # type: ignore[override]
+        """The verdict on a batch."""
+        return self.forward(batch)
+
+    def test_step(self, batch: ImageBatch, batch_idx: int) -> Prediction:  # type: ignore[override]
+        """The verdict on a batch."""
+        return self.forward(batch)
+
+    def predict_step(self, batch: ImageBatch, batch_idx: int) -> Prediction:
+        """The verdict on a batch."""
+        return self.forward(batch)
+
+    @torch.no_grad()
+    def forward(self, batch: ImageBatch) -> Prediction:
+        """The verdict on a batch; that on each image depends on nothing but the image.
+
+        Raises:
+            ValueError: the detector has not been calibrated.
+        """
+        if not self.calibration.fitted:
+            raise ValueError(
+                "The detector is not calibrated. Validate it once, or load a checkpoint of a finished run."
+            )
+        return Prediction(*self.in_parts(self._judged, batch))
+
+    def _judged(self, batch: ImageBatch) -> tuple[Any, ...]:
+        """The fields of a `Prediction`."""
+        compared = self.compare(batch)
+        depth_maps, anomaly_map = self.scoring.judge(self.differences(batch, compared), self.calibration, self.weights)
+        reference, healthy = self.pictures(batch, compared)
+        score = self.score(batch, compared, anomaly_map)
+        return reference, healthy, depth_maps, anomaly_map, score, compared.healthy.nfe
+
+    def compare(self, batch: ImageBatch, x_0: Encoded | None = None) -> Compared:
+        """A batch and its healthy versions.
+
+        Args:
+            batch: the images.
+            x_0: the same in model space, where they have been encoded before.
+        """
+        x_0 = self.codec.encode(batch.image) if x_0 is None else x_0
+        healthy = self.restore(batch, x_0)
+        B, D = healthy.x_0.shape[:2]
+        decoded = self.codec.decode(healthy.x_0.flatten(0, 1)).unflatten(0, (B, D))
+        return Compared(self.codec.reference(batch.image, x_0), Reconstructed(decoded, healthy.nfe, healthy.evidence))
+
+    def encode_training(self, batch: ImageBatch, step: int | None = None) -> Encoded:
+        """Training photographs in model space.
+
+        Args:
+            batch: as `training_batches` gives them, or as they come at a step.
+            step: the training step; None before and after.
+        """
+        return self.codec.encode(batch.image)
+
+    def differences(self, batch: ImageBatch, compared: Compared) -> Tensor:
+        """Smoothed maps (B, D*K, H, W): residuals, or what the strategy itself has found."""
+        reference, healthy = compared
+        size = batch.image.shape[-2:]
+        if healthy.evidence is None:
+            return self.scoring.compare(reference, healthy.x_0, size)
+        smoothed: Tensor = self.scoring.smoothing(enlarged(healthy.evidence, size))
+        return smoothed
+
+    def pictures(self, batch: ImageBatch, compared: Compared) -> tuple[Images, Tensor]:
+        """What is compared, (B, C, H, W) and (B, D, C, H, W), in pixels."""
+        reference, healthy = compared
+        size = batch.image.shape[-2:]
+        B, D = healthy.x_0.shape[:2]
+        shown = self.codec.picture(healthy.x_0.flatten(0, 1), size).unflatten(0, (B, D))
+        return self.codec.picture(reference, size), shown
+
+    def score(self, batch: ImageBatch, compared: Compared, anomaly_map: Maps) -> Scores:
+        """One number per image: that of its map, unless a detector knows better."""
+        return self.pool(anomaly_map, batch.valid)
+
+    def pool(self, anomaly_map: Maps, valid: Masks) -> Scores:
+        """One number per image."""
+        return self.scoring.pooling(anomaly_map, valid)
+
+    def trace(self, batch: ImageBatch) -> list[Evaluation]:
+        """All that a network was asked about a batch and answered, in pixels; nothing where none is asked."""
+        return []
+
+    @torch.no_grad()
+    def learn(self, batches: Iterable[ImageBatch]) -> None:
+        """Let residuals that learn see the first of `batches` of healthy images.
+
+        Raises:
+            ValueError: there is no batch.
+        """
+
+        def compared(batch: ImageBatch) -> tuple[Tensor, Tensor]:
+            reference, healthy = self.compare(batch, self.encode_training(batch))
+            return reference, healthy.x_0
+
+        sums: list[Any] = []
+        for batch in first(LEARNT_FROM, batches):
+            reference, healthy = self.in_parts(compared, batch)
+            new = [one.moments(reference, healthy, batch.valid, batch.key.tolist()) for one in self.scoring.learners]
+            sums = [total + more for total, more in zip(sums, new, strict=True)] if sums else new
+        if not sums:
+            raise ValueError("No healthy training image to learn differences from.")
+        for residual, total in zip(self.scoring.learners, sums, strict=True):
+            residual.fit(total)
+
+    @torch.no_grad()
+    def calibrate(self, batches: Iterable[ImageBatch]) -> None:
+        """Fit the calibration to the normal images among `batches`.
+
+        Raises:
+            ValueError: there is no normal image.
+        """
+        total: Moments | None = None
+        for batch in batches:
+            normal = normals(self, batch)
+            self.frame = tuple(batch.image.shape[-2:])
+            total = total or self.calibration.no_moments(self.frame)
+            if normal.path:
+                (differences,) = self.in_parts(self._differences, normal)
+                total = total.plus(moments(differences, normal.valid))
+        if total is None or total.products[0, 0] < 2:
+            raise ValueError("No normal image to calibrate on. Hold out some defect-free images for validation.")
+        self.calibration.fit(total)
+
+    def _differences(self, batch: ImageBatch) -> tuple[Tensor]:
+        return (self.differences(batch, self.compare(batch)),)
+
+    def training_batches(self, epoch: int = 0, whole: bool = True) -> Iterable[ImageBatch]:
+        """Batches of all healthy images of one epoch, on the device, also where only a validation runs.
+
+        Args:
+            epoch: which of the orders and augmentations.
+            whole: whether frames are like those of evaluation even where training sees crops.
+        """
+        return training_batches(self, epoch, whole)
+
+
+def _differences(there: Mapping[str, Any], module: nn.Module) -> str:
+    """How the weights of a checkpoint differ from those of a model, in a line."""
+    here = module.state_dict()
+    other = [name for name in here if name in there and here[name].shape != there[name].shape]
+    missing, unknown = [name for name in here if name not in there], [name for name in there if name not in here]
+    shapes = (f"{name} is {_size(there[name])} there and {_size(here[name])} here" for name in other[:1])
+    told = [*shapes, *(f"{name} is missing" for name in missing[:1]), *(f"{name} is unknown" for name in unknown[:1])]
+    more = len(other) + len(missing) + len(unknown) - len(told)
+    return f"The checkpoint is not of this {type(module).__name__}: {', '.join(told)}" + (
+        f", and {more} more of its {len(here)} tensors differ." if more else "."
+    )
+
+
+def _size(tensor: Any) -> str:
+    return " x ".join(map(str, getattr(tensor, "shape", ()))) or "a number"

@@ -1,0 +1,127 @@
+"""What every diffusion detector does: train a denoiser, and ask it for healthy versions. Wiring only."""
+
+from typing import Any
+
+import torch
+from torch import Generator, Tensor
+
+from anomaly_diffusion.codecs.codec import Codec
+from anomaly_diffusion.detectors.detector import Detector
+from anomaly_diffusion.detectors.learning_rate import warmup_then_cosine
+from anomaly_diffusion.diffusion.denoiser import Denoiser
+from anomaly_diffusion.diffusion.noise import NoiseSource, NoiseStream, mix
+from anomaly_diffusion.diffusion.objective import Objective
+from anomaly_diffusion.diffusion.recorder import Evaluation, Recorder
+from anomaly_diffusion.reconstruction.strategy import Reconstruction
+from anomaly_diffusion.scoring.scorer import Scoring
+from anomaly_diffusion.types import Encoded, ImageBatch, Images, Reconstructed
+
+__all__ = ["DiffusionDetector"]
+
+CHUNK = 64  # images that pass through the network together in scoring: more of them only take more memory
+
+
+class DiffusionDetector(Detector):
+    """Healthy versions are what a denoiser that has seen healthy images only makes of an image, at several depths.
+
+    Args:
+        codec: where diffusion runs.
+        denoiser: what is trained.
+        noise: what corrupts, in training and in scoring alike.
+        objective: how errors are drawn and weighted.
+        reconstruction: how a healthy image is found.
+        scoring: how image and reconstruction are compared.
+
+    Raises:
+        ValueError: a depth lies beyond the end of the schedule.
+    """
+
+    noise_seed: Tensor
+
+    def __init__(
+        self,
+        codec: Codec,
+        denoiser: Denoiser,
+        noise: NoiseSource,
+        objective: Objective,
+        reconstruction: Reconstruction,
+        scoring: Scoring,
+    ) -> None:
+        super().__init__(codec, scoring, len(reconstruction.depths), reconstruction.judges)
+        _check_depths(denoiser, objective, reconstruction)
+        self.denoiser = denoiser
+        self.noise, self.objective, self.reconstruction = noise, objective, reconstruction
+        self.register_buffer("noise_seed", torch.tensor(0))
+
+    @property
+    def depths(self) -> tuple[float, ...]:
+        """Depths at which healthy versions are made."""
+        return self.reconstruction.depths
+
+    @property
+    def method(self) -> str:
+        """The strategy."""
+        return type(self.reconstruction).__name__
+
+    @property
+    def judgement(self) -> str:
+        """The settings that decide what a residual is like: calibration and thresholds hold for no others."""
+        return self.settings(self.noise, self.reconstruction)
+
+    def on_fit_start(self) -> None:
+        """Remember the seed of the run: scoring draws its noise from it, later and elsewhere too."""
+        super().on_fit_start()
+        self.noise_seed.fill_(torch.initial_seed() % 2**31)
+
+    def configure_optimizers(self) -> Any:
+        """AdamW with the usual schedule, unless the config names an optimiser."""
+        optimizer = torch.optim.AdamW(self.parameters(), lr=1e-3, betas=(0.9, 0.99), weight_decay=1e-2)
+        schedule = warmup_then_cosine(optimizer, self.trainer.estimated_stepping_batches)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def training_step(self, batch: ImageBatch, batch_idx: int) -> Tensor:
+        """Mean loss of a batch; its draws depend on seed, step and process, so that a resumed run repeats them."""
+        seed = mix(int(self.noise_seed), self.global_step, batch_idx, self.global_rank)
+        generator = Generator(self.device).manual_seed(seed)
+        denoiser = self.denoiser.given(batch.category)
+        loss = self.objective(denoiser, self.noise, self.encode_training(batch, self.global_step), generator).mean()
+        self.log("train/loss", loss, batch_size=len(batch.image))
+        return loss
+
+    def restore(self, batch: ImageBatch, x_0: Encoded, denoiser: Denoiser | None = None) -> Reconstructed:
+        """Healthy versions; however large the batch, the network sees at most `CHUNK` images at a time.
+
+        Args:
+            batch: the images.
+            x_0: the same in model space.
+            denoiser: a stand-in for the detector's own.
+        """
+        draw = NoiseStream(self.noise, batch.key.tolist(), int(self.noise_seed))
+        denoiser = (denoiser or self.denoiser).given(batch.category).chunked(CHUNK)
+        return self.reconstruction(denoiser, x_0, draw)
+
+    @torch.no_grad()
+    def trace(self, batch: ImageBatch) -> list[Evaluation]:
+        """All that the network was asked about a batch and answered, in their order, x_t and x_0_hat in pixels."""
+        recorder = Recorder(self.denoiser)
+        self.restore(batch, self.codec.encode(batch.image), recorder)
+        size = batch.image.shape[-2:]
+
+        def shown(x_0: Encoded) -> Images:
+            return self.codec.picture(self.codec.decode(x_0), size)
+
+        return [asked._replace(x_t=shown(asked.x_t), x_0_hat=shown(asked.x_0_hat)) for asked in recorder.evaluations]
+
+
+def _check_depths(denoiser: Denoiser, objective: Objective, reconstruction: Reconstruction) -> None:
+    limit = float(denoiser.schedule.depth(torch.ones((), dtype=torch.float64)))
+    for name, depth in (("objective.deepest", objective.deepest), ("reconstruction.depths", reconstruction.deepest)):
+        if depth > limit:
+            raise ValueError(f"`{name}` must be at most {limit:.3g}, where the schedule ends, got {depth}.")
+    schedule, shallowest = denoiser.schedule, torch.tensor(min(reconstruction.depths), dtype=torch.float64)
+    states = schedule.length * float(schedule.time(shallowest))
+    if reconstruction.steps > max(1, states):
+        raise ValueError(
+            f"`reconstruction.steps` must be at most {states:.0f}: {type(schedule).__name__} has no more up to depth "
+            f"{float(shallowest):.3g}, got {reconstruction.steps}. Take fewer steps, or CosineSchedule."
+        )

@@ -1,0 +1,1 @@
+"""Training and judging: what touches Lightning's insides."""

@@ -1,0 +1,184 @@
+"""The Trainer behind the verbs."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pytorch_lightning import LightningDataModule, LightningModule, Trainer
+from pytorch_lightning.strategies.launchers import _MultiProcessingLauncher
+
+from anomaly_diffusion.data.datamodule import AnomalyDataModule
+from anomaly_diffusion.data.layouts.folder import Images
+from anomaly_diffusion.detectors.detector import Detector
+from anomaly_diffusion.engine import checkpoints
+from anomaly_diffusion.engine.ending import FitLoop, Interruption
+
+
+class RunTrainer(Trainer):
+    """Lightning's Trainer with one verb more; its trainings end validated, and its detectors judge calibrated."""
+
+    def fit(
+        self,
+        model: LightningModule,
+        train_dataloaders: Any = None,
+        val_dataloaders: Any = None,
+        datamodule: LightningDataModule | None = None,
+        ckpt_path: str | Path | None = None,
+        weights_only: bool | None = None,
+    ) -> None:
+        """Train, and validate what has come of it.
+
+        Args:
+            model: the detector.
+            train_dataloaders: images to learn from, if no `datamodule` brings them.
+            val_dataloaders: images to validate on, likewise.
+            datamodule: its data.
+            ckpt_path: checkpoint to go on from.
+            weights_only: whether the checkpoint may hold tensors only.
+
+        Raises:
+            KeyboardInterrupt: Ctrl-C has ended it; what was trained is validated and on disk.
+            ValueError: training cannot go on from the checkpoint.
+        """
+        if ckpt_path is not None:
+            checkpoints.read_training(Path(ckpt_path))
+        if not isinstance(self.fit_loop, FitLoop):
+            self.fit_loop = FitLoop(self)
+        super().fit(model, train_dataloaders, val_dataloaders, datamodule, ckpt_path, weights_only)
+        callbacks: list[Any] = vars(self)["callbacks"]
+        if any(isinstance(callback, Interruption) and callback.asked for callback in callbacks):
+            raise KeyboardInterrupt
+
+    def train(
+        self,
+        model: LightningModule,
+        datamodule: LightningDataModule | None = None,
+        ckpt_path: str | Path | None = None,
+        weights_only: bool | None = None,
+    ) -> None:
+        """Train, then test the checkpoint that was best on validation images.
+
+        Bad test files are told before training. Without test photographs of both classes, which figures need, the
+        last word is validation's.
+
+        Args:
+            model: the detector.
+            datamodule: its data.
+            ckpt_path: checkpoint to go on from.
+            weights_only: whether the checkpoint may hold tensors only.
+        """
+        labels = {False, True}
+        if isinstance(datamodule, AnomalyDataModule):
+            datamodule.expects_test, labels = True, datamodule.test_labels()
+        self.fit(model, datamodule=datamodule, ckpt_path=ckpt_path, weights_only=weights_only)
+        best = getattr(self.checkpoint_callback, "best_model_path", "") or None
+        if labels:
+            self.test(model, datamodule=datamodule, ckpt_path=best, weights_only=weights_only, verbose=False)
+        if len(labels) < 2:
+            self.validate(model, datamodule=datamodule, ckpt_path=best, weights_only=weights_only, verbose=False)
+            self._say_what_is_missing(labels)
+
+    def _say_what_is_missing(self, labels: set[bool]) -> None:
+        """Say why the figures are those of validation."""
+        missing = " and ".join(name for name, label in (("normal", False), ("defective", True)) if label not in labels)
+        if self.is_global_zero:
+            print(
+                f"note: there are no {missing} photographs to test on, so the figures above are those of validation, "
+                "whose defects are painted. Later: anomaly-diffusion test --run_folder RUN",
+                flush=True,
+            )
+
+    def test(
+        self,
+        model: LightningModule | None = None,
+        dataloaders: Any = None,
+        ckpt_path: str | Path | None = None,
+        verbose: bool = True,
+        datamodule: LightningDataModule | None = None,
+        weights_only: bool | None = None,
+    ) -> list[Mapping[str, float]]:
+        """Test; validate first if the checkpoint is not calibrated for the way of judging that is asked for.
+
+        Args:
+            model: the detector.
+            dataloaders: images, if no `datamodule` brings them.
+            ckpt_path: checkpoint to test.
+            verbose: whether Lightning prints its own table.
+            datamodule: its data.
+            weights_only: whether the checkpoint may hold tensors only.
+        """
+        ckpt_path = self._calibrated(model, datamodule, ckpt_path)
+        return super().test(model, dataloaders, ckpt_path, verbose, datamodule, weights_only)
+
+    def predict(
+        self,
+        model: LightningModule | None = None,
+        dataloaders: Any = None,
+        datamodule: LightningDataModule | None = None,
+        return_predictions: bool | None = None,
+        ckpt_path: str | Path | None = None,
+        weights_only: bool | None = None,
+    ) -> list[Any] | None:
+        """Predict; validate first if the checkpoint is not calibrated for the way of judging that is asked for.
+
+        Args:
+            model: the detector.
+            dataloaders: images, if no `datamodule` brings them.
+            datamodule: its data.
+            return_predictions: whether all predictions are kept.
+            ckpt_path: checkpoint to predict with.
+            weights_only: whether the checkpoint may hold tensors only.
+
+        Raises:
+            ValueError: the checkpoint must be calibrated anew, but there are no normal images for it.
+        """
+        ckpt_path = self._calibrated(model, datamodule, ckpt_path)
+        return super().predict(model, dataloaders, datamodule, return_predictions, ckpt_path, weights_only)
+
+    def _calibrated(
+        self, model: LightningModule | None, datamodule: LightningDataModule | None, ckpt_path: str | Path | None
+    ) -> str | Path | None:
+        """Make sure that the detector can judge; return the checkpoint that is still to be loaded."""
+        if not isinstance(model, Detector):
+            return ckpt_path
+        why = self._lacks(model, datamodule, ckpt_path)
+        if not why:
+            return ckpt_path
+        if isinstance(getattr(datamodule, "dataset", None), Images):
+            raise ValueError(
+                f"{why}, and unknown photographs cannot calibrate it. Leave its settings as they are, or go on with "
+                "its run: anomaly-diffusion train --resume RUN"
+            )
+        print(f"{why}: validating first.", flush=True)
+        self._calibrate(model, datamodule, ckpt_path)
+        return None
+
+    def _lacks(self, model: Detector, datamodule: LightningDataModule | None, ckpt_path: str | Path | None) -> str:
+        """Why a detector cannot judge as it is asked to; nothing if it can."""
+        if ckpt_path is None:
+            return "" if model.calibration.fitted else "The detector is not calibrated"
+        stored = checkpoints.read(Path(ckpt_path))
+        if not model.calibrated_in(stored):
+            return "The checkpoint was written before any validation"
+        if not model.suits(stored):
+            return "Reconstruction or scoring is not what the checkpoint was calibrated for"
+        return _of_other_size(stored.get("frame"), getattr(datamodule, "image_size", None))
+
+    def _calibrate(
+        self, model: LightningModule, datamodule: LightningDataModule | None, ckpt_path: str | Path | None
+    ) -> None:
+        """Validate, so that what follows finds the calibration in the model."""
+        if isinstance(self.strategy.launcher, _MultiProcessingLauncher) and self.world_size > 1:
+            raise ValueError(
+                "The model must be calibrated before it judges, by processes that end with their calibration. Use "
+                "processes that stay: --trainer.strategy ddp, or --trainer.devices 1. What was trained is on disk."
+            )
+        self.validate(model, datamodule=datamodule, ckpt_path=ckpt_path, verbose=False)
+
+
+def _of_other_size(known: Any, given: Sequence[int] | None) -> str:
+    """What to say where a checkpoint was calibrated for images of another height and width; else nothing."""
+    if not isinstance(known, list) or given is None or tuple(known) == tuple(given):
+        return ""
+    there, here = (" x ".join(map(str, size)) for size in (known, given))
+    return f"The checkpoint was calibrated for images of {there} pixels, but `data.image_size` is {here}"

@@ -1,0 +1,1 @@
+"""Pictures: contact sheets, trajectories and charts; they draw records and read no files."""

@@ -1,0 +1,132 @@
+"""The walk of a strategy as a film strip: what the network was shown, and what it believed."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float
+from matplotlib.figure import Figure
+from numpy import ndarray
+from torch import Tensor
+
+from anomaly_diffusion.figures.canvas import (
+    RESIDUAL_WHITE,
+    Picture,
+    as_rgb,
+    blank_figure,
+    map_legend,
+    outlined,
+    overlay,
+    png,
+    scaled,
+    write_text,
+)
+
+__all__ = ["Strip", "spaced", "strip_sheet"]
+
+GAP, HEAD, TEXT, FOOT = 14, 34, 20, 58
+
+
+@dataclass(frozen=True)
+class Strip:
+    """One image on its way through one strategy; all pictures in pixels, [-1, 1], of one or three channels.
+
+    Args:
+        image: where it comes from.
+        evaluations: (depth, x_t, x_0_hat) of some network evaluations, in their order.
+        reconstruction: where it ends.
+        anomaly_map: in standard deviations of normal images.
+        title: strategy and file.
+        mask: the true defect, if known.
+        reference: where a perfect reconstruction would end, if not at the image.
+    """
+
+    image: Float[Tensor, "C H W"]
+    evaluations: Sequence[tuple[float, Float[Tensor, "C H W"], Float[Tensor, "C H W"]]]
+    reconstruction: Float[Tensor, "C H W"]
+    anomaly_map: Float[Tensor, "H W"]
+    title: str = ""
+    mask: Bool[Tensor, "H W"] | None = None
+    reference: Float[Tensor, "C H W"] | None = None
+
+
+@dataclass(frozen=True)
+class _Cell:
+    picture: Picture
+    name: str
+
+
+def spaced(total: int, count: int) -> list[int]:
+    """At most `count` of `total` places: the first, the last, and evenly between."""
+    return sorted({int(place) for place in np.linspace(0, total - 1, min(count, total)).round()})
+
+
+def strip_sheet(strips: Sequence[Strip], title: str = "", limit: float = 8.0, tile: int = 130) -> bytes:
+    """All strips below one another in one PNG, on one colour scale.
+
+    The upper row is image | x_t at each depth | reconstruction, the lower anomaly map | x_0_hat at each | difference.
+
+    Args:
+        strips: what to show, at least one.
+        title: the headline.
+        limit: the z at which the colour scale ends.
+        tile: height of one picture in pixels.
+    """
+    rows = [_cells(strip, limit, tile) for strip in strips]
+    blocks = [np.vstack([_joined(row) for row in pair]) for pair in rows]
+    head = HEAD if title else 8
+    size = max(block.shape[1] for block in blocks) + 2 * GAP, head + FOOT + sum(len(b) + TEXT + GAP for b in blocks)
+    figure, canvas = blank_figure(*size), np.ones((size[1], size[0], 3), dtype=np.float32)
+    write_text(figure, GAP, 10, title, size=11, weight="bold")
+    top = head
+    for strip, pair, block in zip(strips, rows, blocks, strict=True):
+        write_text(figure, GAP, top, strip.title)
+        top += TEXT
+        canvas[top : top + len(block), GAP : GAP + block.shape[1]] = block
+        for place, row in enumerate(pair):
+            _names(figure, row, top + place * len(block) / 2)
+        top += len(block) + GAP
+    map_legend(figure, size, limit)
+    return png(figure, canvas)
+
+
+def _cells(strip: Strip, limit: float, tile: int) -> tuple[list[_Cell], list[_Cell]]:
+    """The upper and the lower row."""
+    image, healthy = _pixels(strip.image), _pixels(strip.reconstruction)
+    found = overlay(scaled(image, tile), scaled(strip.anomaly_map.float().cpu().numpy(), tile), limit)
+    perfect = image if strip.reference is None else _pixels(strip.reference)
+    difference = np.abs(perfect - healthy).mean(2, keepdims=True) / RESIDUAL_WHITE
+    upper = [_Cell(_marked(scaled(image, tile), strip, tile), "image")]
+    lower = [_Cell(_marked(found, strip, tile), "anomaly map")]
+    for depth, x_t, x_0_hat in strip.evaluations:
+        upper.append(_Cell(scaled(_pixels(x_t), tile), f"depth {depth:.2g}"))
+        lower.append(_Cell(scaled(_pixels(x_0_hat), tile), "estimate"))
+    upper.append(_Cell(scaled(healthy, tile), "reconstruction"))
+    lower.append(_Cell(as_rgb(scaled(as_rgb(difference), tile)), "difference"))
+    return upper, lower
+
+
+def _pixels(image: Float[Tensor, "C H W"]) -> Picture:
+    """From [-1, 1] with channels first to [0, 1] with three channels last."""
+    values: ndarray = image.detach().float().cpu().numpy()
+    return as_rgb((np.moveaxis(values, 0, -1) + 1) / 2)
+
+
+def _marked(picture: Picture, strip: Strip, tile: int) -> Picture:
+    """The picture with the contour of the true defect."""
+    if strip.mask is None:
+        return picture
+    mask = scaled(strip.mask.float().cpu().numpy(), tile)
+    return outlined(picture, mask > 0.5)
+
+
+def _joined(row: Sequence[_Cell]) -> Picture:
+    return np.hstack([np.pad(cell.picture.clip(0, 1), ((0, 4), (0, 4), (0, 0)), constant_values=1) for cell in row])
+
+
+def _names(figure: Figure, row: Sequence[_Cell], top: float) -> None:
+    """What each picture of a row is, in its corner."""
+    left, box = GAP, {"facecolor": "white", "alpha": 0.75, "linewidth": 0, "pad": 2}
+    for cell in row:
+        write_text(figure, left + 5, top + 5, cell.name, size=8, bbox=box)
+        left += cell.picture.shape[1] + 4

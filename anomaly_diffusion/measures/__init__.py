@@ -1,0 +1,1 @@
+"""Pure functions over images and maps: controls, fidelity, spectra, texture, failures."""

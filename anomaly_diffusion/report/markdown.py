@@ -1,0 +1,102 @@
+"""The same report as Markdown, with its pictures in a folder beside it."""
+
+import html
+import re
+from collections.abc import Iterator, Sequence
+
+from anomaly_diffusion.measures.failures import FAILURES
+from anomaly_diffusion.report.charts import Chart
+from anomaly_diffusion.report.grids import Grid
+from anomaly_diffusion.report.page import Report, Shelf
+from anomaly_diffusion.report.thumbnails import drawing
+
+__all__ = ["markdown_page", "plain"]
+
+_FOLDER = "pictures"
+_WIDEST = 1000  # pixels
+
+
+def plain(text: str) -> str:
+    """A text that Markdown and the HTML in it take for nothing but text, on one line."""
+    one_line = re.sub(r"\s+", " ", text)
+    return html.escape(re.sub(r"([\\`*_\[\]|~#])", r"\\\1", one_line), quote=False)
+
+
+def markdown_page(report: Report) -> tuple[str, dict[str, bytes]]:
+    """The text, and the pictures that it shows by their paths beside it."""
+    pictures: dict[str, bytes] = {}
+    lines = list(_lines(report, pictures))
+    return "\n".join(lines).strip() + "\n", pictures
+
+
+def _lines(report: Report, pictures: dict[str, bytes]) -> Iterator[str]:
+    yield "# Report\n\nThe same with sliders, and with a table of all images: [index.html](index.html)\n"
+    yield "## Results\n\nMean ± standard deviation over runs that differ in their seed; controls have learnt nothing.\n"
+    for grid in report.results:
+        yield _grid(grid)
+    if report.cost:
+        yield f"## {plain(report.cost.title)}\n"
+        yield _chart(report.cost, "cost", pictures)
+        yield f"Not on the chart: {plain(report.cost.note)}.\n" if report.cost.note else ""
+    if report.depth.rows:
+        yield "## Depth\n"
+        yield _grid(report.depth)
+        yield from _charts(report.depth_charts, "depth", pictures)
+    if report.failing.rows or report.found or report.spectra:
+        yield "## Where they fail\n"
+        for grid in [report.failing, *report.found]:
+            yield _grid(grid)
+        yield from _charts(report.spectra, "spectra", pictures)
+    for place, shelf in enumerate(report.shelves):
+        yield from _sheets(report, place, shelf, pictures)
+    yield from _missing(report)
+
+
+def _sheets(report: Report, place: int, shelf: Shelf, pictures: dict[str, bytes]) -> Iterator[str]:
+    """Contact sheets as the run has drawn them."""
+    yield f"## {plain(shelf.group)}, {plain(shelf.name)}\n"
+    folder = report.runs[shelf.run].folder
+    sheets = [("Test images, chosen by kind and place, not by result", folder / "panels" / "test.png")]
+    sheets += [(failure.title, folder / "failures" / f"{failure.name}.png") for failure in FAILURES]
+    for title, path in sheets:
+        picture = drawing(path.read_bytes(), "photographs", _WIDEST) if path.is_file() else None
+        if picture:
+            name = f"{_FOLDER}/{place + 1}-{path.stem}.webp"
+            pictures[name] = picture.data
+            yield f"![{plain(title)}]({name})\n"
+
+
+def _missing(report: Report) -> Iterator[str]:
+    if report.gaps or report.left_out:
+        yield "## What is missing\n"
+    for gap in report.gaps:
+        yield f"- **{plain(gap.group)}**, {plain(', '.join(gap.runs))}: no {plain(gap.files)}."
+        yield from (f"  This makes them: {plain(command)}" for command in gap.commands)
+    for line in report.left_out:
+        yield f"- Left out of index.html: {plain(line)}"
+
+
+def _grid(grid: Grid) -> str:
+    if not grid.rows:
+        return ""
+    rows = [
+        [row[0] if place in grid.quiet else f"**{row[0]}**", *row[1:]] for place, row in enumerate(_escaped(grid.rows))
+    ]
+    table = [*_escaped([grid.heads]), ["---", *["---:"] * (len(grid.heads) - 1)], *rows]
+    return f"{plain(grid.title)}\n\n" + "\n".join("| " + " | ".join(row) + " |" for row in table) + "\n"
+
+
+def _escaped(rows: Sequence[Sequence[str]]) -> list[list[str]]:
+    return [[plain(cell) for cell in row] for row in rows]
+
+
+def _charts(charts: Sequence[Chart], kind: str, pictures: dict[str, bytes]) -> Iterator[str]:
+    for place, chart in enumerate(charts, start=1):
+        yield f"{plain(chart.title)}:\n"
+        yield _chart(chart, f"{kind}-{place}", pictures)
+
+
+def _chart(chart: Chart, name: str, pictures: dict[str, bytes]) -> str:
+    path = f"{_FOLDER}/{name}.webp"
+    pictures[path] = chart.picture.data
+    return f"![{plain(chart.text)}]({path})\n"

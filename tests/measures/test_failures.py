@@ -1,0 +1,199 @@
+import csv
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+
+from anomaly_diffusion.measures.failure_measures import COLUMNS, as_csv, failure_rows, places
+from anomaly_diffusion.measures.failures import FAILURES, Worst, summary
+from anomaly_diffusion.measures.mean_spectra import spectra_of
+from anomaly_diffusion.types import ImageBatch, Prediction
+
+SIDE, MARGIN = 64, 8
+
+
+def batch(defects=(False, True)):
+    """Noise; a defective image has a bright square of 8 x 8 pixels."""
+    count = len(defects)
+    label, key = torch.tensor(defects), torch.arange(count)
+    mask = torch.zeros(count, 1, SIDE, SIDE, dtype=torch.bool)
+    mask[label, :, 20:28, 30:38] = True
+    image = (0.2 * torch.randn(count, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(0))).clamp(-0.9, 0.9)
+    image[mask.expand_as(image)] = 0.8
+    size = torch.full((count, 2), SIDE)
+    return ImageBatch(
+        image, mask, torch.ones_like(mask), label, key, key, size, [f"test/dent/{i}.png" for i in range(count)]
+    )
+
+
+def judged(images, healthy, anomaly_map=None):
+    anomaly_map = (images.image - healthy).abs().mean(1, keepdim=True) if anomaly_map is None else anomaly_map
+    return Prediction(images.image, healthy[:, None], anomaly_map, anomaly_map, anomaly_map.flatten(1).amax(1), nfe=1)
+
+
+def rows_of(images, prediction, photographs=True):
+    where = places(images, MARGIN)
+    powers = spectra_of(images, prediction, where.normal) if photographs else None
+    return failure_rows(prediction, images, where, powers)
+
+
+def healed(images):
+    """What a perfect detector makes of an image: the defect is gone, and nothing else."""
+    return torch.where(images.mask, torch.zeros(()), images.image)
+
+
+def test_an_exact_copy_keeps_everything_and_hallucinates_nothing():
+    images = batch()
+    for row in rows_of(images, judged(images, images.image)):
+        kept = row.retained_coarse, row.retained_middle, row.retained_fine, row.gradient_ratio, row.variance_ratio
+        assert kept == (1, 1, 1, 1, 1)
+        assert (row.ssim, row.cooccurrence, row.hallucination, row.energy_normal, row.map_far) == (1, 0, 0, 0, 0)
+        assert row.psnr == pytest.approx(106.02, abs=0.01)
+    assert row.energy_contrast == 0  # of the defect, which was copied as well
+
+
+def test_a_perfect_detector_fails_in_no_way():
+    images = batch()
+    good, dent = rows_of(images, judged(images, healed(images)))
+    assert (dent.retained_fine, dent.cooccurrence, dent.hallucination, dent.map_far) == (1, 0, 0, 0)
+    assert dent.energy_contrast > 60
+    assert dent.energy_defect == pytest.approx(0.4**2)
+    assert dent.map_contrast == pytest.approx(0.8)
+    assert math.isnan(good.energy_contrast)
+
+
+def test_what_is_made_up_beside_a_defect_counts_as_its_halo_and_far_from_it_as_hallucination():
+    images = batch()
+    near, far = healed(images), healed(images)
+    near[:, :, 20:28, 40:45] += 0.5  # within the margin of the defect
+    far[:, :, 50:58, 50:58] += 0.5
+    (_, beside), (_, away) = (rows_of(images, judged(images, healthy)) for healthy in (near, far))
+    assert (beside.hallucination, beside.map_far) == (0, 0)
+    assert away.hallucination == pytest.approx(0.25, abs=0.01)
+    assert away.map_far == pytest.approx(0.5)
+
+
+def test_a_defect_says_how_large_and_how_strong_it_is():
+    images = batch()
+    good, dent = rows_of(images, judged(images, healed(images)))
+    assert dent.defect_share == pytest.approx(64 / SIDE**2)
+    deviation = 0.2 / math.sqrt(3)  # of the mean of three channels
+    assert dent.defect_contrast == pytest.approx(0.8 / deviation, rel=0.15)
+    assert good.defect_share == 0
+    assert math.isnan(good.defect_contrast)
+
+
+def test_false_colours_have_maps_but_no_fidelity():
+    images = batch()
+    for row in rows_of(images, judged(images, healed(images)), photographs=False):
+        assert math.isnan(row.psnr + row.retained_fine + row.hallucination + row.energy_normal)
+        assert row.map_far == 0
+
+
+def test_of_a_defect_without_a_mask_nobody_knows_what_is_normal():
+    images = batch()
+    unknown = images._replace(mask=torch.zeros_like(images.mask))
+    _, row = rows_of(unknown, judged(images, healed(images)))
+    measured = [getattr(row, name) for name in COLUMNS[COLUMNS.index("defect_contrast") :]]
+    assert all(math.isnan(value) for value in measured)
+    assert row.defect_share == 0
+
+
+def test_rows_do_not_depend_on_the_batch():
+    images = batch()
+    prediction = judged(images, 0.5 * healed(images))
+    _, second = rows_of(images, prediction)
+    keep = torch.tensor([False, True])
+    (alone,) = rows_of(images.rows(keep), judged(images.rows(keep), 0.5 * healed(images)[1:]))
+    for name in COLUMNS[3:]:
+        assert getattr(alone, name) == pytest.approx(getattr(second, name), rel=1e-4), name
+
+
+def test_the_codec_is_told_from_the_detector():
+    images = batch()
+    coded = 0.5 * images.image
+    prediction = replace(judged(images, images.image), reference=coded, reconstruction=coded[:, None])
+    powers = spectra_of(images, prediction, places(images, MARGIN).normal).over(~images.label)
+    kept = powers.as_dict(["depth 1"])["retained"]
+    assert kept["depth 1"]["fine"] == 1
+    assert kept["codec alone"]["fine"] == pytest.approx(0.25, rel=1e-3)
+
+
+def test_spectra_add_up_over_batches():
+    images = batch((False, False, True, False))
+    prediction = judged(images, 0.7 * images.image)
+    powers = spectra_of(images, prediction, places(images, MARGIN).normal)
+    first, rest = torch.arange(4) < 1, (torch.arange(4) >= 1) & ~images.label
+    whole, parts = powers.over(~images.label), powers.over(first) + powers.over(rest)
+    assert whole.count == parts.count == 3
+    torch.testing.assert_close(whole.total, parts.total)
+
+
+SPOILT = {
+    "over_smoothing": lambda image, mask: torch.nn.functional.avg_pool2d(image, 3, 1, 1, count_include_pad=False),
+    "texture_loss": lambda image, mask: 0.2 * image,
+    "identity_loss": lambda image, mask: image.flip(3),
+    "hallucination": lambda image, mask: image + 0.3 * (torch.arange(SIDE) > 54),
+    "copied_defect": lambda image, mask: image + 0.01,
+    "missed_defect": lambda image, mask: image + 0.01,
+    "false_alarm": lambda image, mask: image + 0.3 * (torch.arange(SIDE) > 54),
+}
+
+
+@pytest.mark.parametrize("failure", FAILURES, ids=lambda failure: failure.name)
+def test_each_failure_is_worse_where_it_happens_than_where_it_does_not(failure):
+    images = batch()
+    perfect = rows_of(images, judged(images, healed(images)))
+    failed = rows_of(images, judged(images, SPOILT[failure.name](images.image, images.mask)))
+    pairs = [(failure.severity(bad), failure.severity(good)) for bad, good in zip(failed, perfect, strict=True)]
+    known = [pair for pair in pairs if not math.isnan(pair[0])]
+    assert known
+    assert all(bad > good + 0.05 for bad, good in known)
+    assert all(failure.verdict(row) for row in failed)
+
+
+@pytest.mark.parametrize("failure", FAILURES, ids=lambda failure: failure.name)
+def test_each_failure_has_a_definition(failure):
+    assert "severity =" in (type(failure).__doc__ or "")
+    assert failure.title.startswith(failure.name.split("_")[0])
+
+
+def test_the_worst_are_kept_whatever_the_order_and_made_only_if_kept():
+    made = []
+    for order in (range(20), reversed(range(20))):
+        worst = Worst(3)
+        for severity in order:
+            worst.offer(float(severity), f"{severity:02d}", lambda s=severity: made.append(s) or s)
+        worst.offer(math.nan, "unknown", pytest.fail)
+        assert [item for _, _, item in worst.kept()] == [19, 18, 17]
+    assert len(made) == 20 + 3
+
+
+def test_equal_cases_are_chosen_by_name_and_need_no_order_of_their_own():
+    worst = Worst(2)
+    for name in ("b", "c", "a", "c"):
+        worst.offer(1.0, name, lambda: torch.zeros(2))
+    assert [name for _, name, _ in worst.kept()] == ["c", "b"] or [name for _, name, _ in worst.kept()] == ["c", "c"]
+
+
+def test_no_case_at_all_is_refused():
+    with pytest.raises(ValueError, match="`worst` must be at least 1, got 0"):
+        Worst(0)
+
+
+def test_the_summary_tells_normal_images_from_defective_ones_and_leaves_out_the_unknown():
+    images = batch((False, False, True))
+    rows = rows_of(images, judged(images, 0.5 * images.image))
+    found = summary(rows)
+    assert (found["normal"]["count"], found["defective"]["count"]) == (2, 1)
+    assert found["normal"]["retained_fine"]["mean"] == pytest.approx(0.25, rel=1e-3)
+    assert found["normal"]["energy_contrast"] is None
+    assert summary([])["normal"]["psnr"] is None
+
+
+def test_the_table_has_empty_cells_where_there_is_no_answer():
+    images = batch()
+    good, dent = csv.DictReader(as_csv(rows_of(images, judged(images, healed(images)))).splitlines())
+    assert good["energy_contrast"] == good["defect_contrast"] == ""
+    assert float(dent["map_contrast"]) == pytest.approx(0.8)
