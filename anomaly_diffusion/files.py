@@ -15,8 +15,6 @@ from typing import Any
 
 import numpy as np
 
-from anomaly_diffusion.types import ImageBatch
-
 _LONGEST = 180  # bytes of a name, of the 255 that file systems allow
 
 
@@ -56,12 +54,6 @@ def safe_name(path: str) -> str:
     back = name.replace("-", "/") + ".png" * (re.search(r"\.[A-Za-z0-9]{1,5}$", name) is None)
     digest = hashlib.blake2b(path.encode(errors="surrogatepass"), digest_size=4).hexdigest()
     return name if back == path else f"{name}-{digest}"
-
-
-def kinds_of(batch: ImageBatch) -> list[str]:
-    """Return the kind of each image: "good", or that of the defect, by its folder where the batch does not say."""
-    kinds = batch.kind or [Path(path).parent.name or "defect" for path in batch.path]
-    return [kind if label else "good" for kind, label in zip(kinds, batch.label.tolist(), strict=True)]
 
 
 def read_mapping(path: Path) -> dict[str, Any]:
@@ -136,3 +128,12 @@ def read_table(path: Path, columns: Sequence[str] = ()) -> list[dict[str, str]]:
     if missing:
         raise ValueError(f"{path} has no column {', '.join(missing)}. Test the run again to write it anew.")
     return rows
+
+
+def flat(settings: Mapping[str, Any], above: str = "") -> dict[str, Any]:
+    """Every setting that holds no others, under its whole name: `data.batch_size`."""
+    found: dict[str, Any] = {}
+    for key, value in settings.items():
+        inside = flat(value, f"{above}{key}.") if isinstance(value, Mapping) and value else {f"{above}{key}": value}
+        found |= inside
+    return found

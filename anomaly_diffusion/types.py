@@ -18,6 +18,7 @@ __all__ = [
     "Encoded",
     "Estimate",
     "ImageBatch",
+    "ImageResult",
     "Images",
     "Labels",
     "Maps",
@@ -66,6 +67,12 @@ class ImageBatch(NamedTuple):
     path: list[str]
     kind: list[str] = []  # noqa: RUF012  a list as the others are; nobody adds to it
 
+    @property
+    def kinds(self) -> list[str]:
+        """The kind of each image: "good", or that of the defect; "defect" where nobody says which."""
+        kinds = self.kind or [""] * len(self.path)
+        return [kind or "defect" if label else "good" for kind, label in zip(kinds, self.label.tolist(), strict=True)]
+
     def rows(self, keep: Labels | Int64[Tensor, " K"]) -> "ImageBatch":
         """The images that `keep` marks, in their order, or those whose numbers it holds, in its order."""
         numbers = keep.nonzero()[:, 0].tolist() if keep.dtype == torch.bool else keep.tolist()
@@ -96,17 +103,17 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Reconstructed:
-    """Healthy versions of a batch, one per depth.
+    """Reconstructions of a batch, one per depth.
 
     Attributes:
         x_0: reconstructions in model space, shallowest first.
         nfe: number of network evaluations spent on each image.
-        evidence: maps of the strategy's own, of any size, which take the place of residuals; larger is worse, >= 0.
+        anomaly maps: maps of the strategy's own, of any size, which take the place of residuals; larger is worse, >= 0.
     """
 
     x_0: Float[Tensor, "B D C H W"]
     nfe: int
-    evidence: Float[Tensor, "B D h w"] | None = None
+    anomaly_maps: Float[Tensor, "B D h w"] | None = None
 
 
 @dataclass(frozen=True)
@@ -115,7 +122,7 @@ class Prediction:
 
     Attributes:
         reference: what a perfect reconstruction would look like, in pixels: the image itself where pixels are compared.
-        reconstruction: healthy versions in pixels, one per depth.
+        reconstruction: reconstructions in pixels, one per depth.
         depth_maps: calibrated anomaly map of each depth, in standard deviations of normal images.
         anomaly_map: the depths fused.
         score: image anomaly score, larger is worse.
@@ -128,6 +135,33 @@ class Prediction:
     anomaly_map: Maps
     score: Scores
     nfe: int
+
+
+@dataclass(frozen=True)
+class ImageResult:
+    """What was found in one image: a line of `per_image.csv`; whoever measures writes it, everyone else reads it.
+
+    Attributes:
+        path: relative to the root of the data set.
+        label: 1 for a defective image; None where nobody knows.
+        kind: "good", or the folder of a defective image.
+        defect_share: defective pixels among those of the photograph; 0 without a mask.
+        score: image anomaly score.
+        map_max: largest value of the map, as are the next two without padding.
+        map_mean: its mean.
+        map_p99: what 99 % of its pixels stay below.
+        seconds: the batch's time, shared equally.
+    """
+
+    path: str
+    label: int | None
+    kind: str
+    defect_share: float
+    score: float
+    map_max: float
+    map_mean: float
+    map_p99: float
+    seconds: float
 
 
 def like(scale: Tensor, x: Tensor) -> Tensor:

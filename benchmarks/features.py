@@ -35,7 +35,7 @@ TURNS = 5
 
 
 def photographs(count: int, size: int, seed: int) -> ImageBatch:
-    """Crops of a brick wall, all of them healthy."""
+    """Crops of a brick wall, all of them normal."""
     wall = torch.from_numpy(data.brick()).float().div(127.5).sub(1)
     places = torch.randint(wall.shape[0] - size + 1, (count, 2), generator=Generator().manual_seed(seed)).tolist()
     image = torch.stack([wall[top : top + size, left : left + size] for top, left in places])[:, None]
@@ -54,7 +54,7 @@ def photographs(count: int, size: int, seed: int) -> ImageBatch:
 def diffusion(options: argparse.Namespace) -> FeatureDetector:
     """As experiments/model/feature.yaml has it."""
     residuals = [MahalanobisResidual(), NearestResidual()]
-    scoring = Scoring(residuals, smoothing=2.0, reach=8.0, pooling=TopKMean(share=0.002))
+    scoring = Scoring(residuals, smoothing=2.0, calibration_sigma=8.0, pooling=TopKMean(share=0.002))
     objective, strategy = Objective(shallowest=1.0, deepest=30.0), OneShot(depths=[10.0])
     backbone = UNet(channels=64, width=options.width, multipliers=(1, 2, 4), patch=1)
     return FeatureDetector(TorchvisionFeatures(), backbone, objective, strategy, scoring)
@@ -69,15 +69,15 @@ def patchcore(options: argparse.Namespace) -> PatchCore:
 def ready(detector: Detector, options: argparse.Namespace) -> Detector:
     """A detector that has seen some photographs."""
     torch.manual_seed(0)
-    healthy = [photographs(8, options.size, seed) for seed in range(8)]
+    reconstruction = [photographs(8, options.size, seed) for seed in range(8)]
     detector.eval()
     with torch.no_grad():
-        detector.codec.fit(torch.stack([detector.codec.moments(batch.image) for batch in healthy]).sum(0))
+        detector.codec.fit(torch.stack([detector.codec.moments(batch.image) for batch in reconstruction]).sum(0))
         if isinstance(detector, PatchCore):
-            detector.remember(healthy)
+            detector.remember(reconstruction)
         if detector.scoring.learners:
-            detector.learn(healthy)
-        detector.calibrate(healthy[:2])
+            detector.learn(reconstruction)
+        detector.calibrate(reconstruction[:2])
     return detector
 
 

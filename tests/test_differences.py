@@ -19,7 +19,7 @@ EXPERIMENTS = experiments_folder()
 TESTS = Path(__file__).parent
 CITING = re.compile(r"(?:et al\.|& \w+), (?:19|20)\d\d")
 PUBLISHED = {  # overlays that are named after a paper, and what holds them against it, its formula written out anew
-    "ablation/adversarial": "networks/test_adversary.py::test_the_losses_are_those_of_the_paper",
+    "ablation/adversarial": "networks/test_patch_discriminator.py::test_the_losses_are_those_of_the_paper",
     "ablation/ddad": "reconstruction/test_guided.py::test_the_overlay_walks_as_ddad_does_on_tile",
     "ablation/ddad_features": "scoring/test_perceptual.py::test_feature_cosine_is_that_of_ddad",
     "ablation/harmonised": "reconstruction/test_harmonised.py::test_the_overlay_walks_as_thor_does",

@@ -143,7 +143,7 @@ def test_a_detector_without_a_checkpoint_is_refused_in_one_message(program):
     )
     status, said = program("test", "--config", "tiny.yaml", "--config", "latent.yaml")
     assert (status, "Traceback" in said) == (1, False), said
-    assert "error: The detector has seen no healthy image" in said
+    assert "error: The detector has seen no normal image" in said
 
 
 def test_validation_cannot_be_switched_off(program):

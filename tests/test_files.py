@@ -7,7 +7,7 @@ import pytest
 import torch
 from analytic import image_batch
 
-from anomaly_diffusion.files import kinds_of, safe_name, write, write_json
+from anomaly_diffusion.files import safe_name, write, write_json
 
 
 def test_numbers_that_are_not_finite_become_null(tmp_path):
@@ -86,11 +86,10 @@ def test_no_two_paths_become_one_file(tmp_path):
     assert len(list(tmp_path.iterdir())) == len(ALIKE)
 
 
-def test_the_kind_of_a_defect_is_what_the_data_set_says_and_otherwise_its_folder():
+def test_the_kind_of_a_defect_is_what_the_data_set_says_and_no_guess_from_its_folder():
     batch = image_batch(3)._replace(path=["test/a/1.png", "test/b/2.png", "test/scratch/monday/3.png"])
-    assert kinds_of(batch) == ["good", "good", "monday"]
-    assert kinds_of(batch._replace(kind=["good", "good", "scratch"])) == ["good", "good", "scratch"]
-    assert kinds_of(image_batch(3)) == ["good", "good", "defect"]
+    assert batch.kinds == ["good", "good", "defect"]
+    assert batch._replace(kind=["good", "good", "scratch"]).kinds == ["good", "good", "scratch"]
 
 
 def test_chosen_rows_keep_their_kind():

@@ -139,8 +139,8 @@ REFUSALS: list[tuple[Callable[[], object], str, str]] = [
     (lambda: Scoring(smoothing=-1.0), "`smoothing`", "-1.0"),
     (lambda: Scoring(smoothing=math.inf), "`smoothing`", "inf"),
     (lambda: Scoring(smoothing=math.nan), "`smoothing`", "nan"),
-    (lambda: Scoring(reach=math.inf), "`reach`", "inf"),
-    (lambda: Scoring(reach=math.nan), "`reach`", "nan"),
+    (lambda: Scoring(calibration_sigma=math.inf), "`calibration_sigma`", "inf"),
+    (lambda: Scoring(calibration_sigma=math.nan), "`calibration_sigma`", "nan"),
     (lambda: beyond_the_schedule(), "`reconstruction.depths`", "20.0"),
     (lambda: finer_than_the_schedule(), "`reconstruction.steps`", "300"),
 ]

@@ -10,13 +10,16 @@ LEARNERS = {
             "backbone": {"class_path": "UNet", "init_args": {"width": 8, "multipliers": [1, 2], "patch": 1}},
             "reconstruction": {"class_path": "OneShot", "init_args": {"depths": [1.0], "draws": 2}},
             "scoring": {
-                "residuals": [{"class_path": "MahalanobisResidual"}, {"class_path": "NearestResidual"}], "reach": 2.0
+                "residuals": [{"class_path": "MahalanobisResidual"}, {"class_path": "NearestResidual"}],
+                "calibration_sigma": 2.0,
             },
         },
     },
     "autoencoder": {
         "class_path": "AutoencoderDetector",
-        "init_args": {"autoencoder": AUTOENCODER, "scoring": {}, "crop": 16, "adversary": {"class_path": "Adversary"}},
+        "init_args": {
+            "autoencoder": AUTOENCODER, "scoring": {}, "crop": 16, "adversary": {"class_path": "PatchDiscriminator"}
+        },
     },
     "latent": {
         "class_path": "LatentDetector",

@@ -1,5 +1,7 @@
 """A detector without a network to train on, and images whose defects it sees: enough for callbacks to be watched."""
 
+from pathlib import Path
+
 import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
@@ -43,6 +45,7 @@ class ToyImages(Dataset):
             key=index,
             size=torch.tensor([[20, 40]]).expand(len(indices), 2),
             path=[self.path(i) for i in indices],
+            kind=[Path(self.path(i)).parent.name for i in indices],
         )
 
     def __getitem__(self, index: int) -> int:
@@ -53,29 +56,29 @@ class ToyImages(Dataset):
 
 
 class ToyDetector(pl.LightningModule):
-    """Believes that a healthy image is one number everywhere, and learns it."""
+    """Believes that a normal image is one number everywhere, and learns it."""
 
     depths = (0.5, 1.0)
     method = "Constant"
 
     def __init__(self) -> None:
         super().__init__()
-        self.healthy = nn.Parameter(torch.tensor(0.3))
+        self.reconstruction = nn.Parameter(torch.tensor(0.3))
         self.register_buffer("image_threshold", torch.tensor(torch.nan))
         self.register_buffer("pixel_threshold", torch.tensor(torch.nan))
         self.register_buffer("calibrated_on", torch.tensor(torch.nan))
 
     def training_step(self, batch: ImageBatch, batch_idx: int) -> Tensor:
-        return (batch.image - self.healthy).square().mean()
+        return (batch.image - self.reconstruction).square().mean()
 
     def on_validation_start(self) -> None:
-        self.calibrated_on.copy_(self.healthy.detach())
+        self.calibrated_on.copy_(self.reconstruction.detach())
 
     def pool(self, anomaly_map: Tensor, valid: Tensor) -> Tensor:
         return anomaly_map.masked_fill(~valid, -torch.inf).flatten(1).amax(1)
 
     def judge(self, batch: ImageBatch) -> Prediction:
-        reconstruction = self.healthy.detach().expand(len(batch.image), 2, 3, SIDE, SIDE)
+        reconstruction = self.reconstruction.detach().expand(len(batch.image), 2, 3, SIDE, SIDE)
         depth_maps = (batch.image[:, None] - reconstruction).abs().mean(2) * 8
         anomaly_map = depth_maps.mean(1, keepdim=True)
         return Prediction(batch.image, reconstruction, depth_maps, anomaly_map, anomaly_map.flatten(1).amax(1), nfe=2)

@@ -47,7 +47,7 @@ class ZeroShotCLIP(OnePassDetector):
     p(view) = softmax(<view, normal> / temperature, <view, anomalous> / temperature)[anomalous]
     score = p(image),   map = harmonic mean over scales, the image one of them, of the harmonic mean of p(window)
 
-    It sees no training image; healthy images for validation only set the unit of its maps. The healthy version of an
+    It sees no training image; normal images for validation only set the unit of its maps. The reconstruction of an
     image is what texts say of normal objects, and has no picture: the image itself is shown.
 
     Reference: Jeong et al., "WinCLIP: Zero-/Few-Shot Anomaly Classification and Segmentation", 2023, section 4; the
@@ -80,20 +80,22 @@ class ZeroShotCLIP(OnePassDetector):
         if temperature is not None and not temperature > 0:
             raise ValueError(f"`temperature` must be positive, or null for CLIP's own, got {temperature}.")
         network, prompts = network or CLIPNetwork(), prompts or Prompts()
-        super().__init__(CLIPCodec(network), scoring or Scoring(smoothing=4.0, pooling=MaxPooling()), judges=True)
+        super().__init__(
+            CLIPCodec(network), scoring or Scoring(smoothing=4.0, pooling=MaxPooling()), provides_maps=True
+        )
         self.network, self.prompts = network, prompts
         labels, learnt = network.texts(*prompts.sentences())
         self.temperature = learnt if temperature is None else float(temperature)
         self.register_buffer("labels", labels, persistent=False)  # (2, E): normal, anomalous
 
     @property
-    def judgement(self) -> str:
+    def scoring_fingerprint(self) -> str:
         """The settings that decide what a map is like."""
         return self.settings(self.network, self.prompts, self.temperature)
 
     def restore(self, batch: ImageBatch, x_0: Encoded) -> Reconstructed:
         """What texts say of normal objects, and a map of what they say of windows."""
-        return self.healthy(x_0, self.told(self.network.windows(batch.image), x_0))
+        return self.reconstruction(x_0, self.told(self.network.windows(batch.image), x_0))
 
     def told(self, windows: list[Tensor], x_0: Encoded) -> Float[Tensor, "B 1 g g"]:
         """Map in [0, 1] of what texts say of windows, and of the image as a whole."""
@@ -116,7 +118,7 @@ class ZeroShotCLIP(OnePassDetector):
         """What texts say of the image as a whole, in [0, 1]."""
         return self.anomalous(compared.reference).flatten()
 
-    def healthy(self, x_0: Encoded, evidence: Float[Tensor, "B D g g"]) -> Reconstructed:
-        """What texts say of normal objects, wherever there is evidence."""
-        normal = self.labels[0][:, None, None].expand(*evidence.shape[:2], -1, *evidence.shape[2:])
-        return Reconstructed(normal.to(x_0), nfe=0, evidence=evidence)
+    def reconstruction(self, x_0: Encoded, anomaly_maps: Float[Tensor, "B D g g"]) -> Reconstructed:
+        """What texts say of normal objects, wherever there is anomaly maps."""
+        normal = self.labels[0][:, None, None].expand(*anomaly_maps.shape[:2], -1, *anomaly_maps.shape[2:])
+        return Reconstructed(normal.to(x_0), nfe=0, anomaly_maps=anomaly_maps)

@@ -1,4 +1,4 @@
-"""WinCLIP+: anomalies by what texts say, and by a few healthy images to compare with."""
+"""WinCLIP+: anomalies by what texts say, and by a few normal images to compare with."""
 
 from collections.abc import Iterable
 from dataclasses import replace
@@ -25,9 +25,9 @@ _MOST = 8192  # views of each kind that are remembered; of more, as from 42 shot
 
 
 class FewShotCLIP(ZeroShotCLIP):
-    """What texts say, averaged with how far patches and windows are from the nearest ones of a few healthy images.
+    """What texts say, averaged with how far patches and windows are from the nearest ones of a few normal images.
 
-    distance(view) = min over views of healthy images of (1 - <view, healthy view>) / 2
+    distance(view) = min over views of normal images of (1 - <view, normal view>) / 2
     map = (map of texts + mean over patches and scales of the harmonic mean of distances) / 2
     score = (score of texts + largest distance of this mean) / 2
 
@@ -65,14 +65,14 @@ class FewShotCLIP(ZeroShotCLIP):
         self.memories = nn.ModuleList(Memory(share=1.0, at_most=_MOST) for _ in (1, *self.network.scales))
 
     @property
-    def judgement(self) -> str:
+    def scoring_fingerprint(self) -> str:
         """The settings that decide what a map is like."""
         return self.settings(self.network, self.prompts, self.temperature, self.shots, self.seed)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Forget what another way of judging has remembered: validation fills memories anew."""
         super().on_load_checkpoint(checkpoint)
-        if not self.suits(checkpoint):
+        if not self.is_compatible(checkpoint):
             state = checkpoint["state_dict"]
             for name in [name for name in state if name.startswith("memories.")]:
                 del state[name]
@@ -91,7 +91,7 @@ class FewShotCLIP(ZeroShotCLIP):
 
     @torch.no_grad()
     def remember(self, batches: Iterable[ImageBatch]) -> None:
-        """Fill the memories from `shots` of the healthy images of `batches`.
+        """Fill the memories from `shots` of the normal images of `batches`.
 
         Raises:
             ValueError: there are fewer.
@@ -111,27 +111,31 @@ class FewShotCLIP(ZeroShotCLIP):
             memory.fill(sample)
 
     def restore(self, batch: ImageBatch, x_0: Encoded) -> Reconstructed:
-        """What texts say of normal objects; two maps: what texts say of views, and how far views are from healthy."""
+        """What texts say of normal objects; two maps: what texts say of views, and how far views are from normal."""
         views = self._views(batch.image)
-        return self.healthy(x_0, torch.cat([self.told(views[1:], x_0), self.distance(views)], dim=1))
+        return self.reconstruction(x_0, torch.cat([self.told(views[1:], x_0), self.distance(views)], dim=1))
 
     def distance(self, views: list[Tensor]) -> Float[Tensor, "B 1 g g"]:
-        """Map in [0, 1] of how far patches and windows are from the nearest ones of healthy images."""
+        """Map in [0, 1] of how far patches and windows are from the nearest ones of normal images."""
         scales = zip(views, self._memories(), (1, *self.network.scales), strict=True)
         return torch.stack([harmonic_mean(_distance(seen, memory), scale) for seen, memory, scale in scales]).mean(0)
 
     def differences(self, batch: ImageBatch, compared: Compared) -> Tensor:
         """The mean of the two maps, smoothed."""
-        mean = None if compared.healthy.evidence is None else compared.healthy.evidence.mean(1, keepdim=True)
-        healthy = replace(compared.healthy, x_0=compared.healthy.x_0[:, :1], evidence=mean)
-        return super().differences(batch, compared._replace(healthy=healthy))
+        mean = (
+            None
+            if compared.reconstruction.anomaly_maps is None
+            else compared.reconstruction.anomaly_maps.mean(1, keepdim=True)
+        )
+        reconstruction = replace(compared.reconstruction, x_0=compared.reconstruction.x_0[:, :1], anomaly_maps=mean)
+        return super().differences(batch, compared._replace(reconstruction=reconstruction))
 
     def score(self, batch: ImageBatch, compared: Compared, anomaly_map: Maps) -> Scores:
         """The mean of what texts say of the image as a whole and of its largest distance, in [0, 1]."""
         told = super().score(batch, compared, anomaly_map)
-        if compared.healthy.evidence is None:
+        if compared.reconstruction.anomaly_maps is None:
             return told
-        distance = compared.healthy.evidence[:, 1:]
+        distance = compared.reconstruction.anomaly_maps[:, 1:]
         inside = F.interpolate(batch.valid.float(), size=distance.shape[-2:], mode="area") > 0.5
         return (told + MaxPooling()(distance, inside)) / 2
 

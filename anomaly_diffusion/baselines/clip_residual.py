@@ -42,10 +42,10 @@ class CLIPResidual(Residual):
         """
         return self.maps(image, reconstruction[:, None])
 
-    def maps(self, reference: Images, healthy: Float[Tensor, "B D C H W"]) -> Float[Tensor, "B D H W"]:
+    def maps(self, reference: Images, reconstruction: Float[Tensor, "B D C H W"]) -> Float[Tensor, "B D H W"]:
         """Map of each depth; the network sees the image once for all of them."""
         expected = self._views(reference)
-        found = [self._distance(expected, self._views(one)) for one in healthy.unbind(1)]
+        found = [self._distance(expected, self._views(one)) for one in reconstruction.unbind(1)]
         return enlarged(torch.cat(found, dim=1), reference.shape[-2:])
 
     def _views(self, image: Images) -> list[Tensor]:

@@ -40,11 +40,13 @@ class GaussianDetector(OnePassDetector):
 
     def pictures(self, batch: ImageBatch, compared: Compared) -> tuple[Images, Tensor]:
         """Features, and beside them their mean at each position."""
-        normal = compared.healthy.x_0
+        normal = compared.reconstruction.x_0
         size = normal.shape[-2:]
         mean = self._gaussians().mean.transpose(1, 2)  # (1, C, P), with one position for all or each of its own
         mean = mean.expand(-1, -1, size.numel()).unflatten(2, size)
-        return super().pictures(batch, compared._replace(healthy=replace(compared.healthy, x_0=normal + mean)))
+        return super().pictures(
+            batch, compared._replace(reconstruction=replace(compared.reconstruction, x_0=normal + mean))
+        )
 
     def _gaussians(self) -> MahalanobisResidual:
         for residual in self.scoring.learners:
@@ -69,7 +71,7 @@ class GaussianByPosition(GaussianDetector):
         features: the frozen network.
         scoring: with a `MahalanobisResidual`; if not given, smoothed over 4 pixels and pooled by the maximum.
         components: number of principal components of the features; None: as many as there are channels.
-        level: whether images are brought to the mean brightness of training images.
+        normalise_brightness: whether images are brought to the mean brightness of training images.
 
     Raises:
         ValueError: `scoring` has no `MahalanobisResidual`.
@@ -80,12 +82,12 @@ class GaussianByPosition(GaussianDetector):
         features: FeatureExtractor,
         scoring: Scoring | None = None,
         components: int | None = 64,
-        level: bool = False,
+        normalise_brightness: bool = False,
     ) -> None:
         scoring = scoring or Scoring([MahalanobisResidual()], smoothing=4.0, pooling=MaxPooling())
-        super().__init__(FeatureCodec(features, components, level), scoring)
+        super().__init__(FeatureCodec(features, components, normalise_brightness), scoring)
 
     @property
-    def judgement(self) -> str:
+    def scoring_fingerprint(self) -> str:
         """The settings that decide what a residual is like."""
         return self.settings()

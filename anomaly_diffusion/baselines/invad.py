@@ -46,7 +46,7 @@ class InvAD(FeatureDetector):
         steps: strides of the path, >= 1.
         components: number of principal components of the features.
         views: as for `FeatureDetector`.
-        level: whether images are brought to the mean brightness of training images.
+        normalise_brightness: whether images are brought to the mean brightness of training images.
     """
 
     mean: Tensor
@@ -62,11 +62,11 @@ class InvAD(FeatureDetector):
         steps: int = 3,
         components: int = 64,
         views: int = 1,
-        level: bool = False,
+        normalise_brightness: bool = False,
     ) -> None:
         path = Inversion((depth,), steps, LatentNorm())
         scoring = scoring or Scoring(smoothing=0.0)
-        super().__init__(features, backbone, objective, path, scoring, components, views, level)
+        super().__init__(features, backbone, objective, path, scoring, components, views, normalise_brightness)
         self.register_buffer("mean", torch.zeros(2))
         self.register_buffer("spread", torch.ones(2))
 
@@ -83,7 +83,7 @@ class InvAD(FeatureDetector):
             for batch in batches:
                 normal = normals(self, batch)
                 if normal.path:
-                    seen.extend(self.in_parts(lambda part: (self.parts(part, self.compare(part)),), normal))
+                    seen.extend(self.micro_batches(lambda part: (self.parts(part, self.compare(part)),), normal))
                 yield batch
 
         super().calibrate(watched())
@@ -99,7 +99,7 @@ class InvAD(FeatureDetector):
 
     def parts(self, batch: ImageBatch, compared: Compared) -> Float[Tensor, "B 2"]:
         """Range of the norms over the photograph, and half their mean square."""
-        found = cast(Tensor, compared.healthy.evidence)  # an inversion always brings some
+        found = cast(Tensor, compared.reconstruction.anomaly_maps)  # an inversion always brings some
         known, norms = inside(batch.valid, found.shape[-2:]), found.flatten(1).float()
         ends = norms.masked_fill(~known, -torch.inf).amax(1) - norms.masked_fill(~known, torch.inf).amin(1)
         likelihood = (norms.square() * known).sum(1) / known.sum(1) / 2

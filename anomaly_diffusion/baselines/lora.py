@@ -1,4 +1,4 @@
-"""Stable Diffusion that has seen healthy images: low-rank additions to its attention are trained, nothing else."""
+"""Stable Diffusion that has seen normal images: low-rank additions to its attention are trained, nothing else."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,7 +72,7 @@ class LoRA:
 
 
 class LoRADetector(PromptedDetector):
-    """Stable Diffusion img2img, fine-tuned on healthy images; the base model stays as it is.
+    """Stable Diffusion img2img, fine-tuned on normal images; the base model stays as it is.
 
     Once trained, the additions of the best checkpoint, or of the last where there is none, lie in the folder `lora` of
     the run, in the format of diffusers: `pipeline.load_lora_weights("runs/.../lora")`.
@@ -81,7 +81,7 @@ class LoRADetector(PromptedDetector):
         pipeline: which model, what it is told in training and scoring, and how much memory it may take.
         lora: which layers are fine-tuned and how.
         objective: which depths are learnt and how they count.
-        reconstruction: how healthy latents are found.
+        reconstruction: how normal latents are found.
         scoring: how image and decoded latents are compared.
         noise: what corrupts latents, in training and in scoring alike; white if not given.
         lora_weight: share of the additions in scoring, in [0, 1]; 0 is the base model. Training has all of them.
@@ -109,9 +109,9 @@ class LoRADetector(PromptedDetector):
         self.lora, self.lora_weight = lora, lora_weight
 
     @property
-    def judgement(self) -> str:
+    def scoring_fingerprint(self) -> str:
         """The settings that decide what a residual is like."""
-        return f"{super().judgement} LoRA x {self.lora_weight * self.lora.alpha / self.lora.rank}"
+        return f"{super().scoring_fingerprint} LoRA x {self.lora_weight * self.lora.alpha / self.lora.rank}"
 
     def training_step(self, batch: ImageBatch, batch_idx: int) -> Tensor:
         """Mean loss of a batch, without guidance and with all of the additions."""
@@ -120,7 +120,7 @@ class LoRADetector(PromptedDetector):
             return super().training_step(batch, batch_idx)
 
     def restore(self, batch: ImageBatch, x_0: Encoded, denoiser: Denoiser | None = None) -> Reconstructed:
-        """Healthy versions, with as much of the additions as `lora_weight` says.
+        """Reconstructions, with as much of the additions as `lora_weight` says.
 
         Args:
             batch: the images.

@@ -38,11 +38,11 @@ class OnePassDetector(Untrained, Detector):
     """A detector whose training steps change nothing; one epoch is all it needs.
 
     Args:
-        codec: where images and healthy versions are compared.
+        codec: where images and reconstructions are compared.
         scoring: how they are compared.
         judges: whether the detector brings maps that take the place of residuals.
     """
 
-    def __init__(self, codec: Codec, scoring: Scoring, judges: bool = False) -> None:
-        super().__init__(codec, scoring, versions=1, judges=judges)
+    def __init__(self, codec: Codec, scoring: Scoring, provides_maps: bool = False) -> None:
+        super().__init__(codec, scoring, versions=1, provides_maps=provides_maps)
         self.idle_along()

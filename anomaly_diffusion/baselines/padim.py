@@ -42,6 +42,6 @@ class PaDiM(GaussianDetector):
         self._drawn = channels, seed
 
     @property
-    def judgement(self) -> str:
+    def scoring_fingerprint(self) -> str:
         """The settings that decide what a residual is like."""
         return self.settings(self._drawn)

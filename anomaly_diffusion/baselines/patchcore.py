@@ -1,4 +1,4 @@
-"""PatchCore: how far each patch is from the nearest one that healthy images have."""
+"""PatchCore: how far each patch is from the nearest one that normal images have."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -19,7 +19,7 @@ __all__ = ["PatchCore"]
 
 
 class PatchCore(OnePassDetector):
-    r"""The healthy version of a patch is the nearest one in memory; its distance is the anomaly.
+    r"""The reconstruction of a patch is the nearest one in memory; its distance is the anomaly.
 
     score = (1 - exp|p - m| / sum_{n near m} exp|p - n|) * |p - m|
 
@@ -40,7 +40,7 @@ class PatchCore(OnePassDetector):
         components: number of principal components of the features; None: as many as there are channels.
         whiten: whether components are scaled to unit variance; the paper takes features as they are.
         neighbours: number of items near m by which a score is weighted, >= 2; 0: pool the map, as `scoring` says.
-        level: whether images are brought to the mean brightness of training images.
+        normalise_brightness: whether images are brought to the mean brightness of training images.
 
     Raises:
         ValueError: `neighbours` is 1 or negative.
@@ -54,23 +54,23 @@ class PatchCore(OnePassDetector):
         components: int | None = None,
         whiten: bool = False,
         neighbours: int = 9,
-        level: bool = False,
+        normalise_brightness: bool = False,
     ) -> None:
         if neighbours < 0 or neighbours == 1:
             raise ValueError(f"`neighbours` must be at least 2, or 0 for no weight, got {neighbours}.")
         scoring = scoring or Scoring(smoothing=4.0, pooling=MaxPooling())
-        super().__init__(FeatureCodec(features, components, level, whiten), scoring, judges=True)
+        super().__init__(FeatureCodec(features, components, normalise_brightness, whiten), scoring, provides_maps=True)
         self.memory, self.neighbours = memory or Memory(), neighbours
 
     @property
-    def judgement(self) -> str:
+    def scoring_fingerprint(self) -> str:
         """The settings that decide what a distance is like."""
         return self.settings(self.memory, self.neighbours)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Forget what another way of judging has remembered: validation fills the memory anew."""
         super().on_load_checkpoint(checkpoint)
-        if not self.suits(checkpoint):
+        if not self.is_compatible(checkpoint):
             checkpoint["state_dict"]["memory.items"] = self.memory.items
 
     def on_fit_start(self) -> None:
@@ -86,14 +86,14 @@ class PatchCore(OnePassDetector):
 
     @torch.no_grad()
     def remember(self, batches: Iterable[ImageBatch]) -> None:
-        """Fill the memory from `batches` of healthy images.
+        """Fill the memory from `batches` of normal images.
 
         Raises:
             ValueError: there are too few patches.
         """
         candidates = Candidates(self.memory.candidates, self.memory.seed)
         for batch in batches:
-            (x_0,) = self.in_parts(lambda part: (self.encode_training(part),), batch)
+            (x_0,) = self.micro_batches(lambda part: (self.encode_training(part),), batch)
             candidates.add(_patches(x_0), inside(batch.valid, x_0.shape[-2:]), batch.key.tolist())
         self.memory.fill(candidates)
         if len(self.memory.items) < self.neighbours:
@@ -108,17 +108,19 @@ class PatchCore(OnePassDetector):
         nearest = self.memory.nearest(patches)[:, 0]
         B, _, h, w = x_0.shape
         distance = (patches - nearest).norm(dim=1).reshape(B, 1, h, w)
-        return Reconstructed(nearest.reshape(B, 1, h, w, -1).movedim(-1, 2), nfe=0, evidence=distance)
+        return Reconstructed(nearest.reshape(B, 1, h, w, -1).movedim(-1, 2), nfe=0, anomaly_maps=distance)
 
     def score(self, batch: ImageBatch, compared: Compared, anomaly_map: Maps) -> Scores:
         """The distance of the farthest patch, less where memory is dense around its nearest item."""
-        distance = compared.healthy.evidence
+        distance = compared.reconstruction.anomaly_maps
         if not self.neighbours or distance is None:
             return super().score(batch, compared, anomaly_map)
         outside = ~inside(batch.valid, compared.reference.shape[-2:])
         worst = distance.flatten(1).masked_fill(outside, -torch.inf).argmax(1)
         one = torch.arange(len(worst), device=worst.device), worst
-        patch, nearest = (_patches(maps)[one].float() for maps in (compared.reference, compared.healthy.x_0[:, 0]))
+        patch, nearest = (
+            _patches(maps)[one].float() for maps in (compared.reference, compared.reconstruction.x_0[:, 0])
+        )
         around = self.memory.nearest(nearest, self.neighbours)
         away, reach = (patch - nearest).norm(dim=1), (patch[:, None] - around).norm(dim=2)
         weighted: Tensor = (1 - torch.exp(away - reach.logsumexp(1))).clamp(min=0) * away

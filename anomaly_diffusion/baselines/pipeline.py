@@ -60,7 +60,7 @@ class Pipeline:
 
     Args:
         model: name on the Hugging Face hub, or a folder in the format of diffusers; Stable Diffusion 1.x or 2.x.
-        prompt: what healthy images show, in words.
+        prompt: what normal images show, in words.
         negative_prompt: what they do not show; heard only with guidance.
         guidance: classifier-free guidance w, >= 1; output = negative + w * (prompt - negative). 1 asks the UNet once
             an evaluation, anything else twice. Above 1 it leads away from the input.

@@ -6,7 +6,7 @@ from anomaly_diffusion.baselines.adapters import PromptedUNet, VAECodec
 from anomaly_diffusion.baselines.one_pass import Untrained
 from anomaly_diffusion.baselines.pipeline import Parts, Pipeline
 from anomaly_diffusion.detectors.diffusion_detector import DiffusionDetector
-from anomaly_diffusion.detectors.micro_batching import InParts
+from anomaly_diffusion.detectors.micro_batching import MicroBatcher
 from anomaly_diffusion.diffusion.denoiser import Denoiser
 from anomaly_diffusion.diffusion.noise import GaussianNoise, NoiseSource
 from anomaly_diffusion.diffusion.objective import Objective
@@ -24,7 +24,7 @@ class PromptedDetector(DiffusionDetector):
         pipeline: what it was told, and how it is run.
         parts: what it is made of.
         objective: which depths are learnt and how they count, where anything is learnt.
-        reconstruction: how healthy latents are found.
+        reconstruction: how normal latents are found.
         scoring: how image and decoded latents are compared.
         noise: what corrupts latents; white if not given.
         round_trip: whether reconstructions are compared with what the VAE leaves of the image.
@@ -44,7 +44,7 @@ class PromptedDetector(DiffusionDetector):
         denoiser = Denoiser(unet, parts.schedule, parts.parametrisation)
         codec = VAECodec(parts.vae, pipeline.chunk, round_trip)
         super().__init__(codec, denoiser, noise or GaussianNoise(), objective, reconstruction, scoring)
-        self.in_parts = InParts(on_cpu=pipeline.chunk)
+        self.micro_batches = MicroBatcher(on_cpu=pipeline.chunk)
         self._chunk, self._backbone = pipeline.chunk, [unet]  # in a list: it is the denoiser's already
         told = (pipeline.prompt, pipeline.negative_prompt) if unet.evaluations > 1 else (pipeline.prompt,)
         self._identity = [parts.digest, *told, pipeline.guidance, pipeline.precision, round_trip]
@@ -55,12 +55,12 @@ class PromptedDetector(DiffusionDetector):
         return self._backbone[0]
 
     @property
-    def judgement(self) -> str:
+    def scoring_fingerprint(self) -> str:
         """The settings that decide what a residual is like, the weights of the pipeline among them."""
         return self.settings(self.noise, self.reconstruction, self._identity)
 
     def restore(self, batch: ImageBatch, x_0: Encoded, denoiser: Denoiser | None = None) -> Reconstructed:
-        """Healthy versions; with guidance each evaluation counts twice.
+        """Reconstructions; with guidance each evaluation counts twice.
 
         Args:
             batch: the images.
@@ -83,7 +83,7 @@ class StableDiffusionDetector(Untrained, PromptedDetector):
 
     Args:
         pipeline: which model, what it is told, and how much memory it may take.
-        reconstruction: how healthy latents are found; img2img is `PartialDiffusion`, its strength `Strengths`.
+        reconstruction: how normal latents are found; img2img is `PartialDiffusion`, its strength `Strengths`.
         scoring: how image and decoded latents are compared.
         noise: what corrupts latents; white if not given.
         round_trip: whether reconstructions are compared with decode(encode(image)) instead of the image.

@@ -11,7 +11,7 @@ __all__ = ["VAEFloor"]
 
 
 class VAEFloor(OnePassDetector):
-    """The healthy version is D(E(image)) of a frozen autoencoder: no diffusion at all.
+    """The reconstruction is D(E(image)) of a frozen autoencoder: no diffusion at all.
 
     Latent diffusion that is compared with the image must find more than this, and draws normal images no better.
 
@@ -26,7 +26,7 @@ class VAEFloor(OnePassDetector):
         self.autoencoder, self.identity = autoencoder, identity(autoencoder)
 
     @property
-    def judgement(self) -> str:
+    def scoring_fingerprint(self) -> str:
         """The settings that decide what a residual is like, and the autoencoder."""
         return self.settings(self.identity)
 

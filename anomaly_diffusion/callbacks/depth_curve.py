@@ -16,12 +16,12 @@ from anomaly_diffusion.callbacks.measured_pixels import FramePixels
 from anomaly_diffusion.callbacks.processes import from_all_processes
 from anomaly_diffusion.callbacks.repeats import Repeats
 from anomaly_diffusion.measures import depth_sensitivity, fidelity
-from anomaly_diffusion.runs.tables import FIGURES
+from anomaly_diffusion.names import FIGURES
 from anomaly_diffusion.types import ImageBatch, Prediction
 
 
 class _Depth:
-    """The figures of one depth, and how faithful its healthy versions of normal images are."""
+    """The figures of one depth, and how faithful its reconstructions of normal images are."""
 
     def __init__(self, device: torch.device) -> None:
         self.card, self.frames = Scorecard(device, maps=True), FramePixels(None)

@@ -42,7 +42,7 @@ class FailureAnalysis(pl.Callback):
 
     `failures.csv` has a line per image (see `FailureRow`), `failures.json` what they amount to, power by frequency and
     depth, and which defects are found by size and by contrast; pictures are `failures/<name>.png` (see `FAILURES`).
-    Healthy versions are those of the middle depth; what depth does to detection is in `depths.csv` (see `DepthCurve`).
+    Reconstructions are those of the middle depth; what depth does to detection is in `depths.csv` (see `DepthCurve`).
 
     Where a codec shows false colours, as that of features does, nothing is measured on pictures: what remains is what
     the maps say. Memory grows by a line per image only.
@@ -158,8 +158,8 @@ class FailureAnalysis(pl.Callback):
         from anomaly_diffusion.figures.spectra_chart import spectra_chart
 
         if power is not None:
-            image, reference, healthy = power.mean()
-            named = zip(_names(pl_module, len(healthy)), (one.numpy() for one in healthy), strict=True)
+            image, reference, reconstruction = power.mean()
+            named = zip(_names(pl_module, len(reconstruction)), (one.numpy() for one in reconstruction), strict=True)
             title = f"mean radial power spectrum of {power.count} normal test images"
             drawn = power.frequencies().numpy(), image.numpy(), reference.numpy(), dict(named), title
             files.write(folder / "spectra.png", spectra_chart(*drawn))
@@ -177,7 +177,7 @@ def _photographs(pl_module: Any) -> bool:
 
 
 def _depth(pl_module: Any) -> float | None:
-    """The depth of the healthy versions that are looked at, if it means anything."""
+    """The depth of the reconstructions that are looked at, if it means anything."""
     depths = tuple(getattr(pl_module, "depths", ()))
     return depths[len(depths) // 2] if depths else None
 
@@ -186,7 +186,7 @@ def _names(pl_module: Any, count: int) -> list[str]:
     depths = tuple(getattr(pl_module, "depths", ()))
     if len(depths) == count:
         return [f"depth {depth:g}" for depth in depths]
-    return [f"healthy version {number}" if count > 1 else "healthy version" for number in range(1, count + 1)]
+    return [f"reconstruction {number}" if count > 1 else "reconstruction" for number in range(1, count + 1)]
 
 
 def _rows(prediction: Prediction, keep: Tensor) -> Prediction:
@@ -224,8 +224,8 @@ def _bytes(image: ndarray) -> ndarray:
 def _panel(failure: Failure, case: Case) -> Any:
     from anomaly_diffusion.figures.contact_sheet import Panel, Row
 
-    image, reference, healthy = (
+    image, reference, reconstruction = (
         picture.astype(np.float32) / 255 for picture in (case.image, case.reference, case.reconstruction)
     )
-    row = Row(healthy, case.anomaly_map.astype(np.float32))
+    row = Row(reconstruction, case.anomaly_map.astype(np.float32))
     return Panel(image, case.mask, [row], case.row.path, failure.verdict(case.row), reference=reference)

@@ -1,4 +1,4 @@
-"""How faithful a healthy version of a normal image is, where there is one for each image."""
+"""How faithful a reconstruction of a normal image is, where there is one for each image."""
 
 import math
 from typing import Any
@@ -14,10 +14,10 @@ from anomaly_diffusion.types import ImageBatch, Images, Masks, Prediction
 
 
 class Fidelity(pl.Callback):
-    """Measures healthy versions of the normal test images; `summary.json` shows it under "fidelity".
+    """Measures reconstructions of the normal test images; `summary.json` shows it under "fidelity".
 
     Means over normal images of `psnr` in dB and `ssim`, and of a residual over the pixels of the photograph if one is
-    given. Only where the image itself is what a healthy version is compared with: a picture of features has no
+    given. Only where the image itself is what a reconstruction is compared with: a picture of features has no
     fidelity. Detectors of several depths have `depths.csv` instead.
 
     Args:

@@ -15,7 +15,7 @@ from torch import Tensor
 from anomaly_diffusion import files
 from anomaly_diffusion.callbacks import map_files
 from anomaly_diffusion.callbacks import weights_and_biases as wb
-from anomaly_diffusion.callbacks.selection import Spread
+from anomaly_diffusion.callbacks.selection import DisplaySampler
 from anomaly_diffusion.types import ImageBatch, Prediction
 
 WRITERS = {"npy": map_files.npy, "tiff": map_files.tiff}
@@ -41,8 +41,8 @@ class ResidualMaps(pl.Callback):
 
     `test.png` and `val.png` are contact sheets, `test-001.png` and so on show single images, which `test.json` names;
     `predict` draws too.
-    Images are chosen by kind and place only (see `Spread`); all sheets share one colour scale. Under several processes
-    the first one shows its share of the images, and each writes the raw maps of its own.
+    Images are chosen by kind and place only (see `DisplaySampler`); all sheets share one colour scale. Under several
+    processes the first one shows its share of the images, and each writes the raw maps of its own.
 
     Args:
         count: number of images shown, at least 1.
@@ -66,11 +66,11 @@ class ResidualMaps(pl.Callback):
             raise ValueError(f"`limit` must be positive, got {limit}.")
         self.count, self.per_depth, self.raw = count, per_depth, raw
         self.original_size, self.limit = original_size, limit
-        self._spread: Spread[Shown] = Spread(count)
+        self._spread: DisplaySampler[Shown] = DisplaySampler(count)
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Begin a new choice."""
-        self._spread = Spread(self.count)
+        self._spread = DisplaySampler(self.count)
 
     on_test_start = on_validation_start
 
@@ -122,7 +122,7 @@ class ResidualMaps(pl.Callback):
         self._draw(trainer, pl_module, "predict", singles=True)
 
     def _consider(self, prediction: Prediction, batch: ImageBatch, painted: bool = False) -> None:
-        for index, kind in enumerate(files.kinds_of(batch)):
+        for index, kind in enumerate(batch.kinds):
             shown = partial(_shown, prediction, batch, index)
             self._spread.offer("painted" if painted else kind, bool(batch.label[index]), shown)
 

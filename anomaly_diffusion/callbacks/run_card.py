@@ -20,10 +20,11 @@ from anomaly_diffusion.callbacks.processes import from_all_processes
 from anomaly_diffusion.callbacks.reconstruction_fidelity import Fidelity
 from anomaly_diffusion.callbacks.residual_maps import ResidualMaps
 from anomaly_diffusion.callbacks.training_curve import Course
+from anomaly_diffusion.names import FIGURES
 from anomaly_diffusion.runs import process
-from anomaly_diffusion.runs.image_rows import COLUMNS, ImageRow, as_csv, image_rows, unlabelled
-from anomaly_diffusion.runs.tables import FIGURES, summary_table
-from anomaly_diffusion.types import ImageBatch, Prediction
+from anomaly_diffusion.runs.image_results import COLUMNS, as_csv, image_results, unlabelled
+from anomaly_diffusion.runs.tables import summary_table
+from anomaly_diffusion.types import ImageBatch, ImageResult, Prediction
 
 REDRAW_SECONDS = 30.0
 DRAWN = ("image_auroc", "pixel_auroc", "pixel_ap", "aupro")
@@ -43,7 +44,7 @@ class RunCard(pl.Callback):
 
     def __init__(self) -> None:
         self._course = Course()
-        self._rows: list[ImageRow] = []
+        self._rows: list[ImageResult] = []
         self._batches: list[tuple[int, float]] = []
         self._nfe: int | None = None
         self._clock = self._fit_clock = self._validation_clock = 0.0
@@ -175,7 +176,7 @@ class RunCard(pl.Callback):
     def _note_images(self, prediction: Prediction, batch: ImageBatch, seconds: float) -> None:
         self._nfe = prediction.nfe
         self._batches.append((len(batch.path), seconds))
-        self._rows += image_rows(prediction, batch, seconds)
+        self._rows += image_results(prediction, batch, seconds)
 
     def _draw(self, trainer: pl.Trainer) -> None:
         losses = self._course.losses

@@ -8,15 +8,15 @@ import pytorch_lightning as pl
 import torch
 
 from anomaly_diffusion import files
-from anomaly_diffusion.callbacks.selection import Spread
+from anomaly_diffusion.callbacks.selection import DisplaySampler
 from anomaly_diffusion.types import ImageBatch
 
 
-class DenoisingStrips(pl.Callback):
-    """Draws `<run>/panels/strip.png` after a test: a few images on their way through the reconstruction strategy.
+class SamplingTrajectories(pl.Callback):
+    """Draws `<run>/panels/trajectories.png` after a test: some images on their way through the strategy.
 
-    Images are chosen by kind and place only (see `Spread`), and reconstructed once more while the network is watched.
-    Nothing is drawn of detectors that ask no network.
+    Images are chosen by kind and place only (see `DisplaySampler`), and reconstructed again while the network is
+    watched. Nothing is drawn of detectors that ask no network.
 
     Args:
         count: number of images shown, at least 1.
@@ -30,11 +30,11 @@ class DenoisingStrips(pl.Callback):
         if limit <= 0:
             raise ValueError(f"`limit` must be positive, got {limit}.")
         self.count, self.evaluations, self.limit = count, evaluations, limit
-        self._spread: Spread[ImageBatch] = Spread(count)
+        self._spread: DisplaySampler[ImageBatch] = DisplaySampler(count)
 
     def on_test_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Begin a new choice."""
-        self._spread = Spread(self.count)
+        self._spread = DisplaySampler(self.count)
 
     def on_test_batch_end(
         self,
@@ -46,7 +46,7 @@ class DenoisingStrips(pl.Callback):
         dataloader_idx: int = 0,
     ) -> None:
         """Consider the images of a batch."""
-        for index, kind in enumerate(files.kinds_of(batch)):
+        for index, kind in enumerate(batch.kinds):
             self._spread.offer(kind, bool(batch.label[index]), partial(_alone, batch, index))
 
     def on_test_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -54,20 +54,27 @@ class DenoisingStrips(pl.Callback):
         chosen = self._spread.chosen()
         if not trainer.is_global_zero or not chosen:
             return
-        from anomaly_diffusion.figures.trajectories import strip_sheet
+        from anomaly_diffusion.figures.trajectories import trajectory_sheet
 
-        strips = [strip for strip in (self._strip(pl_module, batch) for batch in chosen) if strip.evaluations]
-        if not strips:
+        trajectories = [
+            trajectory
+            for trajectory in (self._trajectory(pl_module, batch) for batch in chosen)
+            if trajectory.evaluations
+        ]
+        if not trajectories:
             return
         title = f"{pl_module.method}: what the network is shown, and what it answers"
-        files.write(Path(trainer.default_root_dir) / "panels" / "strip.png", strip_sheet(strips, title, self.limit))
+        files.write(
+            Path(trainer.default_root_dir) / "panels" / "trajectories.png",
+            trajectory_sheet(trajectories, title, self.limit),
+        )
 
-    def _strip(self, detector: Any, batch: ImageBatch) -> Any:
-        from anomaly_diffusion.figures.trajectories import Strip, spaced
+    def _trajectory(self, detector: Any, batch: ImageBatch) -> Any:
+        from anomaly_diffusion.figures.trajectories import Trajectory, spaced
 
         asked, verdict = detector.trace(batch), detector(batch)
         shown = [asked[place] for place in spaced(len(asked), self.evaluations)]
-        return Strip(
+        return Trajectory(
             image=batch.image[0],
             evaluations=[(float(one.depth[0]), one.x_t[0], one.x_0_hat[0]) for one in shown],
             reconstruction=verdict.reconstruction[0, -1],

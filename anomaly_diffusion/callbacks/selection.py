@@ -28,7 +28,7 @@ class _Even(Generic[Item]):
         return [self.items[index * len(self.items) // count] for index in range(count)]
 
 
-class Spread(Generic[Item]):
+class DisplaySampler(Generic[Item]):
     """Chooses images from a stream: defective ones of every kind, spread evenly over each, and some good ones.
 
     A quarter are good ones if there are enough of both. Memory does not grow with the stream.

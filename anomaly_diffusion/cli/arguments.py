@@ -67,7 +67,7 @@ def prepare(verb: str, arguments: list[str], tell: Callable[[str], None] | None 
     if source is not None and (source / run_folder.CONFIG).is_file():
         arguments = ["--config", str(source / run_folder.CONFIG), *arguments]
     changes = "-".join(path.stem for path in configs)
-    given = frozenset(map(_plain_name, [key for content in contents.values() for key in flat(content)] + options))
+    given = frozenset(map(_plain_name, [key for content in contents.values() for key in files.flat(content)] + options))
     return Request(verb, arguments, experiment_name(configs), source, help_full, changes, given)
 
 
@@ -114,15 +114,6 @@ def values(arguments: list[str], flag: str) -> list[str]:
     ]
 
 
-def flat(settings: Mapping[str, Any], above: str = "") -> dict[str, Any]:
-    """Every setting that holds no others, under its whole name: `data.batch_size`."""
-    found: dict[str, Any] = {}
-    for key, value in settings.items():
-        inside = flat(value, f"{above}{key}.") if isinstance(value, Mapping) and value else {f"{above}{key}": value}
-        found |= inside
-    return found
-
-
 def _check_order(contents: Mapping[Path, Mapping[str, Any]]) -> None:
     """Refuse a config that changes a model before one is named: a later one would put its own in its place."""
     naming = [path for path, content in contents.items() if _names_model(content)]
@@ -157,7 +148,7 @@ def _check_places(arguments: list[str], contents: Mapping[Path, Mapping[str, Any
         if expecting or (flag in _CONFIG_FLAGS and value):
             path = Path(word if expecting else value)
             for option, name in options.items():
-                if any(_same(name, _plain_name(key)) for key in flat(contents[path])):
+                if any(_same(name, _plain_name(key)) for key in files.flat(contents[path])):
                     raise UsageError(
                         f"`{option}` stands before --config {path}, which sets it too: name it after that."
                     )
@@ -168,7 +159,7 @@ def _check_places(arguments: list[str], contents: Mapping[Path, Mapping[str, Any
 
 def overruled(contents: Mapping[Path, Mapping[str, Any]]) -> Iterator[str]:
     """Say which settings of a config are others in a later one, which counts; a line for each such pair of configs."""
-    configs = {path: flat(content) for path, content in contents.items()}
+    configs = {path: files.flat(content) for path, content in contents.items()}
     for place, (path, settings) in enumerate(configs.items()):
         for later, others in list(configs.items())[place + 1 :]:
             both = [key for key in settings if key in others and settings[key] != others[key]]

@@ -8,11 +8,12 @@ from typing import Any
 
 from anomaly_diffusion import files
 from anomaly_diffusion.cli import user_errors
+from anomaly_diffusion.names import COSTS, FIGURES, RUN_COSTS
 from anomaly_diffusion.runs import run_folder
 from anomaly_diffusion.runs.cost import cost_panels, lacking
 from anomaly_diffusion.runs.defect_sizes import SizeClass, by_size
 from anomaly_diffusion.runs.grouping import by_setting, paired_report
-from anomaly_diffusion.runs.tables import COSTS, FIGURES, RUN_COSTS, csv_table, markdown_table, size_table
+from anomaly_diffusion.runs.tables import csv_table, markdown_table, size_table
 
 __all__ = ["data_set", "group_of", "main", "run_folders"]
 

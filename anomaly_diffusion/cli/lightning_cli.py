@@ -301,7 +301,7 @@ def classes() -> tuple[type[LightningModule], type[LightningDataModule], dict[st
     from anomaly_diffusion.callbacks.reconstruction_fidelity import Fidelity
     from anomaly_diffusion.callbacks.residual_maps import ResidualMaps
     from anomaly_diffusion.callbacks.run_card import RunCard
-    from anomaly_diffusion.callbacks.sampling_trajectories import DenoisingStrips
+    from anomaly_diffusion.callbacks.sampling_trajectories import SamplingTrajectories
     from anomaly_diffusion.callbacks.saturated_overlap import SaturatedOverlaps
     from anomaly_diffusion.data.datamodule import AnomalyDataModule
     from anomaly_diffusion.detectors.detector import Detector
@@ -313,7 +313,7 @@ def classes() -> tuple[type[LightningModule], type[LightningDataModule], dict[st
     always_on |= {
         "saturated": SaturatedOverlaps,
         "depths": DepthCurve,
-        "strips": DenoisingStrips,
+        "trajectories": SamplingTrajectories,
         "fidelity": Fidelity,
         "failures": FailureAnalysis,
         "acceleration": Acceleration,

@@ -19,7 +19,7 @@ class Codec(nn.Module, ABC):
 
     @property
     def fitted(self) -> bool:
-        """Whether the codec knows what it must know about healthy images."""
+        """Whether the codec knows what it must know about normal images."""
         return True
 
     @property
@@ -28,7 +28,7 @@ class Codec(nn.Module, ABC):
         return {}
 
     def moments(self, image: Images, valid: Masks | None = None) -> Tensor:
-        """What the codec wants to know about healthy images; it adds up over batches and processes.
+        """What the codec wants to know about normal images; it adds up over batches and processes.
 
         Args:
             image: the images.

@@ -16,7 +16,7 @@ _COLOUR = 3.0  # standard deviations of a component that a picture shows from bl
 
 
 class FeatureCodec(Codec):
-    """Principal components of features, each of unit variance over healthy images.
+    """Principal components of features, each of unit variance over normal images.
 
     Components are those of the correlation of the channels, so that no stage counts for more because its numbers are
     larger. Nothing is decoded: a residual compares components.
@@ -27,8 +27,9 @@ class FeatureCodec(Codec):
     Args:
         extractor: the frozen network.
         components: how many are kept, at least 1; None: all, as many as there are channels.
-        level: whether each image is first brought to the mean brightness of healthy ones: right where light drifts and
-            says nothing about defects. The padding of a letterbox counts as brightness: take `Resize` with it.
+        normalise_brightness: whether each image is first brought to the mean brightness of normal ones: right where
+            light drifts and says nothing about defects. The padding of a letterbox counts as
+            brightness: take `Resize` with it.
         whiten: whether components are scaled to unit variance.
 
     Raises:
@@ -44,7 +45,11 @@ class FeatureCodec(Codec):
     brightness: Tensor
 
     def __init__(
-        self, extractor: FeatureExtractor, components: int | None = 64, level: bool = False, whiten: bool = True
+        self,
+        extractor: FeatureExtractor,
+        components: int | None = 64,
+        normalise_brightness: bool = False,
+        whiten: bool = True,
     ) -> None:
         super().__init__()
         if components is not None and components < 1:
@@ -54,7 +59,12 @@ class FeatureCodec(Codec):
         components = channels if components is None else components
         if components > channels:
             raise ValueError(f"`components` must be at most {channels}, the channels of the stages, got {components}.")
-        self.extractor, self.components, self.level, self.whiten = extractor, components, level, whiten
+        self.extractor, self.components, self.normalise_brightness, self.whiten = (
+            extractor,
+            components,
+            normalise_brightness,
+            whiten,
+        )
         self.register_buffer("mean", torch.zeros(channels))
         self.register_buffer("projection", torch.zeros(components, channels))
         self.register_buffer("count", torch.zeros((), dtype=torch.float64))
@@ -70,7 +80,7 @@ class FeatureCodec(Codec):
     @property
     def options(self) -> dict[str, object]:
         """How brightness is treated."""
-        return {"level": self.level}
+        return {"normalise_brightness": self.normalise_brightness}
 
     @torch.no_grad()
     def moments(self, image: Images, valid: Masks | None = None) -> Tensor:
@@ -110,7 +120,7 @@ class FeatureCodec(Codec):
     def encode(self, image: Images) -> Encoded:
         """Components (B, components, h, w)."""
         with torch.no_grad():
-            if self.level:
+            if self.normalise_brightness:
                 image = image + self.brightness - image.mean((1, 2, 3), keepdim=True)
             centred = self.extractor(image) - self.mean[:, None, None]
             return torch.einsum("kc,bchw->bkhw", self.projection, centred)

@@ -15,7 +15,7 @@ __all__ = ["Against", "AgainstInput", "AgainstLatents", "AgainstRoundTrip", "Lat
 
 
 class Against(ABC):
-    """What a healthy latent is held against, and where."""
+    """What a normal latent is held against, and where."""
 
     def decode(self, codec: "LatentCodec", x_0: Encoded) -> Tensor:
         """From model space to where the two are compared: pixels by default."""
@@ -68,7 +68,7 @@ class AgainstLatents(Against):
 
 
 class LatentCodec(Codec):
-    """Latents, each channel of zero mean and unit variance over healthy images.
+    """Latents, each channel of zero mean and unit variance over normal images.
 
     x_0 = (E(image) - mean) / spread
 
@@ -76,7 +76,7 @@ class LatentCodec(Codec):
 
     Args:
         autoencoder: E and D.
-        against: what healthy versions are compared with; the image if not given.
+        against: what reconstructions are compared with; the image if not given.
     """
 
     offset: Tensor
@@ -139,11 +139,11 @@ class LatentCodec(Codec):
         return self.autoencoder.pixels(x_0 * self.spread[:, None, None] + self.offset[:, None, None])
 
     def decode(self, x_0: Encoded) -> Tensor:
-        """To where image and healthy version are compared."""
+        """To where image and reconstruction are compared."""
         return self.against.decode(self, x_0)
 
     def reference(self, image: Images, x_0: Encoded) -> Tensor:
-        """What healthy versions are compared with."""
+        """What reconstructions are compared with."""
         return self.against.reference(self, image, x_0)
 
     def picture(self, decoded: Encoded, size: Sequence[int]) -> Images:

@@ -1,4 +1,4 @@
-"""Training an autoencoder on healthy images; what it cannot draw is the anomaly."""
+"""Training an autoencoder on normal images; what it cannot draw is the anomaly."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -11,7 +11,7 @@ from anomaly_diffusion.detectors.detector import Detector
 from anomaly_diffusion.detectors.learning_rate import warmup_then_cosine
 from anomaly_diffusion.diffusion.noise import mix
 from anomaly_diffusion.networks.autoencoder import ConvAutoencoder
-from anomaly_diffusion.networks.patch_discriminator import Adversary
+from anomaly_diffusion.networks.patch_discriminator import PatchDiscriminator
 from anomaly_diffusion.scoring.residual import L1Residual, Residual, SSIMResidual
 from anomaly_diffusion.scoring.scorer import Scoring
 from anomaly_diffusion.types import Encoded, ImageBatch, Images, Masks, Prediction, Reconstructed
@@ -20,7 +20,7 @@ __all__ = ["AutoencoderDetector"]
 
 
 class AutoencoderDetector(Detector):
-    """Trains an autoencoder for latent diffusion; as a detector, its healthy version is D(E(image)).
+    """Trains an autoencoder for latent diffusion; as a detector, its reconstruction is D(E(image)).
 
     loss = sum_k weights_k * mean(residual_k(image, D(latent))) + kl * mean(KL(latent | N(0, 1)))
 
@@ -56,7 +56,7 @@ class AutoencoderDetector(Detector):
         losses: Sequence[Residual] | None = None,
         weights: Sequence[float] | None = None,
         kl: float = 1e-4,
-        adversary: Adversary | None = None,
+        adversary: PatchDiscriminator | None = None,
         crop: int | None = 128,
     ) -> None:
         super().__init__(PixelCodec(), scoring, versions=1)
@@ -74,7 +74,7 @@ class AutoencoderDetector(Detector):
         self.adversary = adversary
 
     @property
-    def judgement(self) -> str:
+    def scoring_fingerprint(self) -> str:
         """The settings that decide what a residual is like."""
         return self.settings()
 

@@ -1,4 +1,4 @@
-"""What every detector does: learn what is healthy, calibrate on held-out normals, judge. Wiring only."""
+"""What every detector does: learn what is normal, calibrate on held-out normals, judge. Wiring only."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from anomaly_diffusion.codecs.codec import Codec
-from anomaly_diffusion.detectors.micro_batching import InParts
+from anomaly_diffusion.detectors.micro_batching import MicroBatcher
 from anomaly_diffusion.detectors.normal_batches import first, normals, training_batches, validation_batches
 from anomaly_diffusion.detectors.scoring_fingerprint import settings
 from anomaly_diffusion.diffusion.recorder import Evaluation
@@ -24,15 +24,15 @@ _OF_JUDGEMENT = ("calibration.", "scoring.", "image_threshold", "pixel_threshold
 
 
 class Compared(NamedTuple):
-    """A batch and its healthy versions, where the codec compares them.
+    """A batch and its reconstructions, where the codec compares them.
 
     Attributes:
         reference: what perfect reconstructions would be.
-        healthy: what was found, one for each depth.
+        reconstruction: what was found, one for each depth.
     """
 
     reference: Encoded
-    healthy: Reconstructed
+    reconstruction: Reconstructed
 
 
 class ForeignCheckpoint(ValueError):
@@ -40,57 +40,57 @@ class ForeignCheckpoint(ValueError):
 
 
 class Detector(pl.LightningModule, ABC):
-    """Image -> model space -> healthy versions -> residuals -> calibrated map and score.
+    """Image -> model space -> reconstructions -> residuals -> calibrated map and score.
 
     A detector computes no metric and draws no picture; callbacks read the `Prediction` that its steps return.
 
     Args:
-        codec: the space in which healthy versions are sought.
-        scoring: how image and healthy version are compared.
-        versions: number of healthy versions of each image.
-        judges: whether healthy versions come with maps that take the place of residuals.
+        codec: the space in which reconstructions are sought.
+        scoring: how image and reconstruction are compared.
+        versions: number of reconstructions of each image.
+        judges: whether reconstructions come with maps that take the place of residuals.
     """
 
     image_threshold: Tensor
     pixel_threshold: Tensor
 
-    def __init__(self, codec: Codec, scoring: Scoring, versions: int, judges: bool = False) -> None:
+    def __init__(self, codec: Codec, scoring: Scoring, versions: int, provides_maps: bool = False) -> None:
         super().__init__()
         self.codec, self.scoring = codec, scoring
-        self.weights = torch.ones(1) if judges else scoring.weights  # of the maps of one depth
-        self.calibration = Calibration(versions * len(self.weights), scoring.reach)
-        self.in_parts = InParts()
+        self.weights = torch.ones(1) if provides_maps else scoring.weights  # of the maps of one depth
+        self.calibration = Calibration(versions * len(self.weights), scoring.calibration_sigma)
+        self.micro_batches = MicroBatcher()
         self.frame: tuple[int, ...] | None = None  # height and width that the calibration belongs to, where it is known
         self.register_buffer("image_threshold", torch.tensor(torch.nan))
         self.register_buffer("pixel_threshold", torch.tensor(torch.nan))
 
     @abstractmethod
     def restore(self, batch: ImageBatch, x_0: Encoded) -> Reconstructed:
-        """Healthy versions of a batch, both in model space."""
+        """Reconstructions of a batch, both in model space."""
 
     @property
     @abstractmethod
-    def judgement(self) -> str:
+    def scoring_fingerprint(self) -> str:
         """The settings that decide what a residual is like: calibration and thresholds hold for no others."""
 
     @property
     def method(self) -> str:
-        """How healthy versions are found, in a word for people."""
+        """How reconstructions are found, in a word for people."""
         return type(self).__name__
 
     @property
     def depths(self) -> tuple[float, ...]:
-        """Depths at which healthy versions are made; none where depth means nothing."""
+        """Depths at which reconstructions are made; none where depth means nothing."""
         return ()
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Write down what the calibration and the thresholds belong to."""
-        checkpoint["judgement"], checkpoint["model"] = self.judgement, type(self).__name__
+        checkpoint["judgement"], checkpoint["model"] = self.scoring_fingerprint, type(self).__name__
         checkpoint["frame"] = None if self.frame is None else list(self.frame)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Take the weights, but leave the calibration and thresholds of another way of judging."""
-        if not self.suits(checkpoint):
+        if not self.is_compatible(checkpoint):
             mine = self.state_dict()
             checkpoint["state_dict"] |= {name: mine[name] for name in mine if name.startswith(_OF_JUDGEMENT)}
             for name in set(checkpoint["state_dict"]) - set(mine):
@@ -111,9 +111,9 @@ class Detector(pl.LightningModule, ABC):
         except RuntimeError:
             raise ForeignCheckpoint(_differences(state_dict, self)) from None
 
-    def suits(self, checkpoint: Mapping[str, Any]) -> bool:
+    def is_compatible(self, checkpoint: Mapping[str, Any]) -> bool:
         """Whether calibration and thresholds of `checkpoint` are those of this detector's way of judging."""
-        return bool(checkpoint.get("judgement") == self.judgement)
+        return bool(checkpoint.get("judgement") == self.scoring_fingerprint)
 
     @staticmethod
     def calibrated_in(checkpoint: Mapping[str, Any]) -> bool:
@@ -126,7 +126,7 @@ class Detector(pl.LightningModule, ABC):
         return " ".join(settings(part) for part in (*parts, self.codec.options, self.scoring))
 
     def on_fit_start(self) -> None:
-        """Let the codec see healthy images, unless it knows them from a checkpoint."""
+        """Let the codec see normal images, unless it knows them from a checkpoint."""
         if not self.codec.fitted:
             batches = first(CODEC_LEARNS_FROM, self.training_batches())
             seen = [self.codec.moments(batch.image, batch.valid) for batch in batches]
@@ -136,10 +136,10 @@ class Detector(pl.LightningModule, ABC):
         """Learn from training images and calibrate on normal validation images, with the weights to be validated.
 
         Raises:
-            ValueError: the codec knows no healthy images, because nothing was trained or loaded.
+            ValueError: the codec knows no normal images, because nothing was trained or loaded.
         """
         if not self.codec.fitted:
-            raise ValueError("The detector has seen no healthy image. Train it first, or name a checkpoint of a run.")
+            raise ValueError("The detector has seen no normal image. Train it first, or name a checkpoint of a run.")
         with self.trainer.precision_plugin.val_step_context():
             if self.scoring.learners:
                 self.learn(self.training_batches())
@@ -168,28 +168,31 @@ class Detector(pl.LightningModule, ABC):
             raise ValueError(
                 "The detector is not calibrated. Validate it once, or load a checkpoint of a finished run."
             )
-        return Prediction(*self.in_parts(self._judged, batch))
+        return Prediction(*self.micro_batches(self._judged, batch))
 
     def _judged(self, batch: ImageBatch) -> tuple[Any, ...]:
         """The fields of a `Prediction`."""
         compared = self.compare(batch)
         depth_maps, anomaly_map = self.scoring.judge(self.differences(batch, compared), self.calibration, self.weights)
-        reference, healthy = self.pictures(batch, compared)
+        reference, reconstruction = self.pictures(batch, compared)
         score = self.score(batch, compared, anomaly_map)
-        return reference, healthy, depth_maps, anomaly_map, score, compared.healthy.nfe
+        return reference, reconstruction, depth_maps, anomaly_map, score, compared.reconstruction.nfe
 
     def compare(self, batch: ImageBatch, x_0: Encoded | None = None) -> Compared:
-        """A batch and its healthy versions.
+        """A batch and its reconstructions.
 
         Args:
             batch: the images.
             x_0: the same in model space, where they have been encoded before.
         """
         x_0 = self.codec.encode(batch.image) if x_0 is None else x_0
-        healthy = self.restore(batch, x_0)
-        B, D = healthy.x_0.shape[:2]
-        decoded = self.codec.decode(healthy.x_0.flatten(0, 1)).unflatten(0, (B, D))
-        return Compared(self.codec.reference(batch.image, x_0), Reconstructed(decoded, healthy.nfe, healthy.evidence))
+        reconstruction = self.restore(batch, x_0)
+        B, D = reconstruction.x_0.shape[:2]
+        decoded = self.codec.decode(reconstruction.x_0.flatten(0, 1)).unflatten(0, (B, D))
+        return Compared(
+            self.codec.reference(batch.image, x_0),
+            Reconstructed(decoded, reconstruction.nfe, reconstruction.anomaly_maps),
+        )
 
     def encode_training(self, batch: ImageBatch, step: int | None = None) -> Encoded:
         """Training photographs in model space.
@@ -202,19 +205,19 @@ class Detector(pl.LightningModule, ABC):
 
     def differences(self, batch: ImageBatch, compared: Compared) -> Tensor:
         """Smoothed maps (B, D*K, H, W): residuals, or what the strategy itself has found."""
-        reference, healthy = compared
+        reference, reconstruction = compared
         size = batch.image.shape[-2:]
-        if healthy.evidence is None:
-            return self.scoring.compare(reference, healthy.x_0, size)
-        smoothed: Tensor = self.scoring.smoothing(enlarged(healthy.evidence, size))
+        if reconstruction.anomaly_maps is None:
+            return self.scoring.compare(reference, reconstruction.x_0, size)
+        smoothed: Tensor = self.scoring.smoothing(enlarged(reconstruction.anomaly_maps, size))
         return smoothed
 
     def pictures(self, batch: ImageBatch, compared: Compared) -> tuple[Images, Tensor]:
         """What is compared, (B, C, H, W) and (B, D, C, H, W), in pixels."""
-        reference, healthy = compared
+        reference, reconstruction = compared
         size = batch.image.shape[-2:]
-        B, D = healthy.x_0.shape[:2]
-        shown = self.codec.picture(healthy.x_0.flatten(0, 1), size).unflatten(0, (B, D))
+        B, D = reconstruction.x_0.shape[:2]
+        shown = self.codec.picture(reconstruction.x_0.flatten(0, 1), size).unflatten(0, (B, D))
         return self.codec.picture(reference, size), shown
 
     def score(self, batch: ImageBatch, compared: Compared, anomaly_map: Maps) -> Scores:
@@ -231,23 +234,25 @@ class Detector(pl.LightningModule, ABC):
 
     @torch.no_grad()
     def learn(self, batches: Iterable[ImageBatch]) -> None:
-        """Let residuals that learn see the first of `batches` of healthy images.
+        """Let residuals that learn see the first of `batches` of normal images.
 
         Raises:
             ValueError: there is no batch.
         """
 
         def compared(batch: ImageBatch) -> tuple[Tensor, Tensor]:
-            reference, healthy = self.compare(batch, self.encode_training(batch))
-            return reference, healthy.x_0
+            reference, reconstruction = self.compare(batch, self.encode_training(batch))
+            return reference, reconstruction.x_0
 
         sums: list[Any] = []
         for batch in first(LEARNT_FROM, batches):
-            reference, healthy = self.in_parts(compared, batch)
-            new = [one.moments(reference, healthy, batch.valid, batch.key.tolist()) for one in self.scoring.learners]
+            reference, reconstruction = self.micro_batches(compared, batch)
+            new = [
+                one.moments(reference, reconstruction, batch.valid, batch.key.tolist()) for one in self.scoring.learners
+            ]
             sums = [total + more for total, more in zip(sums, new, strict=True)] if sums else new
         if not sums:
-            raise ValueError("No healthy training image to learn differences from.")
+            raise ValueError("No normal training image to learn differences from.")
         for residual, total in zip(self.scoring.learners, sums, strict=True):
             residual.fit(total)
 
@@ -264,7 +269,7 @@ class Detector(pl.LightningModule, ABC):
             self.frame = tuple(batch.image.shape[-2:])
             total = total or self.calibration.no_moments(self.frame)
             if normal.path:
-                (differences,) = self.in_parts(self._differences, normal)
+                (differences,) = self.micro_batches(self._differences, normal)
                 total = total.plus(moments(differences, normal.valid))
         if total is None or total.products[0, 0] < 2:
             raise ValueError("No normal image to calibrate on. Hold out some defect-free images for validation.")
@@ -274,7 +279,7 @@ class Detector(pl.LightningModule, ABC):
         return (self.differences(batch, self.compare(batch)),)
 
     def training_batches(self, epoch: int = 0, whole: bool = True) -> Iterable[ImageBatch]:
-        """Batches of all healthy images of one epoch, on the device, also where only a validation runs.
+        """Batches of all normal images of one epoch, on the device, also where only a validation runs.
 
         Args:
             epoch: which of the orders and augmentations.

@@ -1,4 +1,4 @@
-"""What every diffusion detector does: train a denoiser, and ask it for healthy versions. Wiring only."""
+"""What every diffusion detector does: train a denoiser, and ask it for reconstructions. Wiring only."""
 
 from typing import Any
 
@@ -22,14 +22,14 @@ CHUNK = 64  # images that pass through the network together in scoring: more of 
 
 
 class DiffusionDetector(Detector):
-    """Healthy versions are what a denoiser that has seen healthy images only makes of an image, at several depths.
+    """Reconstructions are what a denoiser that has seen normal images only makes of an image, at several depths.
 
     Args:
         codec: where diffusion runs.
         denoiser: what is trained.
         noise: what corrupts, in training and in scoring alike.
         objective: how errors are drawn and weighted.
-        reconstruction: how a healthy image is found.
+        reconstruction: how a normal image is found.
         scoring: how image and reconstruction are compared.
 
     Raises:
@@ -47,7 +47,7 @@ class DiffusionDetector(Detector):
         reconstruction: Reconstruction,
         scoring: Scoring,
     ) -> None:
-        super().__init__(codec, scoring, len(reconstruction.depths), reconstruction.judges)
+        super().__init__(codec, scoring, len(reconstruction.depths), reconstruction.provides_maps)
         _check_depths(denoiser, objective, reconstruction)
         self.denoiser = denoiser
         self.noise, self.objective, self.reconstruction = noise, objective, reconstruction
@@ -55,7 +55,7 @@ class DiffusionDetector(Detector):
 
     @property
     def depths(self) -> tuple[float, ...]:
-        """Depths at which healthy versions are made."""
+        """Depths at which reconstructions are made."""
         return self.reconstruction.depths
 
     @property
@@ -64,7 +64,7 @@ class DiffusionDetector(Detector):
         return type(self.reconstruction).__name__
 
     @property
-    def judgement(self) -> str:
+    def scoring_fingerprint(self) -> str:
         """The settings that decide what a residual is like: calibration and thresholds hold for no others."""
         return self.settings(self.noise, self.reconstruction)
 
@@ -83,13 +83,13 @@ class DiffusionDetector(Detector):
         """Mean loss of a batch; its draws depend on seed, step and process, so that a resumed run repeats them."""
         seed = mix(int(self.noise_seed), self.global_step, batch_idx, self.global_rank)
         generator = Generator(self.device).manual_seed(seed)
-        denoiser = self.denoiser.given(batch.category)
+        denoiser = self.denoiser.conditioned_on(batch.category)
         loss = self.objective(denoiser, self.noise, self.encode_training(batch, self.global_step), generator).mean()
         self.log("train/loss", loss, batch_size=len(batch.image))
         return loss
 
     def restore(self, batch: ImageBatch, x_0: Encoded, denoiser: Denoiser | None = None) -> Reconstructed:
-        """Healthy versions; however large the batch, the network sees at most `CHUNK` images at a time.
+        """Reconstructions; however large the batch, the network sees at most `CHUNK` images at a time.
 
         Args:
             batch: the images.
@@ -97,7 +97,7 @@ class DiffusionDetector(Detector):
             denoiser: a stand-in for the detector's own.
         """
         draw = NoiseStream(self.noise, batch.key.tolist(), int(self.noise_seed))
-        denoiser = (denoiser or self.denoiser).given(batch.category).chunked(CHUNK)
+        denoiser = (denoiser or self.denoiser).conditioned_on(batch.category).chunked(CHUNK)
         return self.reconstruction(denoiser, x_0, draw)
 
     @torch.no_grad()

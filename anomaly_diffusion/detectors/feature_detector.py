@@ -24,12 +24,12 @@ class FeatureDetector(DiffusionDetector):
         features: the frozen network.
         backbone: the network that is trained; its channels are the components.
         objective: which depths are learnt and how they count.
-        reconstruction: how healthy features are found.
+        reconstruction: how normal features are found.
         scoring: how features and reconstruction are compared.
         components: number of principal components of the features.
         views: how often each training photograph is augmented, its features kept in memory; 0 computes them at each
             step. Without augmentation one view is all there is.
-        level: whether images are brought to the mean brightness of training images.
+        normalise_brightness: whether images are brought to the mean brightness of training images.
 
     Raises:
         ValueError: `views` is negative.
@@ -44,10 +44,10 @@ class FeatureDetector(DiffusionDetector):
         scoring: Scoring,
         components: int = 64,
         views: int = 1,
-        level: bool = False,
+        normalise_brightness: bool = False,
     ) -> None:
         denoiser = Denoiser(backbone, CosineSchedule(), VelocityPrediction())
-        codec = FeatureCodec(features, components, level=level)
+        codec = FeatureCodec(features, components, normalise_brightness=normalise_brightness)
         super().__init__(codec, denoiser, GaussianNoise(), objective, reconstruction, scoring)
         self.cache = EncodingCache(views)
 

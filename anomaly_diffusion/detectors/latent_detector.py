@@ -33,9 +33,9 @@ class LatentDetector(DiffusionDetector):
         backbone: the network that is trained; its channels are those of the latent.
         noise: what corrupts, in training and in scoring alike.
         objective: which depths are learnt and how they count.
-        reconstruction: how healthy latents are found.
+        reconstruction: how normal latents are found.
         scoring: how image and reconstruction are compared.
-        against: with what decoded healthy latents are compared; the image if not given.
+        against: with what decoded normal latents are compared; the image if not given.
         cache: where latents of training photographs are kept; one view of each, in memory, if not given.
 
     Raises:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from anomaly_diffusion.types import ImageBatch
 
-__all__ = ["InParts", "is_out_of_memory"]
+__all__ = ["MicroBatcher", "is_out_of_memory"]
 
 Act = Callable[[ImageBatch], tuple[Any, ...]]
 _ON_CPU, _ELSEWHERE = 4, 64
@@ -23,7 +23,7 @@ _MEMORY_IS_FULL = re.compile(
 )
 
 
-class InParts:
+class MicroBatcher:
     """Hands a batch on in parts, and puts together what comes back.
 
     On a CPU a convolution of eight images rounds otherwise than the same of two, and in two threads otherwise than in

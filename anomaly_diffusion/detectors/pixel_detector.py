@@ -23,7 +23,7 @@ class PixelDetector(DiffusionDetector):
         parametrisation: what the network predicts.
         noise: what corrupts, in training and in scoring alike.
         objective: which depths are learnt and how they count.
-        reconstruction: how a healthy image is found.
+        reconstruction: how a normal image is found.
         scoring: how image and reconstruction are compared.
     """
 

@@ -1,4 +1,4 @@
-"""A network that has learned what healthy images look like, wrapped so that nobody else asks what it outputs."""
+"""A network that has learned what normal images look like, wrapped so that nobody else asks what it outputs."""
 
 import torch
 from torch import Tensor, nn
@@ -25,7 +25,7 @@ class Denoiser(nn.Module):
         self.schedule = schedule
         self.parametrisation = parametrisation
 
-    def given(self, category: Tensor) -> "Denoiser":
+    def conditioned_on(self, category: Tensor) -> "Denoiser":
         """The same denoiser, told the category (B,) of each image if its backbone wants to know."""
         if not getattr(self.backbone, "classes", 0):
             return self

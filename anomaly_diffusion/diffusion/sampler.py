@@ -33,9 +33,9 @@ class Sampler(ABC):
 
 
 class DDIM(Sampler):
-    """x_s = alpha_s * x_0_hat + sqrt(sigma_s^2 - spread^2) * noise_hat + spread * fresh noise.
+    """x_s = alpha_s * x_0_hat + sqrt(sigma_s^2 - sigma_eta^2) * noise_hat + sigma_eta * fresh noise.
 
-    spread = eta * sigma_s / sigma_t * sqrt(1 - alpha_t^2 / alpha_s^2)
+    sigma_eta = eta * sigma_s / sigma_t * sqrt(1 - alpha_t^2 / alpha_s^2)
 
     Reference: Song et al., "Denoising Diffusion Implicit Models", 2021, Eq. 12 and 16.
 
@@ -54,9 +54,9 @@ class DDIM(Sampler):
         """Move x_t from time `t` to the earlier time `s`."""
         alpha_t, sigma_t, alpha_s, sigma_s = _scales(denoiser, x_t, t, s)
         estimate = denoiser(x_t, t)
-        spread = self.eta * sigma_s / sigma_t * (1 - (alpha_t / alpha_s) ** 2).clamp(min=0).sqrt()
-        x_s: Images = alpha_s * estimate.x_0 + (sigma_s**2 - spread**2).clamp(min=0).sqrt() * estimate.noise
-        return x_s + spread * draw(x_t) if self.eta > 0 else x_s
+        sigma_eta = self.eta * sigma_s / sigma_t * (1 - (alpha_t / alpha_s) ** 2).clamp(min=0).sqrt()
+        x_s: Images = alpha_s * estimate.x_0 + (sigma_s**2 - sigma_eta**2).clamp(min=0).sqrt() * estimate.noise
+        return x_s + sigma_eta * draw(x_t) if self.eta > 0 else x_s
 
     def evaluations(self, steps: int) -> int:
         """One a step."""

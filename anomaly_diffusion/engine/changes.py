@@ -9,7 +9,6 @@ from pytorch_lightning import Trainer
 from torch.optim import Optimizer
 
 from anomaly_diffusion import files
-from anomaly_diffusion.cli.arguments import flat
 from anomaly_diffusion.data.split import Validation
 
 __all__ = ["Change", "adapt", "changes", "note", "refuse", "saved", "settings_of"]
@@ -49,7 +48,7 @@ def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[Change]:
         before: content of a config.
         now: of another.
     """
-    old, new = flat(before), flat(now)
+    old, new = files.flat(before), files.flat(now)
     kept = [Change(key, value, new[key]) for key, value in old.items() if key in new and new[key] != value]
     gone = (key for key, value in old.items() if key not in new and value is None)
     return kept + [Change(key, None, "given") for key in gone if any(name.startswith(f"{key}.") for name in new)]

@@ -10,7 +10,8 @@ class OneThread(pl.Callback):
 
     Several threads share the sum of a convolution, or an array whose tail is computed by other instructions: on a CPU
     the last bits depend on their number, and with it on the number of processes that share the cores. With one thread
-    each they do not, and `InParts` keeps the other cores busy. Training has all threads, and its weights their bits.
+    each they do not, and `MicroBatcher` keeps the other cores busy. Training has all threads,
+    and its weights their bits.
     """
 
     def __init__(self) -> None:
@@ -52,6 +53,6 @@ class OneThread(pl.Callback):
 
     @staticmethod
     def _tell(pl_module: pl.LightningModule, threads: int | None) -> None:
-        in_parts = getattr(pl_module, "in_parts", None)
-        if in_parts is not None:
-            in_parts.threads = threads
+        micro_batches = getattr(pl_module, "in_parts", None)
+        if micro_batches is not None:
+            micro_batches.threads = threads

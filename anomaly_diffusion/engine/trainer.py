@@ -160,7 +160,7 @@ class RunTrainer(Trainer):
         stored = checkpoints.read(Path(ckpt_path))
         if not model.calibrated_in(stored):
             return "The checkpoint was written before any validation"
-        if not model.suits(stored):
+        if not model.is_compatible(stored):
             return "Reconstruction or scoring is not what the checkpoint was calibrated for"
         return _of_other_size(stored.get("frame"), getattr(datamodule, "image_size", None))
 

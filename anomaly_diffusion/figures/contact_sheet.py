@@ -158,9 +158,9 @@ def _block(panel: Panel, limit: float, tile: int) -> Picture:
     mask = scaled(panel.mask.astype(np.float32), tile, cv2.INTER_NEAREST) > 0.5
     rows = []
     for row in panel.rows:
-        healthy = scaled(as_rgb(row.reconstruction), tile)
+        reconstruction = scaled(as_rgb(row.reconstruction), tile)
         difference = np.abs(reference - as_rgb(row.reconstruction)).mean(2) / RESIDUAL_WHITE
-        pictures = [outlined(image, mask), healthy, as_rgb(scaled(difference.clip(0, 1), tile)[..., None])]
+        pictures = [outlined(image, mask), reconstruction, as_rgb(scaled(difference.clip(0, 1), tile)[..., None])]
         pictures.append(outlined(overlay(image, scaled(row.anomaly_map, tile), limit), mask))
         rim = ((0, RIM), (0, RIM), (0, 0))
         rows.append(np.hstack([np.pad(picture, rim, constant_values=1) for picture in pictures]))

@@ -13,8 +13,8 @@ from numpy import ndarray
 
 from anomaly_diffusion.figures.canvas import QUIET_INK, TITLE_INK, blank_figure, png, text_size, write_text
 from anomaly_diffusion.figures.label_placement import Box, place_labels, place_on_line
+from anomaly_diffusion.names import CONTROLS
 from anomaly_diffusion.runs.cost import CostPanel, CostPoint, pareto_front
-from anomaly_diffusion.runs.tables import CONTROLS
 
 _FRONT, _BEATEN, _CONTROL = "#1f77b4", "#8c9bab", "#c1440e"
 _LEFT, _RIGHT, _TOP, _BOTTOM, _FOOT = 74, 14, 30, 46, 22  # pixels around the axes of a panel, and below all panels

@@ -6,7 +6,7 @@ from matplotlib.axes import Axes
 
 from anomaly_diffusion.figures.canvas import blank_figure, png
 from anomaly_diffusion.measures.depth_sensitivity import robust_interval
-from anomaly_diffusion.runs.tables import FIGURES
+from anomaly_diffusion.names import FIGURES
 
 _DETECTION = ("image_auroc", "pixel_auroc", "pixel_ap", "aupro")
 _FIDELITY = {"psnr": ("PSNR, dB", "#1f77b4"), "ssim": ("SSIM", "#c1440e")}

@@ -6,7 +6,7 @@ from matplotlib.axes import Axes
 
 from anomaly_diffusion.figures.canvas import blank_figure, png
 from anomaly_diffusion.figures.display import Picture
-from anomaly_diffusion.runs.tables import FIGURES
+from anomaly_diffusion.names import FIGURES
 
 __all__ = ["line_chart"]
 

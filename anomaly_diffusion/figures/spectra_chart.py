@@ -1,4 +1,4 @@
-"""Radial power spectra of images and of their healthy versions as a picture."""
+"""Radial power spectra of images and of their reconstructions as a picture."""
 
 from collections.abc import Mapping
 
@@ -23,16 +23,16 @@ def spectra_chart(
     frequencies: Spectrum,
     image: Spectrum,
     reference: Spectrum,
-    healthy: Mapping[str, Spectrum],
+    reconstruction: Mapping[str, Spectrum],
     title: str = "",
 ) -> bytes:
-    """Power over frequency (left), and what healthy versions keep of it (right), as a PNG.
+    """Power over frequency (left), and what reconstructions keep of it (right), as a PNG.
 
     Args:
         frequencies: in cycles per pixel, rising.
         image: mean power of the images.
         reference: that of what perfect reconstructions would be; not drawn where it is that of the images.
-        healthy: that of healthy versions, by the name of their depth.
+        reconstruction: that of reconstructions, by the name of their depth.
         title: the headline.
     """
     figure = blank_figure(1000, 430)
@@ -42,16 +42,16 @@ def spectra_chart(
     if not np.allclose(image, reference, rtol=1e-4):
         left.plot(frequencies, reference + _TINY, color=TITLE_INK, linewidth=1.2, linestyle="--", label="codec alone")
         right.plot(frequencies, _ratio(reference, image), color=TITLE_INK, linewidth=1.2, linestyle="--")
-    for colour, (name, power) in zip(_colours(len(healthy)), healthy.items(), strict=True):
+    for colour, (name, power) in zip(_colours(len(reconstruction)), reconstruction.items(), strict=True):
         left.plot(frequencies, power + _TINY, color=colour, linewidth=1.4, label=name)
         right.plot(frequencies, _ratio(power, reference), color=colour, linewidth=1.4)
     left.set(title="power", yscale="log")
-    right.set(title="power kept: healthy version / reference", ylim=(0, _top(healthy, reference)))
+    right.set(title="power kept: reconstruction / reference", ylim=(0, _top(reconstruction, reference)))
     right.axhline(1, color=QUIET_INK, linewidth=0.8)
     for axes in (left, right):
         _axis(axes, frequencies)
     _name_bands(right, float(frequencies[0]))
-    left.legend(loc="lower left", fontsize=8, framealpha=0.7, edgecolor="none", ncols=1 + len(healthy) // 5)
+    left.legend(loc="lower left", fontsize=8, framealpha=0.7, edgecolor="none", ncols=1 + len(reconstruction) // 5)
     figure.suptitle(title, fontsize=10)
     return png(figure)
 
@@ -82,9 +82,9 @@ def _ratio(power: Spectrum, reference: Spectrum) -> Spectrum:
     return share
 
 
-def _top(healthy: Mapping[str, Spectrum], reference: Spectrum) -> float:
+def _top(reconstruction: Mapping[str, Spectrum], reference: Spectrum) -> float:
     """Room above one, but not for a single wild interval."""
-    largest = max((float(_ratio(power, reference).max()) for power in healthy.values()), default=1.0)
+    largest = max((float(_ratio(power, reference).max()) for power in reconstruction.values()), default=1.0)
     return min(max(1.2, 1.15 * largest), 3.0)
 
 

@@ -1,4 +1,4 @@
-"""The walk of a strategy as a film strip: what the network was shown, and what it believed."""
+"""Sampling trajectories: x_t and x_0_hat at each network evaluation, from the image to the reconstruction."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,13 +22,13 @@ from anomaly_diffusion.figures.canvas import (
     write_text,
 )
 
-__all__ = ["Strip", "spaced", "strip_sheet"]
+__all__ = ["Trajectory", "spaced", "trajectory_sheet"]
 
 GAP, HEAD, TEXT, FOOT = 14, 34, 20, 58
 
 
 @dataclass(frozen=True)
-class Strip:
+class Trajectory:
     """One image on its way through one strategy; all pictures in pixels, [-1, 1], of one or three channels.
 
     Args:
@@ -61,26 +61,26 @@ def spaced(total: int, count: int) -> list[int]:
     return sorted({int(place) for place in np.linspace(0, total - 1, min(count, total)).round()})
 
 
-def strip_sheet(strips: Sequence[Strip], title: str = "", limit: float = 8.0, tile: int = 130) -> bytes:
-    """All strips below one another in one PNG, on one colour scale.
+def trajectory_sheet(trajectories: Sequence[Trajectory], title: str = "", limit: float = 8.0, tile: int = 130) -> bytes:
+    """All trajectories below one another in one PNG, on one colour scale.
 
     The upper row is image | x_t at each depth | reconstruction, the lower anomaly map | x_0_hat at each | difference.
 
     Args:
-        strips: what to show, at least one.
+        trajectories: what to show, at least one.
         title: the headline.
         limit: the z at which the colour scale ends.
         tile: height of one picture in pixels.
     """
-    rows = [_cells(strip, limit, tile) for strip in strips]
+    rows = [_cells(trajectory, limit, tile) for trajectory in trajectories]
     blocks = [np.vstack([_joined(row) for row in pair]) for pair in rows]
     head = HEAD if title else 8
     size = max(block.shape[1] for block in blocks) + 2 * GAP, head + FOOT + sum(len(b) + TEXT + GAP for b in blocks)
     figure, canvas = blank_figure(*size), np.ones((size[1], size[0], 3), dtype=np.float32)
     write_text(figure, GAP, 10, title, size=11, weight="bold")
     top = head
-    for strip, pair, block in zip(strips, rows, blocks, strict=True):
-        write_text(figure, GAP, top, strip.title)
+    for trajectory, pair, block in zip(trajectories, rows, blocks, strict=True):
+        write_text(figure, GAP, top, trajectory.title)
         top += TEXT
         canvas[top : top + len(block), GAP : GAP + block.shape[1]] = block
         for place, row in enumerate(pair):
@@ -90,18 +90,18 @@ def strip_sheet(strips: Sequence[Strip], title: str = "", limit: float = 8.0, ti
     return png(figure, canvas)
 
 
-def _cells(strip: Strip, limit: float, tile: int) -> tuple[list[_Cell], list[_Cell]]:
+def _cells(trajectory: Trajectory, limit: float, tile: int) -> tuple[list[_Cell], list[_Cell]]:
     """The upper and the lower row."""
-    image, healthy = _pixels(strip.image), _pixels(strip.reconstruction)
-    found = overlay(scaled(image, tile), scaled(strip.anomaly_map.float().cpu().numpy(), tile), limit)
-    perfect = image if strip.reference is None else _pixels(strip.reference)
-    difference = np.abs(perfect - healthy).mean(2, keepdims=True) / RESIDUAL_WHITE
-    upper = [_Cell(_marked(scaled(image, tile), strip, tile), "image")]
-    lower = [_Cell(_marked(found, strip, tile), "anomaly map")]
-    for depth, x_t, x_0_hat in strip.evaluations:
+    image, reconstruction = _pixels(trajectory.image), _pixels(trajectory.reconstruction)
+    found = overlay(scaled(image, tile), scaled(trajectory.anomaly_map.float().cpu().numpy(), tile), limit)
+    perfect = image if trajectory.reference is None else _pixels(trajectory.reference)
+    difference = np.abs(perfect - reconstruction).mean(2, keepdims=True) / RESIDUAL_WHITE
+    upper = [_Cell(_marked(scaled(image, tile), trajectory, tile), "image")]
+    lower = [_Cell(_marked(found, trajectory, tile), "anomaly map")]
+    for depth, x_t, x_0_hat in trajectory.evaluations:
         upper.append(_Cell(scaled(_pixels(x_t), tile), f"depth {depth:.2g}"))
         lower.append(_Cell(scaled(_pixels(x_0_hat), tile), "estimate"))
-    upper.append(_Cell(scaled(healthy, tile), "reconstruction"))
+    upper.append(_Cell(scaled(reconstruction, tile), "reconstruction"))
     lower.append(_Cell(as_rgb(scaled(as_rgb(difference), tile)), "difference"))
     return upper, lower
 
@@ -112,11 +112,11 @@ def _pixels(image: Float[Tensor, "C H W"]) -> Picture:
     return as_rgb((np.moveaxis(values, 0, -1) + 1) / 2)
 
 
-def _marked(picture: Picture, strip: Strip, tile: int) -> Picture:
+def _marked(picture: Picture, trajectory: Trajectory, tile: int) -> Picture:
     """The picture with the contour of the true defect."""
-    if strip.mask is None:
+    if trajectory.mask is None:
         return picture
-    mask = scaled(strip.mask.float().cpu().numpy(), tile)
+    mask = scaled(trajectory.mask.float().cpu().numpy(), tile)
     return outlined(picture, mask > 0.5)
 
 

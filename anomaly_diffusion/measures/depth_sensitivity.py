@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from anomaly_diffusion.runs.tables import FIGURES
+from anomaly_diffusion.names import FIGURES
 
 __all__ = ["POINT", "RobustInterval", "as_csv", "robust_interval"]
 

@@ -8,7 +8,6 @@ from typing import NamedTuple
 
 import torch
 
-from anomaly_diffusion.files import kinds_of
 from anomaly_diffusion.measures import fidelity, spectra, texture
 from anomaly_diffusion.measures.mean_spectra import Spectra
 from anomaly_diffusion.measures.windows import grown, mean_inside, window_mean
@@ -23,7 +22,7 @@ _FLOOR = 1e-10  # energy of pixels in [0, 1] that rounding alone makes
 class FailureRow:
     """What goes well and wrong with one image; NaN where a question has no answer.
 
-    The healthy version is compared on normal pixels only: those far from any defect. Of a defective image without a
+    The reconstruction is compared on normal pixels only: those far from any defect. Of a defective image without a
     mask nobody knows them, and false colours have no fidelity: there all of that is NaN.
 
     Args:
@@ -38,7 +37,7 @@ class FailureRow:
         retained_coarse: power kept of periods above 16 pixels, 1 if all of it.
         retained_middle: of periods of 8 to 16 pixels.
         retained_fine: of periods below 8 pixels.
-        gradient_ratio: mean gradient of the healthy version over that of the reference.
+        gradient_ratio: mean gradient of the reconstruction over that of the reference.
         variance_ratio: mean local variance, likewise.
         cooccurrence: distance of the co-occurrence matrices, 0 to 1.
         energy_normal: mean squared difference of normal pixels, pixels in [0, 1].
@@ -124,7 +123,7 @@ def failure_rows(
     values = {name: column.tolist() for name, column in columns.items()}
     return [
         FailureRow(path, int(label), kind, **{name: values[name][index] for name in _MEASURED})
-        for index, (path, label, kind) in enumerate(zip(batch.path, batch.label.tolist(), kinds_of(batch), strict=True))
+        for index, (path, label, kind) in enumerate(zip(batch.path, batch.label.tolist(), batch.kinds, strict=True))
     ]
 
 
@@ -142,11 +141,11 @@ def from_line(line: Mapping[str, str]) -> FailureRow:
     return FailureRow(line.get("path", ""), int(line.get("label") or 0), line.get("kind", ""), **numbers)
 
 
-def _of_pictures(reference: Images, healthy: Images, where: Places) -> dict[str, Scores]:
+def _of_pictures(reference: Images, reconstruction: Images, where: Places) -> dict[str, Scores]:
     normal = where.normal
-    difference = (healthy - reference).abs().div_(2)
+    difference = (reconstruction - reference).abs().div_(2)
     energy = difference.square().mean(1, keepdim=True)
-    grey, other = (pictures.mean(1, keepdim=True) for pictures in (reference, healthy))
+    grey, other = (pictures.mean(1, keepdim=True) for pictures in (reference, reconstruction))
     theirs, mine = (texture.texture_statistics(pictures, normal) for pictures in (grey, other))
     quiet, loud = mean_inside(energy, normal), mean_inside(energy, where.defect)
     found = {

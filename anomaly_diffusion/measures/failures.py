@@ -43,9 +43,9 @@ class Failure:
 
 
 class OverSmoothing(Failure):
-    """The healthy version lacks fine structure that the image has.
+    """The reconstruction lacks fine structure that the image has.
 
-    severity = 1 - power of the healthy version over that of the reference, periods below 8 pixels; normal images.
+    severity = 1 - power of the reconstruction over that of the reference, periods below 8 pixels; normal images.
 
     Reference: Durall et al., "Watch your Up-Convolution: CNN Based Generative Deep Neural Networks are Failing to
     Reproduce Spectral Distributions", 2020.
@@ -63,7 +63,7 @@ class OverSmoothing(Failure):
 
 
 class TextureLoss(Failure):
-    """Neighbouring pixels of the healthy version go together differently: its texture is another one.
+    """Neighbouring pixels of the reconstruction go together differently: its texture is another one.
 
     severity = distance of grey-level co-occurrence matrices, 0 to 1; normal images.
 
@@ -82,14 +82,14 @@ class TextureLoss(Failure):
 
 
 class IdentityLoss(Failure):
-    """The healthy version of a normal image is another image.
+    """The reconstruction of a normal image is another image.
 
     severity = 1 - structural similarity; normal images.
 
     Reference: Wang et al., "Image Quality Assessment: From Error Visibility to Structural Similarity", 2004, Eq. 13.
     """
 
-    name, title = "identity_loss", "identity loss: normal images least like their healthy version"
+    name, title = "identity_loss", "identity loss: normal images least like their reconstruction"
 
     def severity(self, row: FailureRow) -> float:
         """One minus SSIM."""
@@ -101,7 +101,7 @@ class IdentityLoss(Failure):
 
 
 class Hallucination(Failure):
-    """The healthy version shows, far from any defect, what the image does not.
+    """The reconstruction shows, far from any defect, what the image does not.
 
     severity = largest mean absolute difference of a window of 7 pixels farther from any defect than the margin.
 
@@ -120,7 +120,7 @@ class Hallucination(Failure):
 
 
 class CopiedDefect(Failure):
-    """The healthy version keeps the defect, so that it differs from the image no more there than elsewhere.
+    """The reconstruction keeps the defect, so that it differs from the image no more there than elsewhere.
 
     severity = -10 log10(mean squared difference on the defect / that on normal pixels); images with a mask.
 

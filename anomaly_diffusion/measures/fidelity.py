@@ -1,4 +1,4 @@
-"""How faithful a healthy version is, pixel by pixel and window by window."""
+"""How faithful a reconstruction is, pixel by pixel and window by window."""
 
 import torch
 

@@ -20,7 +20,7 @@ class Spectra(NamedTuple):
     Attributes:
         image: of the image.
         reference: of what a perfect reconstruction would be.
-        reconstruction: of the healthy version at each depth.
+        reconstruction: of the reconstruction at each depth.
     """
 
     image: Float[Tensor, "B K"]
@@ -39,7 +39,7 @@ class SpectraSum:
 
     Args:
         count: number of images.
-        total: of the images, of their references, and of the healthy versions at each depth.
+        total: of the images, of their references, and of the reconstructions at each depth.
     """
 
     count: int
@@ -50,21 +50,21 @@ class SpectraSum:
 
     def mean(self) -> tuple[Tensor, Tensor, Sequence[Tensor]]:
         """Mean spectrum of the images, of their references, and of each depth."""
-        image, reference, *healthy = self.total / self.count
-        return image, reference, healthy
+        image, reference, *reconstruction = self.total / self.count
+        return image, reference, reconstruction
 
     def frequencies(self) -> Float64[Tensor, " K"]:
         """Middles of the intervals, in cycles per pixel."""
         return frequencies(self.total.shape[-1])
 
     def as_dict(self, names: Sequence[str]) -> dict[str, Any]:
-        """Mean power by frequency, and the share that healthy versions keep of it in each band.
+        """Mean power by frequency, and the share that reconstructions keep of it in each band.
 
         Args:
             names: of the depths.
         """
-        image, reference, healthy = self.mean()
-        named = dict(zip(names, healthy, strict=True))
+        image, reference, reconstruction = self.mean()
+        named = dict(zip(names, reconstruction, strict=True))
         kept = {name: retained(reference, power) for name, power in named.items()}
         kept |= {"codec alone": retained(image, reference)}
         powers = {"image": image, "reference": reference} | named

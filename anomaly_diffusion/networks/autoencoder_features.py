@@ -13,7 +13,7 @@ __all__ = ["AutoencoderFeatures"]
 class AutoencoderFeatures(FeatureExtractor):
     """What the encoder of an autoencoder sees at each resolution on its way to the latent.
 
-    It has seen healthy images of one kind only, and was asked to draw them, not to tell things apart: a control for
+    It has seen normal images of one kind only, and was asked to draw them, not to tell things apart: a control for
     networks pre-trained on photographs, and a stand-in where there are none.
 
     Args:

@@ -11,23 +11,23 @@ from torch.nn import functional as F
 from anomaly_diffusion.networks.layers import group_norm
 from anomaly_diffusion.types import Images
 
-__all__ = ["Adversary", "Contest"]
+__all__ = ["GANLosses", "PatchDiscriminator"]
 
 
 @dataclass(frozen=True)
-class Contest:
+class GANLosses:
     """How a batch went between an autoencoder and its adversary.
 
     Attributes:
-        drawing: what the autoencoder makes small: it falls as reconstructions pass for photographs.
-        judging: what the adversary makes small: it falls as it tells them apart.
+        generator: what the autoencoder makes small: it falls as reconstructions pass for photographs.
+        discriminator: what the adversary makes small: it falls as it tells them apart.
     """
 
-    drawing: Tensor
-    judging: Tensor
+    generator: Tensor
+    discriminator: Tensor
 
 
-class Adversary(nn.Module):
+class PatchDiscriminator(nn.Module):
     """Judges each patch of an image: positive for a photograph, negative for a reconstruction.
 
     Strided convolutions, each of which halves the sides; a verdict sees about 2^(layers + 2) pixels.
@@ -71,7 +71,7 @@ class Adversary(nn.Module):
         verdict: Tensor = self.judge(image.expand(-1, 3, -1, -1))
         return verdict
 
-    def contest(self, image: Images, rebuilt: Images) -> Contest:
+    def losses(self, image: Images, rebuilt: Images) -> GANLosses:
         """Both sides' losses, fit to be added up: neither sends a gradient into the other's weights.
 
         Args:
@@ -79,9 +79,9 @@ class Adversary(nn.Module):
             rebuilt: their reconstructions.
         """
         fixed = {name: weight.detach() for name, weight in self.named_parameters()}
-        drawing = -functional_call(self, fixed, (rebuilt,)).mean()
-        judging = (F.relu(1 - self(image)) + F.relu(1 + self(rebuilt.detach()))).mean() / 2
-        return Contest(drawing, judging)
+        generator = -functional_call(self, fixed, (rebuilt,)).mean()
+        discriminator = (F.relu(1 - self(image)) + F.relu(1 + self(rebuilt.detach()))).mean() / 2
+        return GANLosses(generator, discriminator)
 
     def loss(self, image: Images, rebuilt: Images, step: int) -> Tensor:
         """What both sides add to a training step: nothing before `start`.
@@ -91,6 +91,6 @@ class Adversary(nn.Module):
             rebuilt: their reconstructions.
             step: of the optimiser.
         """
-        contest = self.contest(image, rebuilt)
-        total = self.weight * contest.drawing + contest.judging
+        losses = self.losses(image, rebuilt)
+        total = self.weight * losses.generator + losses.discriminator
         return total * float(step >= self.start)  # zero still names every weight, as several processes ask for

@@ -62,7 +62,7 @@ class TAEF2(Autoencoder):
 class DiffusersAutoencoder(Autoencoder):
     """An autoencoder in the format of diffusers: AutoencoderKL, AutoencoderTiny and their like.
 
-    The model's own scaling factor is left out, because latents are normalised by what they are on healthy images.
+    The model's own scaling factor is left out, because latents are normalised by what they are on normal images.
 
     Args:
         name: a folder, here or below $ANOMALY_DIFFUSION_WEIGHTS, or a name on the Hugging Face hub.

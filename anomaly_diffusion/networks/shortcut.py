@@ -13,7 +13,7 @@ class LinearShortcut(Backbone):
     """output = backbone(x_t, t) + share(t) * x_t, with a learned share that depends on time alone.
 
     The best linear answer to noise has this form, so that the loss falls much faster early on. Beware: what passes by
-    the network passes whether it is healthy or not, and defects survive noise-free reconstruction better.
+    the network passes whether it is normal or not, and defects survive noise-free reconstruction better.
 
     Reference: Karras et al., "Elucidating the Design Space of Diffusion-Based Generative Models", 2022, Eq. 7 (c_skip).
 

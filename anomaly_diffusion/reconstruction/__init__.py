@@ -1,1 +1,1 @@
-"""Strategies: how a healthy image is found with a denoiser."""
+"""Strategies: how a normal image is found with a denoiser."""

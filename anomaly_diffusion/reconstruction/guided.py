@@ -26,7 +26,7 @@ class Guided(Reconstruction):
     Differs from the paper: depth 1, a constant pull and a sampler without noise are what it does if nothing is said;
     the start is told its own time, the authors' code tells it that of one stride later (t = 225 for 250), and ends
     with t = 0; strides are equal in the time of whatever schedule is trained with; the map is what `scoring` makes of
-    the healthy version, theirs one of pixels and one of features, added by their largest values over a test batch.
+    the reconstruction, theirs one of pixels and one of features, added by their largest values over a test batch.
 
     Args:
         depths: sigma_t / alpha_t at the start of each walk, > 0.

@@ -37,7 +37,7 @@ class Harmonised(Reconstruction):
     blend is noised at the end of its stride, theirs at its start, which differs by one of their short steps; samplers
     other than the ancestral one (DDIM with `eta` 1) may walk, and DDIM does if none is given; the blend is cut to the
     range of pixels only where a `limit` is given; `pull` lacks a perceptual distance (see `RegionPull`); the map is the
-    residual of the healthy version, theirs the harmonic mean of the maps of all blends.
+    residual of the reconstruction, theirs the harmonic mean of the maps of all blends.
 
     Args:
         depths: sigma_t / alpha_t at the start of each walk, > 0; the authors' t = 250 is 0.958.

@@ -58,18 +58,18 @@ class Inversion(Reconstruction):
     """Deterministic forward inversion; the map is the noise that the model had to see in the image to carry it there.
 
     In y = x_t / alpha_t the flow is dy / d depth = noise_hat; Euler's method follows it from y = x_0 at depth 0 to
-    y_T at the given depth. The evidence is what `end` reads there, if nothing else is said the mean noise estimate
+    y_T at the given depth. The anomaly maps is what `end` reads there, if nothing else is said the mean noise estimate
     along that path,
 
-        evidence = root mean square over channels of |y_T - x_0| / depth
+        anomaly maps = root mean square over channels of |y_T - x_0| / depth
 
     No noise is ever added: where the model knows the image it sees none, and where it would change the image it sees
-    the more the more it would change. For independent pixels N(mean, spread^2) and r = depth / spread the evidence
+    the more the more it would change. For independent pixels N(mean, spread^2) and r = depth / spread the anomaly maps
     tends, with ever more strides, to (sqrt(1 + r^2) - 1) / r * |x_0 - mean| / spread, a z-score, at first order in
     their length: it falls short by 15 % with 5 strides to a depth of twice the spread, by 2.3 % with 50. Depth 0 itself
     cannot be asked about; the first step takes its slope from the middle of its stride, with x_0 as it is.
 
-    The healthy version is the estimate at the end of the path.
+    The reconstruction is the estimate at the end of the path.
 
     Reference: Sakai et al., "InvAD: Inversion-based Reconstruction-Free Anomaly Detection with Diffusion Models", 2026,
     and its code.
@@ -87,7 +87,7 @@ class Inversion(Reconstruction):
         end: what is read at the end of a path; the displacement if not given.
     """
 
-    judges: ClassVar[bool] = True
+    provides_maps: ClassVar[bool] = True
 
     def __init__(self, depths: Depths | Sequence[float] = (1.0,), steps: int = 5, end: PathEnd | None = None) -> None:
         super().__init__(depths)

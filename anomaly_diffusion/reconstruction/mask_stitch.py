@@ -86,7 +86,7 @@ class MaskStitchResample(Reconstruction):
     mask     = 1 where the smoothed |image - walk| exceeds the image's own quantile, and around it; else 0
     stitched = mask * walk + (1 - mask) * image
 
-    The healthy version equals the image outside the mask, to the last digit; a map of its difference has as many
+    The reconstruction equals the image outside the mask, to the last digit; a map of its difference has as many
     zeros. The threshold is each image's own, so a good image has masked pixels too: calibration tells how far those go.
 
     Reference: Bercea et al., "Mask, Stitch, and Re-Sample: Enhancing Robustness and Generalizability in Anomaly
@@ -94,7 +94,7 @@ class MaskStitchResample(Reconstruction):
 
     Differs from the paper: the mask comes of the residual, smoothed, theirs of the residual times a perceptual distance
     (LPIPS), and its threshold is the image's own quantile, which the authors take only where none has been set on
-    healthy images; resampling starts from the stitched image, in the authors' code from all of the walk; its last step
+    normal images; resampling starts from the stitched image, in the authors' code from all of the walk; its last step
     is taken once, as in RePaint, theirs as often as the others; walks have a few strides, theirs 200 and 50 steps of
     1000, and take them by DDIM if no sampler is given, theirs are ancestral; nothing is cut to the range of pixels; the
     map is a residual, theirs the residual times the map that the mask comes from.
@@ -138,14 +138,14 @@ class MaskStitchResample(Reconstruction):
 
     def restore(self, denoiser: Denoiser, x_0: Images, depth: Times, draw: NoiseDraw) -> Restored:
         """The image with its masked part repainted."""
-        healthy = self.walk.restore(denoiser, x_0, depth, draw).x_0
-        mask = self.mask(x_0, healthy)
-        stitched = mask * healthy + (1 - mask) * x_0
+        reconstruction = self.walk.restore(denoiser, x_0, depth, draw).x_0
+        mask = self.mask(x_0, reconstruction)
+        stitched = mask * reconstruction + (1 - mask) * x_0
         return Restored(self.resampling(denoiser, x_0, stitched, mask, depth, draw))
 
-    def mask(self, image: Images, healthy: Images) -> Maps:
+    def mask(self, image: Images, reconstruction: Images) -> Maps:
         """One where the model would change most and around it, zero elsewhere; all zero where nothing would change."""
-        maps = difference(image, healthy, self.radius)
+        maps = difference(image, reconstruction, self.radius)
         mask = (maps > own_quantile(maps, self.quantile)).to(image)
         return F.max_pool2d(mask, 2 * self.dilation + 1, stride=1, padding=self.dilation)
 

@@ -1,4 +1,4 @@
-"""Many healthy versions of one image: their mean, and how far the image lies outside of their spread."""
+"""Many reconstructions of one image: their mean, and how far the image lies outside of their spread."""
 
 from collections.abc import Sequence
 from typing import ClassVar
@@ -17,11 +17,11 @@ __all__ = ["PosteriorAverage"]
 
 
 class PosteriorAverage(Reconstruction):
-    """Samples healthy versions by stochastic walks, each from noise of its own; maps are distances in their spread.
+    """Samples reconstructions by stochastic walks, each from noise of its own; maps are distances in their spread.
 
     x_0_hat  = mean over walks
     variance = over walks, per pixel and channel, unbiased
-    evidence = root of the mean over channels of (x_0 - x_0_hat)^2 / (variance + floor^2)
+    anomaly maps = root of the mean over channels of (x_0 - x_0_hat)^2 / (variance + floor^2)
 
     A difference counts the less the less the model is sure of the pixel: edges and rough texture, where all
     reconstructions err, are forgiven. For independent pixels N(mean, spread^2) and a walk without discretisation error,
@@ -45,7 +45,7 @@ class PosteriorAverage(Reconstruction):
             > 0; the larger, the more the map resembles a plain difference.
     """
 
-    judges: ClassVar[bool] = True
+    provides_maps: ClassVar[bool] = True
 
     def __init__(
         self,

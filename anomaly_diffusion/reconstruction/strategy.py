@@ -18,22 +18,22 @@ class Restored(NamedTuple):
     """What comes of one depth.
 
     Attributes:
-        x_0: healthy versions in model space.
-        evidence: maps of the strategy's own, which take the place of residuals; larger is worse, >= 0.
+        x_0: reconstructions in model space.
+        anomaly maps: maps of the strategy's own, which take the place of residuals; larger is worse, >= 0.
     """
 
     x_0: Images
-    evidence: Maps | None = None
+    anomaly_maps: Maps | None = None
 
 
 class Reconstruction(ABC):
-    """Finds healthy versions of an image with a denoiser that has seen healthy images only.
+    """Finds reconstructions of an image with a denoiser that has seen normal images only.
 
     Args:
-        depths: sigma_t / alpha_t from which reconstruction starts, > 0, one healthy version for each.
+        depths: sigma_t / alpha_t from which reconstruction starts, > 0, one reconstruction for each.
     """
 
-    judges: ClassVar[bool] = False
+    provides_maps: ClassVar[bool] = False
     """Whether the strategy brings maps of its own, which take the place of residuals."""
 
     steps: int = 1
@@ -44,7 +44,7 @@ class Reconstruction(ABC):
 
     @property
     def depths(self) -> tuple[float, ...]:
-        """Nominal depth of each healthy version."""
+        """Nominal depth of each reconstruction."""
         return self.start.labels
 
     @property
@@ -59,13 +59,13 @@ class Reconstruction(ABC):
 
     @abstractmethod
     def restore(self, denoiser: Denoiser, x_0: Images, depth: Times, draw: NoiseDraw) -> Restored:
-        """Healthy versions of `x_0`, each from its own `depth`; all randomness comes from `draw`."""
+        """Reconstructions of `x_0`, each from its own `depth`; all randomness comes from `draw`."""
 
     def __call__(self, denoiser: Denoiser, x_0: Images, draw: NoiseDraw) -> Reconstructed:
-        """Healthy versions of `x_0`, one per depth."""
+        """Reconstructions of `x_0`, one per depth."""
         depths = self.start(denoiser, x_0, draw)
         restored = [self.restore(denoiser, x_0, depth, draw) for depth in depths.unbind(dim=1)]
-        healthy = torch.stack([one.x_0 for one in restored], dim=1)
-        evidence = [one.evidence for one in restored if one.evidence is not None]
+        reconstruction = torch.stack([one.x_0 for one in restored], dim=1)
+        anomaly_maps = [one.anomaly_maps for one in restored if one.anomaly_maps is not None]
         nfe = self.start.nfe + len(restored) * self.evaluations
-        return Reconstructed(healthy, nfe, torch.cat(evidence, dim=1) if evidence else None)
+        return Reconstructed(reconstruction, nfe, torch.cat(anomaly_maps, dim=1) if anomaly_maps else None)

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 from anomaly_diffusion.figures.cost_chart import chart
 from anomaly_diffusion.figures.depth_chart import curve
+from anomaly_diffusion.names import FIGURES
 from anomaly_diffusion.report.grids import Groups, mean_depths
 from anomaly_diffusion.report.thumbnails import Thumbnail, drawing
 from anomaly_diffusion.runs.cost import cost_panels, lacking, pareto_front
-from anomaly_diffusion.runs.tables import FIGURES
 
 __all__ = ["Chart", "cost_chart", "depth_charts", "spectra_charts"]
 
@@ -72,6 +72,6 @@ def spectra_charts(groups: Groups) -> list[Chart]:
         run = next((run for run in runs if (run.folder / "spectra.png").is_file()), None)
         picture = drawing((run.folder / "spectra.png").read_bytes()) if run else None
         if run and picture:
-            text = f"Power of normal images and of their healthy versions over frequency, {name}, {run.name}."
+            text = f"Power of normal images and of their reconstructions over frequency, {name}, {run.name}."
             charts.append(Chart(f"{name}, {run.name}", text, picture))
     return charts

@@ -1,4 +1,4 @@
-"""The pictures of a report: test images that slide into their healthy version and into their map."""
+"""The pictures of a report: test images that slide into their reconstruction and into their map."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace

@@ -7,9 +7,10 @@ from statistics import fmean
 from typing import Any
 
 from anomaly_diffusion.measures.depth_sensitivity import robust_interval
+from anomaly_diffusion.names import FIGURES
 from anomaly_diffusion.runs.defect_sizes import by_size
 from anomaly_diffusion.runs.run_results import RunResults
-from anomaly_diffusion.runs.tables import FIGURES, by_test_set, mean_and_spread, table_rows
+from anomaly_diffusion.runs.tables import by_test_set, mean_and_spread, table_rows
 
 __all__ = ["MEASURES", "Grid", "Groups", "depth_grid", "failure_grid", "found_grids", "mean_depths", "result_grids"]
 
@@ -38,7 +39,7 @@ class Measure:
 
 
 MEASURES = (
-    Measure("normal", "psnr", "PSNR, dB", 1, "likeness of normal images and their healthy versions"),
+    Measure("normal", "psnr", "PSNR, dB", 1, "likeness of normal images and their reconstructions"),
     Measure("normal", "ssim", "SSIM", 3, "structural similarity of the same; 1 is a copy"),
     Measure("normal", "retained_fine", "fine power", 2, "power kept of periods below 8 pixels; below 1 is smoothed"),
     Measure("normal", "variance_ratio", "roughness", 2, "local variance kept; below 1 is smoothed"),

@@ -36,7 +36,7 @@ COLUMNS = (
     Column("map_p99", "map 99 %", "what 99 % of the map stays below", 2),
     Column("map_contrast", "marked", "mean of the map on the defect less that elsewhere", 2),
     Column("map_far", "false alarm", "largest value of the map far from any defect", 2),
-    Column("ssim", "SSIM", "structural similarity of image and healthy version on normal pixels"),
+    Column("ssim", "SSIM", "structural similarity of image and reconstruction on normal pixels"),
     Column("retained_fine", "fine power", "power kept of periods below 8 pixels", 2),
     Column("energy_contrast", "erased, dB", "energy of the difference on the defect against elsewhere", 1),
     Column("seconds", "seconds", "time this image took", 3),

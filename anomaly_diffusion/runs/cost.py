@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from statistics import fmean, stdev
 from typing import Any
 
-from anomaly_diffusion.runs.tables import COSTS, FIGURES, by_test_set
+from anomaly_diffusion.names import COSTS, FIGURES
+from anomaly_diffusion.runs.tables import by_test_set
 
 Summary = Mapping[str, Any]
 

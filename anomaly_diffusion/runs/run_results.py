@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from anomaly_diffusion import files
-from anomaly_diffusion.callbacks.selection import Spread
-from anomaly_diffusion.runs.tables import FIGURES
+from anomaly_diffusion.callbacks.selection import DisplaySampler
+from anomaly_diffusion.names import FIGURES
 
 __all__ = ["RunResults", "Shown", "read_run"]
 
@@ -101,7 +101,7 @@ def _listed(folder: Path, panels: Mapping[str, Any]) -> list[Shown]:
 def _as_chosen(folder: Path, images: Sequence[Mapping[str, str]]) -> list[Shown]:
     """Panels of a run that has not noted what they show: one process chose them from the images as they are listed."""
     panels = sorted((folder / "panels").glob("test-*.png"))
-    spread: Spread[Mapping[str, str]] = Spread(max(1, len(panels)))
+    spread: DisplaySampler[Mapping[str, str]] = DisplaySampler(max(1, len(panels)))
     for row in images:
         spread.offer(row["kind"], row["label"] == "1", lambda row=row: row)  # type: ignore[misc]
     chosen = spread.chosen()

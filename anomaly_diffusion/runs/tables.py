@@ -11,28 +11,8 @@ from typing import Any
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
+from anomaly_diffusion.names import CONTROLS, COSTS, FIGURES, RUN_COSTS
 from anomaly_diffusion.runs.defect_sizes import SizeClass
-
-FIGURES = {
-    "image_auroc": "image AUROC",
-    "image_ap": "image AP",
-    "image_f1_max": "image F1",
-    "pixel_auroc": "pixel AUROC",
-    "pixel_ap": "pixel AP",
-    "pixel_f1_max": "pixel F1",
-    "aupro": "AUPRO",
-    "aupro_05": "AUPRO@.05",
-}
-COSTS = {"nfe": "NFE", "seconds_per_image": "s/image"}
-RUN_COSTS = {"train_seconds": "train s", "peak_memory_mb": "peak MB"}
-CONTROLS = {
-    "blurred_self": "blurred self",
-    "mean_image": "mean image",
-    "brightness": "brightness |z|",
-    "contrast": "contrast |z|",
-    "sharpness": "sharpness |z|",
-    "brightness_raw": "brightness, raw",
-}
 
 
 def summary_table(summary: Mapping[str, Any], title: str = "") -> Table:

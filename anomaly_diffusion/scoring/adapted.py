@@ -1,4 +1,4 @@
-"""Features that have been told what healthy reconstructions get wrong, and look away from it."""
+"""Features that have been told what normal reconstructions get wrong, and look away from it."""
 
 from collections.abc import Sequence
 from typing import ClassVar
@@ -16,7 +16,7 @@ __all__ = ["AdaptedCosineResidual"]
 
 
 class AdaptedCosineResidual(FeatureCosineResidual):
-    r"""`FeatureCosineResidual` behind a linear layer per stage, adapted to healthy training images.
+    r"""`FeatureCosineResidual` behind a linear layer per stage, adapted to normal training images.
 
     DDAD fine-tunes its network so that an image and its reconstruction look alike, and distils the network it began
     with so that it forgets nothing. Here the network stays, and a layer W_j on the unit features u_j of stage j has the
@@ -25,7 +25,7 @@ class AdaptedCosineResidual(FeatureCosineResidual):
     minimise E |W u - W v|^2 + distillation * E (|W u - u|^2 + |W v - v|^2) / 2
     W = distillation * S (D + distillation * S)^-1,  D = E (u - v)(u - v)^T,  S = E (u u^T + v v^T) / 2
 
-    with u of an image and v of its reconstruction, both healthy. Directions that reconstructions get wrong shrink, the
+    with u of an image and v of its reconstruction, both normal. Directions that reconstructions get wrong shrink, the
     others stay. Nothing depends on the order of images, on chance or on the number of processes; no test image is seen.
 
     Reference: Mousakhan et al., "Anomaly Detection with Conditioned Denoising Diffusion Models" (DDAD), 2023, its
@@ -77,12 +77,12 @@ class AdaptedCosineResidual(FeatureCosineResidual):
         return [F.normalize(stage, dim=1) / norm for stage in turned]
 
     def moments(
-        self, reference: Images, healthy: Float[Tensor, "B D C H W"], valid: Masks, keys: Sequence[int] = ()
+        self, reference: Images, reconstruction: Float[Tensor, "B D C H W"], valid: Masks, keys: Sequence[int] = ()
     ) -> Tensor:
         """Sums of D and S over the photographs' positions and all depths, of one stage after the other, in a row."""
         unit = super().features
         seen = unit(self._seen(reference))
-        pairs = [(seen, unit(self._seen(one))) for one in healthy.unbind(1)]
+        pairs = [(seen, unit(self._seen(one))) for one in reconstruction.unbind(1)]
         sums = []
         for number in range(len(self.channels)):
             u, v = (torch.cat([pair[side][number] for pair in pairs]).double() for side in (0, 1))

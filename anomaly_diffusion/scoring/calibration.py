@@ -1,4 +1,4 @@
-"""What residuals look like on healthy images, so that maps can be read in standard deviations of normal."""
+"""What residuals look like on normal images, so that maps can be read in standard deviations of normal."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -38,13 +38,14 @@ class Calibration(AnySize):
     The covariance makes every fusion of maps a calibrated one: a weighted sum w of standardised maps has the standard
     deviation sqrt(w' R w) on normal images, with R their correlation.
 
-    With a `reach`, each position is standardised by the mean and deviation of its neighbourhood, in which the
-    statistics of all positions count for eight images; R remains that of all pixels. A deviation is never taken to be
-    less than that of all positions: where few images have varied, the next one may, and that is no defect.
+    With a `calibration_sigma`, each position is standardised by the mean and deviation of its neighbourhood, in which
+    the statistics of all positions count for eight images; R remains that of all pixels. A deviation is never
+    taken to be less than that of all positions: where few images have varied, the next one may, and that is no defect.
 
     Args:
         maps: M, the number of residual maps of an image.
-        reach: standard deviation of the neighbourhood in pixels; None: one mean and deviation for all positions.
+        calibration_sigma: standard deviation of the neighbourhood in pixels; None: one mean and deviation for all
+            positions.
     """
 
     of_any_size = ("placed",)
@@ -53,9 +54,9 @@ class Calibration(AnySize):
     covariance: Tensor
     placed: Tensor
 
-    def __init__(self, maps: int, reach: float | None = None) -> None:
+    def __init__(self, maps: int, calibration_sigma: float | None = None) -> None:
         super().__init__()
-        self.neighbourhood = None if reach is None else GaussianSmoothing(reach)
+        self.neighbourhood = None if calibration_sigma is None else GaussianSmoothing(calibration_sigma)
         self.register_buffer("count", torch.zeros((), dtype=torch.float64))
         self.register_buffer("mean", torch.zeros(maps, dtype=torch.float64))
         self.register_buffer("covariance", torch.zeros(maps, maps, dtype=torch.float64))

@@ -1,4 +1,4 @@
-"""Differences measured by how healthy images differ from their reconstructions."""
+"""Differences measured by how normal images differ from their reconstructions."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -72,12 +72,12 @@ class Scatter:
 
 
 class MahalanobisResidual(Residual, AnySize):
-    r"""Distance of a difference from those of healthy images, in standard deviations per channel.
+    r"""Distance of a difference from those of normal images, in standard deviations per channel.
 
     d = sqrt((r - mean)' S^-1 (r - mean) / C),   r = image - reconstruction
 
     with a mean and a covariance S of its own for each depth and, unless turned off, each position. Where a position has
-    seen n healthy images, its moments count n times and those of all positions together `prior` times, so that few
+    seen n normal images, its moments count n times and those of all positions together `prior` times, so that few
     images do no harm. A position that nothing is known of, in the padding of a letterbox, has those of all.
 
     Reference: Defard et al., "PaDiM: a Patch Distribution Modeling Framework", 2021, Eq. 1 and 2, which is this
@@ -94,7 +94,7 @@ class MahalanobisResidual(Residual, AnySize):
         full: whether channels are known to be correlated; otherwise each has but its variance.
         prior: weight of the statistics of all positions, in images, >= 0.
         floor: share of the mean variance that is added to every variance, > 0: no direction is free of noise, and one
-            that healthy images hardly ever take must not decide alone.
+            that normal images hardly ever take must not decide alone.
 
     Raises:
         ValueError: `prior` is negative, or `floor` not positive.
@@ -116,11 +116,11 @@ class MahalanobisResidual(Residual, AnySize):
         self.register_buffer("whitening", torch.empty(0))  # (D, P, C, C)
 
     def moments(
-        self, reference: Encoded, healthy: Float[Tensor, "B D c h w"], valid: Masks, keys: Sequence[int] = ()
+        self, reference: Encoded, reconstruction: Float[Tensor, "B D c h w"], valid: Masks, keys: Sequence[int] = ()
     ) -> Scatter:
         """Number, mean and scatter of the differences at each position, or at all of them together."""
-        rows = _rows(reference[:, None] - healthy)  # (D, P, B, C)
-        known = inside(valid, healthy.shape[-2:]).T[:, :, None].to(rows)  # (P, B, 1)
+        rows = _rows(reference[:, None] - reconstruction)  # (D, P, B, C)
+        known = inside(valid, reconstruction.shape[-2:]).T[:, :, None].to(rows)  # (P, B, 1)
         if not self.per_position:
             rows, known = rows.flatten(1, 2)[:, None], known.flatten(0, 1)[None]
         return Scatter.of(rows, known)
@@ -134,7 +134,7 @@ class MahalanobisResidual(Residual, AnySize):
         moments = moments.double()
         overall = moments.overall()
         if overall.count < 2:
-            raise ValueError("No healthy image to learn differences from.")
+            raise ValueError("No normal image to learn differences from.")
         prior = torch.where(moments.count + self.prior > 0, self.prior, 1.0)  # images, (P, 1)
         total = moments.count + prior
         away = overall.mean - moments.mean
@@ -156,18 +156,18 @@ class MahalanobisResidual(Residual, AnySize):
         """Distances of one reconstruction; as `maps`."""
         return self.maps(image, reconstruction[:, None])
 
-    def maps(self, reference: Encoded, healthy: Float[Tensor, "B D c h w"]) -> Float[Tensor, "B D h w"]:
+    def maps(self, reference: Encoded, reconstruction: Float[Tensor, "B D c h w"]) -> Float[Tensor, "B D h w"]:
         """Distances of each depth.
 
         Raises:
             RuntimeError: nothing has been learnt.
             ValueError: there are other positions than those learnt.
         """
-        rows = _rows(reference[:, None] - healthy)
+        rows = _rows(reference[:, None] - reconstruction)
         self._check(rows)
         white = (rows - self.mean[:, :, None]) @ self.whitening.transpose(-1, -2)  # (D, P, B, C)
         distance: Tensor = white.square().mean(-1).sqrt()
-        maps: Tensor = distance.permute(2, 0, 1).unflatten(2, healthy.shape[-2:])
+        maps: Tensor = distance.permute(2, 0, 1).unflatten(2, reconstruction.shape[-2:])
         return maps
 
     def _check(self, rows: Tensor) -> None:

@@ -1,4 +1,4 @@
-"""A memory of what is healthy: which patches are considered, which ones are kept, and which one is nearest."""
+"""A memory of what is normal: which patches are considered, which ones are kept, and which one is nearest."""
 
 import math
 from collections.abc import Sequence
@@ -62,7 +62,7 @@ class Candidates:
 
 
 class Memory(AnySize):
-    """A coreset of healthy patches.
+    """A coreset of normal patches.
 
     Reference: Roth et al., "Towards Total Recall in Industrial Anomaly Detection" (PatchCore), 2022, section 3.2 and
     Algorithm 1, and its code.
@@ -117,7 +117,7 @@ class Memory(AnySize):
             ValueError: there is none.
         """
         if not candidates.seen:
-            raise ValueError("No healthy patch to remember. Take more training images.")
+            raise ValueError("No normal patch to remember. Take more training images.")
         patches = candidates.patches.to(self.items)
         count = min(math.ceil(self.share * candidates.seen), self.at_most or candidates.seen)
         self.items = coreset(patches, count, self.projected, self.seed)

@@ -1,4 +1,4 @@
-"""Differences measured by the nearest one that healthy images have."""
+"""Differences measured by the nearest one that normal images have."""
 
 import math
 from collections.abc import Sequence
@@ -18,12 +18,12 @@ _PROJECTED = 64  # dimensions in which the memory is chosen
 
 
 class NearestResidual(Residual, AnySize):
-    r"""Distance of a difference, where it stands, from the nearest one that healthy images have.
+    r"""Distance of a difference, where it stands, from the nearest one that normal images have.
 
     d = min_n sqrt(|r - r_n|^2 + context * |h - h_n|^2),   r = image - reconstruction,   h = reconstruction
 
-    over a memory of positions of healthy images, for each depth one. No reconstruction errs alike everywhere: what it
-    gets wrong on healthy threads or edges is excused on threads and edges, wherever they lie.
+    over a memory of positions of normal images, for each depth one. No reconstruction errs alike everywhere: what it
+    gets wrong on normal threads or edges is excused on threads and edges, wherever they lie.
 
     Reference: Roth et al., "Towards Total Recall in Industrial Anomaly Detection" (PatchCore), 2022, section 3.2, whose
     distance this is of a constant reconstruction.
@@ -57,12 +57,12 @@ class NearestResidual(Residual, AnySize):
         self.register_buffer("items", torch.empty(0))  # (D, N, 2 * C)
 
     def moments(
-        self, reference: Encoded, healthy: Float[Tensor, "B D c h w"], valid: Masks, keys: Sequence[int]
+        self, reference: Encoded, reconstruction: Float[Tensor, "B D c h w"], valid: Masks, keys: Sequence[int]
     ) -> Candidates:
         """A sample of the positions of photographs; samples add up over batches."""
-        rows = self._rows(reference, healthy)  # (B, D, P, 2 * C)
+        rows = self._rows(reference, reconstruction)  # (B, D, P, 2 * C)
         sample = Candidates(self.candidates, self.seed)
-        sample.add(rows.transpose(1, 2), inside(valid, healthy.shape[-2:]), keys)
+        sample.add(rows.transpose(1, 2), inside(valid, reconstruction.shape[-2:]), keys)
         return sample
 
     def fit(self, moments: Candidates) -> None:
@@ -72,7 +72,7 @@ class NearestResidual(Residual, AnySize):
             ValueError: there is none.
         """
         if not moments.seen:
-            raise ValueError("No healthy image to learn differences from.")
+            raise ValueError("No normal image to learn differences from.")
         depths = moments.patches.to(self.items).unbind(1)
         self.items = torch.stack([coreset(rows, self.at_most, _PROJECTED, self.seed) for rows in depths])
 
@@ -80,25 +80,25 @@ class NearestResidual(Residual, AnySize):
         """Distances of one reconstruction; as `maps`."""
         return self.maps(image, reconstruction[:, None])
 
-    def maps(self, reference: Encoded, healthy: Float[Tensor, "B D c h w"]) -> Float[Tensor, "B D h w"]:
+    def maps(self, reference: Encoded, reconstruction: Float[Tensor, "B D c h w"]) -> Float[Tensor, "B D h w"]:
         """Distances of each depth.
 
         Raises:
             RuntimeError: nothing has been learnt.
             ValueError: there are other depths than those learnt.
         """
-        rows = self._rows(reference, healthy)
+        rows = self._rows(reference, reconstruction)
         self._check(rows)
         distances = [  # of one image at a time: a product of matrices may round by the number of its rows
             torch.stack([_distances(items, patches) for items, patches in zip(self.items, image, strict=True)])
             for image in rows
         ]
-        maps: Tensor = torch.stack(distances).unflatten(2, healthy.shape[-2:])
+        maps: Tensor = torch.stack(distances).unflatten(2, reconstruction.shape[-2:])
         return maps
 
-    def _rows(self, reference: Encoded, healthy: Float[Tensor, "B D c h w"]) -> Float[Tensor, "B D P 2*c"]:
+    def _rows(self, reference: Encoded, reconstruction: Float[Tensor, "B D c h w"]) -> Float[Tensor, "B D P 2*c"]:
         """What is compared, at each position."""
-        both = torch.cat([reference[:, None] - healthy, math.sqrt(self.context) * healthy], dim=2)
+        both = torch.cat([reference[:, None] - reconstruction, math.sqrt(self.context) * reconstruction], dim=2)
         return both.float().flatten(3).transpose(2, 3)
 
     def _check(self, rows: Tensor) -> None:

@@ -48,10 +48,10 @@ class _Perceptual(Residual):
         """
         return self.maps(image, reconstruction[:, None])
 
-    def maps(self, reference: Images, healthy: Float[Tensor, "B D C H W"]) -> Float[Tensor, "B D H W"]:
+    def maps(self, reference: Images, reconstruction: Float[Tensor, "B D C H W"]) -> Float[Tensor, "B D H W"]:
         """Map of each depth; the network sees the image once for all of them."""
         size, expected = reference.shape[-2:], self.features(self._seen(reference))
-        rebuilt = (self.features(self._seen(one)) for one in healthy.unbind(1))
+        rebuilt = (self.features(self._seen(one)) for one in reconstruction.unbind(1))
         return torch.cat([self._distance(expected, found, size) for found in rebuilt], dim=1)
 
     def _seen(self, image: Images) -> Float[Tensor, "B 3 h w"]:

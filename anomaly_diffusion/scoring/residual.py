@@ -19,24 +19,24 @@ class Residual(nn.Module, ABC):
     """Compares an image with a reconstruction, position by position."""
 
     learns: ClassVar[bool] = False
-    """Whether it must be shown healthy images and their reconstructions before it can measure: see `moments`."""
+    """Whether it must be shown normal images and their reconstructions before it can measure: see `moments`."""
 
     @abstractmethod
     def forward(self, image: Images, reconstruction: Images) -> Maps:
         """Map >= 0; both images have pixels in [-1, 1], or whatever else a codec compares."""
 
-    def maps(self, reference: Encoded, healthy: Float[Tensor, "B D c h w"]) -> Float[Tensor, "B D h w"]:
+    def maps(self, reference: Encoded, reconstruction: Float[Tensor, "B D c h w"]) -> Float[Tensor, "B D h w"]:
         """Map of each depth."""
-        return torch.cat([self(reference, one) for one in healthy.unbind(1)], dim=1)
+        return torch.cat([self(reference, one) for one in reconstruction.unbind(1)], dim=1)
 
     def moments(
-        self, reference: Encoded, healthy: Float[Tensor, "B D c h w"], valid: Masks, keys: Sequence[int]
+        self, reference: Encoded, reconstruction: Float[Tensor, "B D c h w"], valid: Masks, keys: Sequence[int]
     ) -> Any:
-        """What a residual that learns wants to know about healthy images; it adds up over batches.
+        """What a residual that learns wants to know about normal images; it adds up over batches.
 
         Args:
             reference: what perfect reconstructions would be.
-            healthy: reconstructions, one per depth.
+            reconstruction: reconstructions, one per depth.
             valid: pixels that belong to the photographs.
             keys: a number for each image that names it for good: whatever is drawn at random depends on it alone.
         """

@@ -27,8 +27,8 @@ class Scoring(nn.Module):
         pooling: how a map becomes a score; the mean of the worst 0.2 % of pixels if not given.
         two_sided: whether a residual far below normal is an anomaly as well, as where texture has been wiped away;
             maps are then root mean squares of standardised residuals.
-        reach: standard deviation, in pixels, of the neighbourhood that residuals are standardised by, > 0: right for
-            objects that always lie alike. None: all positions are standardised alike.
+        calibration_sigma: standard deviation, in pixels, of the neighbourhood that residuals are standardised by, > 0:
+            right for objects that always lie alike. None: all positions are standardised alike.
     """
 
     def __init__(
@@ -38,7 +38,7 @@ class Scoring(nn.Module):
         smoothing: float = 1.0,
         pooling: Pooling | None = None,
         two_sided: bool = False,
-        reach: float | None = None,
+        calibration_sigma: float | None = None,
     ) -> None:
         super().__init__()
         self.residuals = nn.ModuleList(residuals or [L1Residual()])
@@ -53,26 +53,28 @@ class Scoring(nn.Module):
             raise ValueError(f"`smoothing` must be finite and not negative, got {smoothing}.")
         self.smoothing = GaussianSmoothing(smoothing)
         self.pooling = pooling or TopKMean()
-        if reach is not None and not 0 < reach < math.inf:
-            raise ValueError(f"`reach` must be positive and finite, or null for none, got {reach}.")
-        self.two_sided, self.reach = two_sided, reach
+        if calibration_sigma is not None and not 0 < calibration_sigma < math.inf:
+            raise ValueError(
+                f"`calibration_sigma` must be positive and finite, or null for none, got {calibration_sigma}."
+            )
+        self.two_sided, self.calibration_sigma = two_sided, calibration_sigma
 
-    def compare(self, reference: Encoded, healthy: Float[Tensor, "B D c h w"], size: Sequence[int]) -> Tensor:
+    def compare(self, reference: Encoded, reconstruction: Float[Tensor, "B D c h w"], size: Sequence[int]) -> Tensor:
         """Smoothed residual maps (B, D*K, *size); depths vary slowest.
 
         Args:
             reference: what perfect reconstructions would be.
-            healthy: reconstructions, one per depth.
+            reconstruction: reconstructions, one per depth.
             size: height and width of the maps, in pixels; coarser residuals are interpolated.
         """
         with torch.autocast(reference.device.type, enabled=False):  # small differences need all digits
-            maps = torch.stack([residual.maps(reference, healthy) for residual in self._residuals()], dim=2)
+            maps = torch.stack([residual.maps(reference, reconstruction) for residual in self._residuals()], dim=2)
             smoothed: Tensor = self.smoothing(enlarged(maps.flatten(1, 2), size))
         return smoothed
 
     @property
     def learners(self) -> list[Residual]:
-        """Residuals that must learn from healthy images first."""
+        """Residuals that must learn from normal images first."""
         return [residual for residual in self._residuals() if residual.learns]
 
     def _residuals(self) -> Iterable[Residual]:

@@ -66,7 +66,7 @@ def test_a_map_is_the_harmonic_mean_over_scales_and_the_image(folder) -> None:
     for scale, windows in zip((2, 3), detector.network.windows(batch.image), strict=True):
         parts.append(harmonic_mean(detector.anomalous(windows), scale))
     expected = 3 / sum(1 / part for part in parts)
-    torch.testing.assert_close(detector.restore(batch, x_0).evidence, expected)
+    torch.testing.assert_close(detector.restore(batch, x_0).anomaly_maps, expected)
 
 
 def test_likeness_to_texts_becomes_a_share_by_the_temperature_of_winclip(folder) -> None:
@@ -81,7 +81,7 @@ def test_the_temperature_that_clip_has_learnt_can_be_taken_instead(folder) -> No
     network = CLIPNetwork(folder)
     published, own = (ZeroShotCLIP(network, Prompts("tile", **PROMPTS), temperature=one) for one in (0.07, None))
     assert own.temperature == network.texts(["a photo"])[1] != published.temperature
-    assert own.judgement != published.judgement
+    assert own.scoring_fingerprint != published.scoring_fingerprint
     with pytest.raises(ValueError, match="`temperature` must be positive, or null for CLIP's own, got 0"):
         FewShotCLIP(network, temperature=0.0)
 
@@ -114,9 +114,11 @@ def test_an_image_that_is_remembered_has_no_distance_and_another_has(folder) -> 
 
 def test_a_distance_is_half_of_one_minus_the_cosine_to_the_nearest_healthy_view(folder) -> None:
     detector, batch = trained(folder, "few", shots=12), image_batch(2, SIDE, SIDE, seed=50)
-    healthy = torch.cat([one.image for one in HEALTHY])
+    reconstruction = torch.cat([one.image for one in HEALTHY])
     maps = []
-    for scale, seen, known in zip((1, 2, 3), detector._views(batch.image), detector._views(healthy), strict=True):
+    for scale, seen, known in zip(
+        (1, 2, 3), detector._views(batch.image), detector._views(reconstruction), strict=True
+    ):
         rows = known.transpose(0, 1).flatten(1)
         away = (1 - torch.einsum("bchw,cn->bnhw", seen, rows).amax(1, keepdim=True)) / 2
         maps.append(harmonic_mean(away, scale))
@@ -129,7 +131,7 @@ def test_what_lies_in_the_padding_has_no_say_in_the_score(folder) -> None:
     outside = batch._replace(valid=batch.valid.clone())
     outside.valid[..., SIDE // 2 :] = False
     compared = detector.compare(outside)
-    compared.healthy.evidence[:, 1, :, 2:] += 10
+    compared.reconstruction.anomaly_maps[:, 1, :, 2:] += 10
     changed = detector.score(outside, compared, outside.image[:, :1])
     torch.testing.assert_close(changed, detector(outside).score)
 

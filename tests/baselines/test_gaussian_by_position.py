@@ -15,9 +15,9 @@ def trained(prior: float = 5.0, count: int = 24, per_position: bool = True) -> G
     residual = MahalanobisResidual(per_position=per_position, prior=prior)
     scoring = Scoring([residual], smoothing=0.0, pooling=MaxPooling())
     detector = GaussianByPosition(TinyFeatures(), scoring, components=5).eval()
-    healthy = [image_batch(4, SIDE, SIDE, seed=seed) for seed in range(count // 4)]
-    detector.codec.fit(sum(detector.codec.moments(batch.image) for batch in healthy))
-    detector.learn(healthy)
+    reconstruction = [image_batch(4, SIDE, SIDE, seed=seed) for seed in range(count // 4)]
+    detector.codec.fit(sum(detector.codec.moments(batch.image) for batch in reconstruction))
+    detector.learn(reconstruction)
     detector.calibrate([image_batch(6, SIDE, SIDE, seed=100)])
     return detector
 
@@ -26,8 +26,8 @@ def test_distances_are_those_of_the_paper_with_our_regularised_covariance() -> N
     detector, batch = trained(prior=0.0), image_batch(3, SIDE, SIDE, seed=50)
     seen = torch.cat([detector.codec.encode(image_batch(4, SIDE, SIDE, seed=seed).image) for seed in range(6)])
     asked = detector.codec.encode(batch.image)
-    reference, healthy = detector.compare(batch)
-    found = detector.scoring.residuals[0].maps(reference, healthy.x_0)[:, 0]
+    reference, reconstruction = detector.compare(batch)
+    found = detector.scoring.residuals[0].maps(reference, reconstruction.x_0)[:, 0]
     for row, column in ((0, 0), (3, 2), (7, 5)):
         x = seen[:, :, row, column].double()
         covariance = torch.cov(x.T, correction=0)

@@ -73,7 +73,7 @@ def test_the_score_is_that_of_invad_in_deviations_of_normal_in_place_of_shares_o
 @torch.no_grad()
 def test_the_map_is_the_channel_norm_of_the_latent() -> None:
     made, batch = detector(), image_batch(3)
-    found = made.compare(batch).healthy.evidence
+    found = made.compare(batch).reconstruction.anomaly_maps
     assert found is not None
     torch.testing.assert_close(found[:, 0] * COMPONENTS**0.5, latents(made, batch).norm(dim=1), rtol=1e-4, atol=1e-5)
 
@@ -82,10 +82,10 @@ def test_the_latent_of_normal_data_of_unit_variance_is_white_noise() -> None:
     """x_T = sqrt(alpha^2 + sigma^2) x_0 for N(0, 1): its norm is 1 on average, that of what lies beyond is larger."""
     x_0 = normal_images(4, 8, 16, 16, mean=0.0, spread=1.0)
     path = Inversion((20.0,), 400, LatentNorm())
-    evidence = path(exact_denoiser(mean=0.0, spread=1.0), torch.cat([x_0, 3 * x_0]), torch.zeros_like).evidence
-    assert evidence is not None
-    assert float(evidence[:4].square().mean()) == pytest.approx(1, abs=0.05)
-    torch.testing.assert_close(evidence[4:], 3 * evidence[:4])
+    anomaly_maps = path(exact_denoiser(mean=0.0, spread=1.0), torch.cat([x_0, 3 * x_0]), torch.zeros_like).anomaly_maps
+    assert anomaly_maps is not None
+    assert float(anomaly_maps[:4].square().mean()) == pytest.approx(1, abs=0.05)
+    torch.testing.assert_close(anomaly_maps[4:], 3 * anomaly_maps[:4])
 
 
 def test_a_score_depends_on_one_image_only() -> None:
@@ -107,7 +107,7 @@ def test_what_a_score_is_measured_by_does_not_depend_on_batches_and_is_in_the_ch
 def test_what_is_read_at_the_end_is_part_of_the_judgement() -> None:
     settings = detector().settings
     assert settings(Inversion((20.0,), 3)) != settings(Inversion((20.0,), 3, LatentNorm()))
-    assert detector(steps=2).judgement != detector(steps=3).judgement
+    assert detector(steps=2).scoring_fingerprint != detector(steps=3).scoring_fingerprint
 
 
 def test_one_normal_image_is_too_few() -> None:

@@ -97,8 +97,8 @@ def test_training_moves_the_additions_with_all_their_weight_and_without_guidance
 
 
 def test_another_weight_or_scale_is_another_way_of_judging(tiny_folder) -> None:
-    judgements = {tuned(tiny_folder, weight).judgement for weight in (0.0, 0.5, 1.0)}
-    judgements |= {tuned(tiny_folder, lora=LoRA(rank=2, alpha=2.0)).judgement}
+    judgements = {tuned(tiny_folder, weight).scoring_fingerprint for weight in (0.0, 0.5, 1.0)}
+    judgements |= {tuned(tiny_folder, lora=LoRA(rank=2, alpha=2.0)).scoring_fingerprint}
     assert len(judgements) == 4
 
 

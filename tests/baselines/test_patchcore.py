@@ -37,7 +37,7 @@ def test_a_score_is_that_of_equation_7_computed_by_hand() -> None:
     x_0 = torch.zeros(1, 2, 1, 2)
     x_0[0, :, 0, 1] = torch.tensor([-3.0, 0.0])  # 3 from its nearest item (0, 0), near which are (1, 0) and (0, 2)
     found = detector.restore(batch, x_0)
-    assert found.evidence.tolist() == [[[[0.0, 3.0]]]]
+    assert found.anomaly_maps.tolist() == [[[[0.0, 3.0]]]]
     weight = 1 - math.exp(3) / (math.exp(3) + math.exp(4) + math.exp(math.sqrt(13)))
     score = detector.score(batch, Compared(x_0, found), torch.zeros(1, 1, SIDE, SIDE))
     assert score.item() == pytest.approx(3 * weight, rel=1e-5)
@@ -49,25 +49,25 @@ def test_a_position_in_the_padding_has_no_say() -> None:
     found = detector.restore(batch, x_0)
     outside = batch._replace(valid=batch.valid.clone())
     outside.valid[..., SIDE // 2 :] = False
-    wild = Reconstructed(found.x_0, 0, found.evidence.clone())
-    wild.evidence[..., 4:] += 100
+    wild = Reconstructed(found.x_0, 0, found.anomaly_maps.clone())
+    wild.anomaly_maps[..., 4:] += 100
     scores = [detector.score(outside, Compared(x_0, one), torch.zeros(2, 1, SIDE, SIDE)) for one in (found, wild)]
     assert torch.equal(*scores)
 
 
 def test_what_is_remembered_in_full_has_no_distance() -> None:
     detector = trained(share=1.0)
-    distance = detector.compare(HEALTHY[1]).healthy.evidence
+    distance = detector.compare(HEALTHY[1]).reconstruction.anomaly_maps
     assert distance.max() < 1e-5
-    assert trained(share=0.1).compare(HEALTHY[1]).healthy.evidence.max() > 1e-3
+    assert trained(share=0.1).compare(HEALTHY[1]).reconstruction.anomaly_maps.max() > 1e-3
 
 
 def test_a_healthy_version_is_made_of_items_and_the_distance_is_to_them() -> None:
     detector, batch = trained(), image_batch(2, SIDE, SIDE, seed=50)
-    reference, healthy = detector.compare(batch)
-    shown = healthy.x_0[:, 0].flatten(2).transpose(1, 2).flatten(0, 1)
+    reference, reconstruction = detector.compare(batch)
+    shown = reconstruction.x_0[:, 0].flatten(2).transpose(1, 2).flatten(0, 1)
     assert (torch.cdist(shown, detector.memory.items, compute_mode="donot_use_mm_for_euclid_dist").amin(1) == 0).all()
-    torch.testing.assert_close((reference - healthy.x_0[:, 0]).norm(dim=1), healthy.evidence[:, 0])
+    torch.testing.assert_close((reference - reconstruction.x_0[:, 0]).norm(dim=1), reconstruction.anomaly_maps[:, 0])
     assert detector(batch).reconstruction.shape == (2, 1, 3, SIDE, SIDE)
 
 

@@ -46,7 +46,7 @@ def test_a_run_can_be_tested_again_predicted_from_and_resumed(control):
     assert control("train", "--config", "tiny.yaml") == 0
     run = Path("runs/tiny/001")
     assert (run / "panels/test.png").is_file()
-    assert not (run / "panels/strip.png").exists()  # no network is asked anything
+    assert not (run / "panels/trajectories.png").exists()  # no network is asked anything
     weights = torch.load(run / "checkpoints/best.ckpt", weights_only=True)
     assert weights["global_step"] > 0
 

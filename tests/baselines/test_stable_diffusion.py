@@ -147,7 +147,7 @@ def test_evaluations_are_counted_truly(tiny_folder, guidance, each) -> None:
     calls = []
     detector.backbone.unet.register_forward_hook(lambda *_: calls.append(1))
     batch = image_batch(2, SIDE, SIDE)
-    assert detector.compare(batch).healthy.nfe == len(calls) == 3 * each
+    assert detector.compare(batch).reconstruction.nfe == len(calls) == 3 * each
 
 
 @pytest.mark.parametrize(("strength", "depth"), [(0.15, 0.45), (0.34, 0.95), (0.5, 1.6)])
@@ -188,7 +188,8 @@ def test_slicing_changes_nothing(tiny_folder, img2img) -> None:
     batch, whole = image_batch(2, SIDE, SIDE), img2img()
     batch = batch._replace(image=batch.image.double())
     plain, sliced = (
-        doubled(untrained(tiny_folder, slicing=slicing), whole).compare(batch).healthy.x_0 for slicing in (False, True)
+        doubled(untrained(tiny_folder, slicing=slicing), whole).compare(batch).reconstruction.x_0
+        for slicing in (False, True)
     )
     torch.testing.assert_close(plain, sliced, **EXACT)
 
@@ -197,8 +198,8 @@ def test_slicing_changes_nothing(tiny_folder, img2img) -> None:
 def test_half_precision_is_near_and_maps_stay_exact_numbers(tiny_folder, precision) -> None:
     batch = image_batch(2, SIDE, SIDE)
     full, half = (untrained(tiny_folder, precision=kind).compare(batch) for kind in ("float32", precision))
-    assert half.healthy.x_0.dtype == torch.float32
-    torch.testing.assert_close(half.healthy.x_0, full.healthy.x_0, rtol=0, atol=0.1)
+    assert half.reconstruction.x_0.dtype == torch.float32
+    torch.testing.assert_close(half.reconstruction.x_0, full.reconstruction.x_0, rtol=0, atol=0.1)
 
 
 def test_a_round_trip_is_compared_with_what_the_vae_leaves(tiny_folder) -> None:
@@ -226,18 +227,18 @@ def test_a_checkpoint_holds_no_pipeline_and_judges_as_before(tiny_folder) -> Non
     other = untrained(tiny_folder)
     other.load_state_dict(state)
     assert torch.equal(other(batch).score, detector(batch).score)
-    assert other.judgement == detector.judgement
+    assert other.scoring_fingerprint == detector.scoring_fingerprint
 
 
 def test_another_prompt_guidance_or_model_is_another_way_of_judging(tiny_folder, tmp_path) -> None:
     write(tmp_path / "other", seed=1)
     write(tmp_path / "same")
-    base = untrained(tiny_folder).judgement
-    assert untrained(tmp_path / "same").judgement == base
-    assert untrained(tiny_folder, negative_prompt="unheard").judgement == base
+    base = untrained(tiny_folder).scoring_fingerprint
+    assert untrained(tmp_path / "same").scoring_fingerprint == base
+    assert untrained(tiny_folder, negative_prompt="unheard").scoring_fingerprint == base
     others = [{"prompt": "else"}, {"guidance": 2.0}, {"precision": "bfloat16"}, {"round_trip": True}]
-    assert base not in {untrained(tiny_folder, **change).judgement for change in others}
-    assert untrained(tmp_path / "other").judgement != base
+    assert base not in {untrained(tiny_folder, **change).scoring_fingerprint for change in others}
+    assert untrained(tmp_path / "other").scoring_fingerprint != base
 
 
 def test_regeneration_comes_back_nearer_with_more_steps(tiny_folder) -> None:

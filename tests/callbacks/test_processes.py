@@ -10,7 +10,7 @@ from anomaly_diffusion.callbacks.failure_analysis import FailureAnalysis
 from anomaly_diffusion.callbacks.residual_maps import ResidualMaps
 from anomaly_diffusion.callbacks.run_card import RunCard
 from anomaly_diffusion.engine.ema import EMA
-from anomaly_diffusion.runs.tables import FIGURES
+from anomaly_diffusion.names import FIGURES
 
 TEST = ToyImages(23, seed=2)  # an odd number, so that the sampler must repeat an image
 

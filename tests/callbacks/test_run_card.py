@@ -10,7 +10,7 @@ from toy_detector import ToyDetector, ToyImages, trainer
 from anomaly_diffusion.callbacks.anomaly_metrics import AnomalyMetrics
 from anomaly_diffusion.callbacks.residual_maps import ResidualMaps
 from anomaly_diffusion.callbacks.run_card import RunCard
-from anomaly_diffusion.runs.tables import FIGURES
+from anomaly_diffusion.names import FIGURES
 
 TRAIN, VALIDATION, TEST = ToyImages(30, normal_only=True), ToyImages(12, seed=1), ToyImages(24, seed=2)
 

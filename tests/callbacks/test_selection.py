@@ -2,12 +2,12 @@ from collections import Counter
 
 import pytest
 
-from anomaly_diffusion.callbacks.selection import Spread
+from anomaly_diffusion.callbacks.selection import DisplaySampler
 
 
 def choose(count, **numbers):
     """Offer so many of each kind, one kind after the other; "good" is not defective."""
-    spread, made = Spread(count), []
+    spread, made = DisplaySampler(count), []
     for kind, number in numbers.items():
         for index in range(number):
             spread.offer(kind, kind != "good", lambda item=(kind, index): made.append(item) or item)
@@ -45,4 +45,4 @@ def test_memory_does_not_grow_with_the_stream():
 
 def test_no_image_is_no_choice():
     with pytest.raises(ValueError, match="`count` must be at least 1, got 0"):
-        Spread(0)
+        DisplaySampler(0)

@@ -6,7 +6,7 @@ from anomaly_diffusion.callbacks import weights_and_biases
 from anomaly_diffusion.callbacks.anomaly_metrics import AnomalyMetrics
 from anomaly_diffusion.callbacks.residual_maps import ResidualMaps
 from anomaly_diffusion.callbacks.run_card import RunCard
-from anomaly_diffusion.runs.image_rows import COLUMNS
+from anomaly_diffusion.runs.image_results import COLUMNS
 
 TEST = ToyImages(24, seed=2)
 

@@ -98,7 +98,7 @@ def test_too_few_positions_are_refused() -> None:
 def test_levelled_features_do_not_see_a_change_of_light() -> None:
     darker = IMAGES[:3] * 0.8 - 0.1
     shift = _fitted().encode(darker + 0.1) - _fitted().encode(darker)
-    levelled = FeatureCodec(TinyFeatures(), 6, level=True)
+    levelled = FeatureCodec(TinyFeatures(), 6, normalise_brightness=True)
     levelled.load_state_dict(_fitted().state_dict())
     torch.testing.assert_close(levelled.encode(darker + 0.1), levelled.encode(darker), rtol=0, atol=1e-4)
     assert shift.abs().mean() > 0.01

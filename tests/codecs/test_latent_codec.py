@@ -1,4 +1,4 @@
-"""Latents are normalised by healthy images, and what they are compared with is a choice."""
+"""Latents are normalised by normal images, and what they are compared with is a choice."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""An autoencoder is trained to draw healthy images; what it cannot draw is its anomaly."""
+"""An autoencoder is trained to draw normal images; what it cannot draw is its anomaly."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader
 from anomaly_diffusion.baselines.vae_floor import VAEFloor
 from anomaly_diffusion.detectors.autoencoder_detector import AutoencoderDetector
 from anomaly_diffusion.networks.autoencoder import ConvAutoencoder
-from anomaly_diffusion.networks.patch_discriminator import Adversary
+from anomaly_diffusion.networks.patch_discriminator import PatchDiscriminator
 from anomaly_diffusion.scoring.residual import L1Residual
 from anomaly_diffusion.scoring.scorer import Scoring
 
@@ -104,7 +104,7 @@ def test_an_adversary_trains_along_and_changes_what_is_drawn(tmp_path: Path) -> 
     def trained(weight: float, start: int) -> AutoencoderDetector:
         with isolate_rng():
             torch.manual_seed(0)
-            adversary = Adversary(weight, start, width=8, layers=2)
+            adversary = PatchDiscriminator(weight, start, width=8, layers=2)
         detector = _detector(crop=None, adversary=adversary)
         _fit(detector, tmp_path / f"{weight}-{start}", 4)
         return detector

@@ -23,7 +23,7 @@ SEEN = image_batch(24, seed=3)
 
 
 def _detector(
-    strategy: Reconstruction = STRATEGIES["antithetic"], views: int = 0, level: bool = False
+    strategy: Reconstruction = STRATEGIES["antithetic"], views: int = 0, normalise_brightness: bool = False
 ) -> FeatureDetector:
     with isolate_rng():
         torch.manual_seed(0)
@@ -32,10 +32,10 @@ def _detector(
             backbone=awakened(UNet(COMPONENTS, width=8, multipliers=(1, 2), patch=1)),
             objective=Objective(),
             reconstruction=strategy,
-            scoring=Scoring([MahalanobisResidual(), L2Residual()], reach=2.0),
+            scoring=Scoring([MahalanobisResidual(), L2Residual()], calibration_sigma=2.0),
             components=COMPONENTS,
             views=views,
-            level=level,
+            normalise_brightness=normalise_brightness,
         ).eval()
 
 
@@ -112,7 +112,7 @@ def test_a_cache_gives_the_view_that_is_asked_for_and_encodes_what_it_never_saw(
         EncodingCache(-1)
 
 
-@pytest.mark.parametrize("other", [_detector(STRATEGIES["noise-free"]), _detector(level=True)])
+@pytest.mark.parametrize("other", [_detector(STRATEGIES["noise-free"]), _detector(normalise_brightness=True)])
 def test_a_detector_that_judges_otherwise_leaves_what_was_learnt(other: FeatureDetector) -> None:
     detector = _calibrated()
     checkpoint = {"state_dict": detector.state_dict()}
@@ -124,9 +124,9 @@ def test_a_detector_that_judges_otherwise_leaves_what_was_learnt(other: FeatureD
 
 
 def test_what_has_seen_no_healthy_image_says_so() -> None:
-    with pytest.raises(ValueError, match="has seen no healthy image"):
+    with pytest.raises(ValueError, match="has seen no normal image"):
         _detector().on_validation_epoch_start()
-    with pytest.raises(ValueError, match="No healthy training image"):
+    with pytest.raises(ValueError, match="No normal training image"):
         _calibrated().learn([])
 
 

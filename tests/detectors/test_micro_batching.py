@@ -7,7 +7,7 @@ import torch
 from analytic import awakened, image_batch
 from torch import nn
 
-from anomaly_diffusion.detectors.micro_batching import InParts, is_out_of_memory
+from anomaly_diffusion.detectors.micro_batching import MicroBatcher, is_out_of_memory
 from anomaly_diffusion.networks.unet import UNet
 
 BATCH = image_batch(9)
@@ -41,7 +41,7 @@ def seen(sizes, most=None):
 @pytest.mark.parametrize("size", [1, 2, 4, 9, 20])
 def test_parts_have_one_size_and_their_rows_come_back_in_order(size):
     sizes = []
-    image, key, first = InParts(on_cpu=size)(seen(sizes), BATCH)
+    image, key, first = MicroBatcher(on_cpu=size)(seen(sizes), BATCH)
     assert set(sizes) == {size}
     assert torch.equal(image, BATCH.image * 2)
     assert torch.equal(key, BATCH.key)
@@ -49,14 +49,14 @@ def test_parts_have_one_size_and_their_rows_come_back_in_order(size):
 
 
 def test_what_does_not_fit_is_halved_and_stays_so():
-    sizes, in_parts = [], InParts(on_cpu=4)
+    sizes, micro_batches = [], MicroBatcher(on_cpu=4)
     with pytest.warns(UserWarning, match="do not fit into memory") as told:
-        image, *_ = in_parts(seen(sizes, most=1), BATCH)
+        image, *_ = micro_batches(seen(sizes, most=1), BATCH)
     assert torch.equal(image, BATCH.image * 2)
     assert sizes == [4, 2] + [1] * 9
     assert [str(one.message)[:8] for one in told] == ["4 images", "2 images"]
     del sizes[:]
-    in_parts(seen(sizes, most=1), BATCH)
+    micro_batches(seen(sizes, most=1), BATCH)
     assert sizes == [1] * 9
 
 
@@ -65,7 +65,7 @@ def test_a_single_image_that_does_not_fit_is_told():
         pytest.warns(UserWarning, match="do not fit"),
         pytest.raises(MemoryError, match=r"Not even one image of 16 x 16 pixels.*image_size"),
     ):
-        InParts(on_cpu=2)(seen([], most=0), BATCH)
+        MicroBatcher(on_cpu=2)(seen([], most=0), BATCH)
 
 
 def test_other_errors_pass():
@@ -73,7 +73,7 @@ def test_other_errors_pass():
         raise RuntimeError("shapes do not match")
 
     with pytest.raises(RuntimeError, match="shapes"):
-        InParts()(act, BATCH)
+        MicroBatcher()(act, BATCH)
     assert is_out_of_memory(torch.OutOfMemoryError("CUDA out of memory"))
     assert is_out_of_memory(RuntimeError("could not create a primitive"))
     assert not is_out_of_memory(RuntimeError("could not create a primitive descriptor for this convolution"))
@@ -88,9 +88,9 @@ def test_the_number_of_threads_changes_no_bit(threads, count):
         return (unet(part.image, torch.full((len(part.path),), 0.5)),)
 
     with torch.no_grad():
-        (one,) = InParts()(act, batch)
+        (one,) = MicroBatcher()(act, batch)
         threads(count)
-        (many,) = InParts()(act, batch)
+        (many,) = MicroBatcher()(act, batch)
     assert torch.get_num_threads() == count
     assert torch.equal(one, many)
 
@@ -104,7 +104,7 @@ def test_each_part_has_one_thread_and_others_run_beside_it(threads):
         return (part.key,)
 
     threads(3)
-    (key,) = InParts(on_cpu=3)(act, BATCH)
+    (key,) = MicroBatcher(on_cpu=3)(act, BATCH)
     assert torch.equal(key, BATCH.key)
     assert counts == [1, 1, 1]
 
@@ -121,12 +121,12 @@ def test_parts_are_judged_in_the_modes_of_their_batch(threads, inference, lower)
 
     threads(2)
     with torch.inference_mode(inference), torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=lower):
-        InParts(on_cpu=2)(act, BATCH)
+        MicroBatcher(on_cpu=2)(act, BATCH)
     assert seen == {(False, inference, torch.bfloat16 if lower else torch.float32)}
 
 
 def test_what_does_not_fit_is_halved_in_several_threads_too(threads):
     threads(3)
     with pytest.warns(UserWarning, match="do not fit into memory"):
-        image, *_ = InParts(on_cpu=4)(seen([], most=1), BATCH)
+        image, *_ = MicroBatcher(on_cpu=4)(seen([], most=1), BATCH)
     assert torch.equal(image, BATCH.image * 2)

@@ -108,7 +108,7 @@ def test_training_mode_and_use_are_no_difference() -> None:
 def test_a_checkpoint_brings_its_calibration_to_a_detector_that_judges_alike() -> None:
     checkpoint = saved(detector(OneShot((0.5,))))
     again = detector(OneShot((0.5,)))
-    assert again.suits(checkpoint)
+    assert again.is_compatible(checkpoint)
     again.on_load_checkpoint(checkpoint)
     again.load_state_dict(checkpoint["state_dict"])
     assert again.calibration.fitted
@@ -120,7 +120,7 @@ def test_a_checkpoint_brings_only_its_weights_to_a_detector_that_judges_otherwis
     trained = detector(OneShot((0.5,)))
     checkpoint = saved(trained)
     other = detector(strategy)
-    assert not other.suits(checkpoint)
+    assert not other.is_compatible(checkpoint)
     other.on_load_checkpoint(checkpoint)
     other.load_state_dict(checkpoint["state_dict"])
     weights = zip(trained.denoiser.parameters(), other.denoiser.parameters(), strict=True)
@@ -144,7 +144,7 @@ def test_a_checkpoint_that_does_not_say_how_it_judged_brings_only_its_weights() 
     checkpoint = saved(detector(OneShot((0.5,))))
     del checkpoint["judgement"]
     other = detector(OneShot((0.5,)))
-    assert not other.suits(checkpoint)
+    assert not other.is_compatible(checkpoint)
     other.on_load_checkpoint(checkpoint)
     other.load_state_dict(checkpoint["state_dict"])
     assert not other.calibration.fitted

@@ -56,10 +56,10 @@ def test_chunks_and_categories_do_not_mix_the_images_up(first: str) -> None:
     x_t, t = normal_images(5, 1, 4, 4), torch.linspace(0.2, 0.8, 5, dtype=torch.float64)
     category = torch.tensor([0, 2, 1, 1, 2])
     both = {
-        "given": denoiser.given(category).chunked(2),
-        "chunked": denoiser.chunked(2).given(category),
+        "given": denoiser.conditioned_on(category).chunked(2),
+        "chunked": denoiser.chunked(2).conditioned_on(category),
     }
-    assert torch.equal(both[first](x_t, t).x_0, denoiser.given(category)(x_t, t).x_0)
+    assert torch.equal(both[first](x_t, t).x_0, denoiser.conditioned_on(category)(x_t, t).x_0)
 
 
 def test_a_chunk_holds_at_least_one_image() -> None:

@@ -38,8 +38,8 @@ def test_one_list_is_kept_whatever_category_and_chunks_are_asked_for() -> None:
     category, x_t = torch.tensor([0, 2, 1]), torch.randn(3, 3, 16, 16, generator=seeded())
     recorder = Recorder(denoiser)
     with torch.no_grad():
-        answer = recorder.given(category).chunked(2)(x_t, torch.tensor(0.3))
-        expected = denoiser.given(category)(x_t, torch.tensor(0.3))
+        answer = recorder.conditioned_on(category).chunked(2)(x_t, torch.tensor(0.3))
+        expected = denoiser.conditioned_on(category)(x_t, torch.tensor(0.3))
     torch.testing.assert_close(answer.x_0, expected.x_0, rtol=0, atol=1e-5)
     assert len(recorder.evaluations) == 1
     assert torch.equal(recorder.evaluations[0].x_0_hat, answer.x_0)

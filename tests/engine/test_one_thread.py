@@ -5,7 +5,7 @@ import torch
 from pytorch_lightning import Callback
 from toy_detector import ToyDetector, ToyImages, trainer
 
-from anomaly_diffusion.detectors.micro_batching import InParts
+from anomaly_diffusion.detectors.micro_batching import MicroBatcher
 from anomaly_diffusion.engine.one_thread import OneThread
 
 
@@ -17,7 +17,7 @@ class Ledger(Callback):
         self.fails = fails
 
     def note(self, kind, module) -> None:
-        self.seen.setdefault(kind, set()).add((torch.get_num_threads(), module.in_parts.threads))
+        self.seen.setdefault(kind, set()).add((torch.get_num_threads(), module.micro_batches.threads))
 
     def on_train_batch_start(self, trainer, module, *_) -> None:
         self.note("train", module)
@@ -45,7 +45,7 @@ TRAIN, OTHERS = ToyImages(10, normal_only=True), ToyImages(10, seed=1)
 def detector():
     """With the means to judge parts side by side."""
     detector = ToyDetector()
-    detector.in_parts = InParts()
+    detector.micro_batches = MicroBatcher()
     return detector
 
 
@@ -77,4 +77,4 @@ def test_tests_have_one(tmp_path, detector) -> None:
 def test_an_accident_leaves_nothing_changed(tmp_path, detector) -> None:
     with pytest.raises(RuntimeError, match="an accident"):
         trainer(tmp_path, Ledger(fails=True), OneThread()).validate(detector, OTHERS.loader())
-    assert detector.in_parts.threads is None
+    assert detector.micro_batches.threads is None

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from anomaly_diffusion.figures.canvas import TRUTH
-from anomaly_diffusion.figures.trajectories import GAP, HEAD, TEXT, Strip, spaced, strip_sheet
+from anomaly_diffusion.figures.trajectories import GAP, HEAD, TEXT, Trajectory, spaced, trajectory_sheet
 
 TILE = 64
 
@@ -17,9 +17,9 @@ def grey(value, side=32, channels=3):
     return torch.full((channels, side, side), float(value))
 
 
-def strip(count=3, z=0.0, channels=3, mask=None, title="walk", side=32):
+def trajectory(count=3, z=0.0, channels=3, mask=None, title="walk", side=32):
     shown = [(1 / (1 + place), grey(-1, side, channels), grey(0.5, side, channels)) for place in range(count)]
-    return Strip(
+    return Trajectory(
         grey(0, side, channels), shown, grey(1, side, channels), torch.full((side, side), z), title=title, mask=mask
     )
 
@@ -30,8 +30,8 @@ def cell(picture, row, column, top=8 + TEXT):
     return picture[top + TILE // 2 : top + TILE - 8, left + TILE // 2 : left + TILE - 8]
 
 
-def test_a_strip_reads_from_image_over_network_to_reconstruction():
-    picture = decode(strip_sheet([strip(2)], tile=TILE))
+def test_a_trajectory_reads_from_image_over_network_to_reconstruction():
+    picture = decode(trajectory_sheet([trajectory(2)], tile=TILE))
     upper = [cell(picture, 0, column).mean() for column in range(4)]
     lower = [cell(picture, 1, column).mean() for column in range(1, 4)]
     assert upper == pytest.approx([0.5, 0.0, 0.0, 1.0], abs=0.01)
@@ -39,8 +39,8 @@ def test_a_strip_reads_from_image_over_network_to_reconstruction():
 
 
 def test_one_colour_means_one_value_on_every_sheet():
-    alone = decode(strip_sheet([strip(z=4.0)], tile=TILE))
-    below_a_stronger_one = decode(strip_sheet([strip(z=80.0), strip(z=4.0)], tile=TILE))
+    alone = decode(trajectory_sheet([trajectory(z=4.0)], tile=TILE))
+    below_a_stronger_one = decode(trajectory_sheet([trajectory(z=80.0), trajectory(z=4.0)], tile=TILE))
     second = 8 + TEXT + 2 * (TILE + 4) + GAP + TEXT
     np.testing.assert_allclose(cell(alone, 1, 0), cell(below_a_stronger_one, 1, 0, top=second), atol=0.01)
     assert np.abs(cell(below_a_stronger_one, 1, 0) - cell(alone, 1, 0)).max() > 0.2
@@ -49,20 +49,27 @@ def test_one_colour_means_one_value_on_every_sheet():
 def test_the_true_defect_is_outlined_where_it_is_known():
     mask = torch.zeros(32, 32, dtype=torch.bool)
     mask[10:20, 10:20] = True
-    marked, plain = decode(strip_sheet([strip(mask=mask)], tile=TILE)), decode(strip_sheet([strip()], tile=TILE))
+    marked, plain = (
+        decode(trajectory_sheet([trajectory(mask=mask)], tile=TILE)),
+        decode(trajectory_sheet([trajectory()], tile=TILE)),
+    )
     share = [(np.abs(picture[:-60] - np.array(TRUTH)).max(-1) < 0.03).mean() for picture in (marked, plain)]
     assert share[0] > 0.001
     assert share[1] == 0
 
 
-def test_strips_of_any_length_and_title_share_a_sheet():
-    sheet = decode(strip_sheet([strip(0), strip(6, title="划痕 $x_1$"), strip(1)], title="strategies", tile=TILE))
+def test_trajectories_of_any_length_and_title_share_a_sheet():
+    sheet = decode(
+        trajectory_sheet(
+            [trajectory(0), trajectory(6, title="划痕 $x_1$"), trajectory(1)], title="strategies", tile=TILE
+        )
+    )
     assert sheet.shape[1] == 2 * GAP + 8 * (TILE + 4)
     assert cell(sheet, 0, 0, top=HEAD + TEXT).mean() == pytest.approx(0.5, abs=0.01)
 
 
 def test_grey_and_colour_images_look_alike():
-    grey_sheet, colour_sheet = (decode(strip_sheet([strip(channels=channels)])) for channels in (1, 3))
+    grey_sheet, colour_sheet = (decode(trajectory_sheet([trajectory(channels=channels)])) for channels in (1, 3))
     np.testing.assert_allclose(grey_sheet, colour_sheet)
 
 

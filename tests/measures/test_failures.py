@@ -27,9 +27,11 @@ def batch(defects=(False, True)):
     )
 
 
-def judged(images, healthy, anomaly_map=None):
-    anomaly_map = (images.image - healthy).abs().mean(1, keepdim=True) if anomaly_map is None else anomaly_map
-    return Prediction(images.image, healthy[:, None], anomaly_map, anomaly_map, anomaly_map.flatten(1).amax(1), nfe=1)
+def judged(images, reconstruction, anomaly_map=None):
+    anomaly_map = (images.image - reconstruction).abs().mean(1, keepdim=True) if anomaly_map is None else anomaly_map
+    return Prediction(
+        images.image, reconstruction[:, None], anomaly_map, anomaly_map, anomaly_map.flatten(1).amax(1), nfe=1
+    )
 
 
 def rows_of(images, prediction, photographs=True):
@@ -68,7 +70,7 @@ def test_what_is_made_up_beside_a_defect_counts_as_its_halo_and_far_from_it_as_h
     near, far = healed(images), healed(images)
     near[:, :, 20:28, 40:45] += 0.5  # within the margin of the defect
     far[:, :, 50:58, 50:58] += 0.5
-    (_, beside), (_, away) = (rows_of(images, judged(images, healthy)) for healthy in (near, far))
+    (_, beside), (_, away) = (rows_of(images, judged(images, reconstruction)) for reconstruction in (near, far))
     assert (beside.hallucination, beside.map_far) == (0, 0)
     assert away.hallucination == pytest.approx(0.25, abs=0.01)
     assert away.map_far == pytest.approx(0.5)

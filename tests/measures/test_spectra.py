@@ -117,10 +117,10 @@ def test_bands_cover_all_frequencies_once():
 
 def test_the_chart_shows_what_is_lost_and_the_codec_only_where_it_loses():
     f, power = frequencies(32).numpy(), np.linspace(2, 1, 32)
-    healthy = [{f"depth {depth}": power * depth for depth in depths} for depths in ((0.25, 0.5), (0.9, 1.0))]
+    reconstruction = [{f"depth {depth}": power * depth for depth in depths} for depths in ((0.25, 0.5), (0.9, 1.0))]
     charts = [
         spectra_chart(f, power, power * codec, one)
-        for codec, one in ((1, healthy[0]), (1, healthy[1]), (0.5, healthy[0]))
+        for codec, one in ((1, reconstruction[0]), (1, reconstruction[1]), (0.5, reconstruction[0]))
     ]
     lost, kept, codec = (cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_COLOR).astype(int) for png in charts)
     assert lost.shape == kept.shape == codec.shape

@@ -170,4 +170,4 @@ def test_a_denoiser_told_the_category_passes_it_on():
     expected = denoiser.parametrisation.estimate(
         backbone(x_t, t.expand(2), category), x_t, *denoiser.schedule(t.expand(2))
     )
-    assert torch.equal(denoiser.given(category)(x_t, t).x_0, expected.x_0)
+    assert torch.equal(denoiser.conditioned_on(category)(x_t, t).x_0, expected.x_0)

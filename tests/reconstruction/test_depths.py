@@ -81,9 +81,9 @@ def test_prominence_does_not_depend_on_contrast() -> None:
 def test_every_image_is_restored_from_the_depth_it_has_chosen() -> None:
     denoiser, spy = spied(thresholding())
     choose = AdaptiveDepth(CANDIDATES, threshold=3.0)
-    healthy = OneShot(choose, draws=1)(denoiser, spots(0.9, 0.15, 0.4), SpyDraw())
+    reconstruction = OneShot(choose, draws=1)(denoiser, spots(0.9, 0.15, 0.4), SpyDraw())
     asked = [denoiser.schedule.depth(t) for _, t in spy.calls]
-    assert healthy.nfe == len(asked) == len(CANDIDATES) + 1
+    assert reconstruction.nfe == len(asked) == len(CANDIDATES) + 1
     expected = torch.tensor([1.0, 0.2, 0.5], dtype=torch.float64)
     torch.testing.assert_close(asked[-1], expected, rtol=1e-6, atol=0)
 

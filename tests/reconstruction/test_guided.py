@@ -47,22 +47,22 @@ def test_guidance_is_that_of_ddad(weight: float, eta: float) -> None:
     schedule, x_0 = LinearBetaSchedule(), normal_images(2, 3, 4, 4)
     depth = float(schedule.depth(torch.tensor(0.25, dtype=torch.float64)))
     strategy = Guided((depth,), steps=10, pull=DDADPull(weight), sampler=DDIM(eta))
-    healthy = strategy(exact_denoiser(schedule, NoisePrediction()), x_0, SpyDraw(seed=7)).x_0[:, 0]
-    torch.testing.assert_close(healthy, _ddad(x_0, weight, eta, SpyDraw(seed=7)), rtol=0, atol=1e-8)
+    reconstruction = strategy(exact_denoiser(schedule, NoisePrediction()), x_0, SpyDraw(seed=7)).x_0[:, 0]
+    torch.testing.assert_close(reconstruction, _ddad(x_0, weight, eta, SpyDraw(seed=7)), rtol=0, atol=1e-8)
 
 
 def test_the_overlay_walks_as_ddad_does_on_tile() -> None:
     """But for its depth, which is rounded from that of t = 250."""
     schedule, x_0 = LinearBetaSchedule(), normal_images(2, 3, 4, 4)
-    healthy = strategy_of("ddad")(exact_denoiser(schedule, NoisePrediction()), x_0, SpyDraw(seed=7)).x_0[:, 0]
-    torch.testing.assert_close(healthy, _ddad(x_0, 4.0, 1.0, SpyDraw(seed=7)), rtol=0, atol=4e-3)
+    reconstruction = strategy_of("ddad")(exact_denoiser(schedule, NoisePrediction()), x_0, SpyDraw(seed=7)).x_0[:, 0]
+    torch.testing.assert_close(reconstruction, _ddad(x_0, 4.0, 1.0, SpyDraw(seed=7)), rtol=0, atol=4e-3)
 
 
 @samplers
 def test_the_full_pull_returns_the_image(sampler: Sampler) -> None:
     x_0 = normal_images(2, 3, 4, 4)
-    healthy = Guided((0.3, 2.0), steps=4, pull=1.0, sampler=sampler)(exact_denoiser(), x_0, SpyDraw(seed=7)).x_0
-    torch.testing.assert_close(healthy, x_0[:, None].expand_as(healthy), rtol=0, atol=1e-12)
+    reconstruction = Guided((0.3, 2.0), steps=4, pull=1.0, sampler=sampler)(exact_denoiser(), x_0, SpyDraw(seed=7)).x_0
+    torch.testing.assert_close(reconstruction, x_0[:, None].expand_as(reconstruction), rtol=0, atol=1e-12)
 
 
 @samplers
@@ -85,9 +85,9 @@ def test_the_stronger_the_pull_the_nearer_the_image(sampler: Sampler) -> None:
 
 def test_one_guided_step_moves_the_conditional_mean_by_the_pull() -> None:
     x_0, noise = normal_images(2, 3, 4, 4), normal_images(2, 3, 4, 4, seed=1, mean=0.0, spread=1.0)
-    healthy = Guided((0.5,), steps=1, pull=0.3)(exact_denoiser(), x_0, lambda like: noise).x_0[:, 0]
+    reconstruction = Guided((0.5,), steps=1, pull=0.3)(exact_denoiser(), x_0, lambda like: noise).x_0[:, 0]
     mean = 0.3 + 0.5 * (x_0 + 0.5 * noise - 0.3)  # depth equals spread: half the way
-    torch.testing.assert_close(healthy, 0.7 * mean + 0.3 * x_0, rtol=0, atol=1e-12)
+    torch.testing.assert_close(reconstruction, 0.7 * mean + 0.3 * x_0, rtol=0, atol=1e-12)
 
 
 @pulls
@@ -114,7 +114,7 @@ def test_categories_and_chunks_leave_the_guidance_in_place(pull: Pull) -> None:
     x_0, x_t = normal_images(3, 2, 8, 8), normal_images(3, 2, 8, 8, seed=1)
     guided, t = GuidedDenoiser(exact_denoiser(), x_0, pull), torch.tensor(0.4, dtype=torch.float64)
     whole = guided(x_t, t).x_0
-    for wrapped in (guided.chunked(2), guided.given(torch.zeros(3, dtype=torch.int64))):
+    for wrapped in (guided.chunked(2), guided.conditioned_on(torch.zeros(3, dtype=torch.int64))):
         assert torch.equal(wrapped(x_t, t).x_0, whole)
 
 

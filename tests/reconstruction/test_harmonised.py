@@ -51,8 +51,8 @@ def test_blending_happens_at_the_evaluations_nearest_to_the_fractions() -> None:
 @samplers
 def test_blending_takes_no_evaluation_of_its_own(sampler: Sampler) -> None:
     denoiser, spy = spied(exact_denoiser())
-    healthy = Harmonised((0.5, 1.0), steps=4, sampler=sampler)(denoiser, normal_images(2, 1, 8, 8), SpyDraw())
-    assert healthy.nfe == len(spy.calls) == 2 * sampler.evaluations(4)
+    reconstruction = Harmonised((0.5, 1.0), steps=4, sampler=sampler)(denoiser, normal_images(2, 1, 8, 8), SpyDraw())
+    assert reconstruction.nfe == len(spy.calls) == 2 * sampler.evaluations(4)
 
 
 def test_only_some_images_are_blended_when_only_theirs_is_the_time() -> None:
@@ -152,7 +152,7 @@ def test_texture_on_the_line_from_image_to_first_noise_comes_back() -> None:
 def test_blends_are_cut_to_the_limit() -> None:
     x_0 = normal_images(2, 1, 6, 6) * 4
     at_end = {"depths": (1.0,), "steps": 5, "fractions": (0.2,), "pull": ConstantPull(1.0)}
-    healthy = Harmonised(**at_end, limit=1.0)(exact_denoiser(), x_0, SpyDraw()).x_0
-    torch.testing.assert_close(healthy[:, 0], x_0.clamp(-1, 1), rtol=0, atol=1e-12)
+    reconstruction = Harmonised(**at_end, limit=1.0)(exact_denoiser(), x_0, SpyDraw()).x_0
+    torch.testing.assert_close(reconstruction[:, 0], x_0.clamp(-1, 1), rtol=0, atol=1e-12)
     with pytest.raises(ValueError, match="`limit` must be positive, got 0"):
         Harmonised(limit=0.0)

@@ -33,9 +33,9 @@ def test_inversion_reaches_the_closed_form_at_first_order() -> None:
 @schedules
 def test_evidence_is_a_z_score_of_the_pixel(schedule: Schedule) -> None:
     x_0, ratio = normal_images(2, 3, 4, 4), 2.0  # depth / spread
-    evidence = Inversion((1.0,), steps=500)(exact_denoiser(schedule), x_0, refuse).evidence
+    anomaly_maps = Inversion((1.0,), steps=500)(exact_denoiser(schedule), x_0, refuse).anomaly_maps
     z = ((x_0 - 0.3) / 0.5).square().mean(1).sqrt()
-    torch.testing.assert_close(evidence[:, 0], ((1 + ratio**2) ** 0.5 - 1) / ratio * z, rtol=0.02, atol=0)
+    torch.testing.assert_close(anomaly_maps[:, 0], ((1 + ratio**2) ** 0.5 - 1) / ratio * z, rtol=0.02, atol=0)
 
 
 @schedules
@@ -44,30 +44,32 @@ def test_few_strides_fall_short_of_it_as_the_docstring_says(
     schedule: Schedule, steps: int, short: float, within: float
 ) -> None:
     x_0, ratio = normal_images(2, 1, 4, 4), 2.0
-    evidence = Inversion((1.0,), steps)(exact_denoiser(schedule), x_0, refuse).evidence
+    anomaly_maps = Inversion((1.0,), steps)(exact_denoiser(schedule), x_0, refuse).anomaly_maps
     limit = ((1 + ratio**2) ** 0.5 - 1) / ratio * ((x_0 - 0.3) / 0.5).abs()
-    assert float((1 - evidence / limit).mean()) == pytest.approx(short, abs=within)
+    assert float((1 - anomaly_maps / limit).mean()) == pytest.approx(short, abs=within)
 
 
 def test_the_healthy_version_is_the_estimate_at_the_end_of_the_path() -> None:
     denoiser, spy = spied(exact_denoiser())
     x_0 = normal_images(1, 1, 4, 4)
-    healthy = Inversion((0.8,), steps=3)(denoiser, x_0, refuse).x_0[:, 0]
-    assert torch.equal(healthy, denoiser(*spy.calls[-1]).x_0)
+    reconstruction = Inversion((0.8,), steps=3)(denoiser, x_0, refuse).x_0[:, 0]
+    assert torch.equal(reconstruction, denoiser(*spy.calls[-1]).x_0)
     assert float(denoiser.schedule.depth(spy.calls[-2][1][0])) == pytest.approx(0.8)
 
 
 def test_the_image_that_the_model_expects_is_not_moved_at_all() -> None:
     expected = torch.full((1, 3, 4, 4), 0.3, dtype=torch.float64)
-    healthy = Inversion((0.3, 1.5))(exact_denoiser(), expected, refuse)
-    torch.testing.assert_close(healthy.evidence, torch.zeros_like(healthy.evidence), rtol=0, atol=1e-12)
-    torch.testing.assert_close(healthy.x_0, expected[:, None].expand(-1, 2, -1, -1, -1), rtol=0, atol=1e-12)
+    reconstruction = Inversion((0.3, 1.5))(exact_denoiser(), expected, refuse)
+    torch.testing.assert_close(
+        reconstruction.anomaly_maps, torch.zeros_like(reconstruction.anomaly_maps), rtol=0, atol=1e-12
+    )
+    torch.testing.assert_close(reconstruction.x_0, expected[:, None].expand(-1, 2, -1, -1, -1), rtol=0, atol=1e-12)
 
 
 def test_the_further_a_pixel_from_what_the_model_expects_the_larger_the_evidence() -> None:
     x_0 = torch.linspace(0.3, 1.0, 16, dtype=torch.float64).reshape(1, 1, 4, 4)
-    evidence = Inversion((1.0,))(exact_denoiser(), x_0, refuse).evidence
-    assert (evidence.flatten().diff() > 0).all()
+    anomaly_maps = Inversion((1.0,))(exact_denoiser(), x_0, refuse).anomaly_maps
+    assert (anomaly_maps.flatten().diff() > 0).all()
 
 
 @pytest.mark.parametrize("steps", [1, 2, 6])
@@ -85,5 +87,5 @@ def test_evaluations_are_counted_truly_and_times_rise_from_half_the_first_stride
 def test_inversion_never_draws_and_repeats_itself() -> None:
     x_0 = normal_images(2, 3, 4, 4)
     first, second = (Inversion((0.3, 0.9))(exact_denoiser(), x_0, refuse) for _ in range(2))
-    assert torch.equal(first.evidence, second.evidence)
+    assert torch.equal(first.anomaly_maps, second.anomaly_maps)
     assert torch.equal(first.x_0, second.x_0)

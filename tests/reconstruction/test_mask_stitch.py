@@ -24,8 +24,8 @@ def dented(count: int = 2) -> torch.Tensor:
 
 def test_the_image_is_kept_to_the_last_digit_outside_the_mask() -> None:
     x_0, strategy = dented(), MaskStitchResample((1.0,), steps=4, quantile=0.9, radius=1, dilation=0)
-    healthy = strategy(exact_denoiser(spread=0.02), x_0, SpyDraw()).x_0[:, 0]
-    changed = (healthy != x_0).any(1).flatten(1).sum(1)
+    reconstruction = strategy(exact_denoiser(spread=0.02), x_0, SpyDraw()).x_0[:, 0]
+    changed = (reconstruction != x_0).any(1).flatten(1).sum(1)
     assert (changed > 0).all()
     assert (changed <= 0.1 * 144 + 1).all()
 
@@ -33,9 +33,11 @@ def test_the_image_is_kept_to_the_last_digit_outside_the_mask() -> None:
 def test_a_defect_is_what_the_mask_finds_and_the_model_repaints() -> None:
     x_0, strategy = dented(), MaskStitchResample((1.0,), steps=4, quantile=0.9, radius=0)
     denoiser = exact_denoiser(spread=0.02)
-    healthy = strategy(denoiser, x_0, SpyDraw()).x_0[:, 0]
-    torch.testing.assert_close(healthy[..., 4:7, 5:8].mean((1, 2, 3)), x_0.new_full((2,), 0.3), rtol=0, atol=0.05)
-    assert strategy.mask(x_0, healthy)[..., 4:7, 5:8].all()
+    reconstruction = strategy(denoiser, x_0, SpyDraw()).x_0[:, 0]
+    torch.testing.assert_close(
+        reconstruction[..., 4:7, 5:8].mean((1, 2, 3)), x_0.new_full((2,), 0.3), rtol=0, atol=0.05
+    )
+    assert strategy.mask(x_0, reconstruction)[..., 4:7, 5:8].all()
 
 
 def test_an_image_that_the_walk_leaves_alone_has_no_mask() -> None:
@@ -46,9 +48,9 @@ def test_an_image_that_the_walk_leaves_alone_has_no_mask() -> None:
 
 @pytest.mark.parametrize("quantile", [0.5, 0.75, 0.9])
 def test_each_image_masks_its_own_share_however_large_the_differences_of_others(quantile: float) -> None:
-    healthy = normal_images(3, 1, 20, 20)
-    x_0 = healthy + normal_images(3, 1, 20, 20, seed=1) * torch.tensor([0.01, 1.0, 100.0])[:, None, None, None]
-    mask = MaskStitchResample(quantile=quantile, radius=0, dilation=0).mask(x_0, healthy)
+    reconstruction = normal_images(3, 1, 20, 20)
+    x_0 = reconstruction + normal_images(3, 1, 20, 20, seed=1) * torch.tensor([0.01, 1.0, 100.0])[:, None, None, None]
+    mask = MaskStitchResample(quantile=quantile, radius=0, dilation=0).mask(x_0, reconstruction)
     assert mask.mean((1, 2, 3)).tolist() == pytest.approx([1 - quantile] * 3, abs=0.004)
 
 
@@ -88,7 +90,7 @@ def test_where_everything_is_masked_one_loop_is_a_plain_walk() -> None:
 
 
 def _autoddpm(y: Tensor, noises: Iterator[Tensor], stride: int, loops: int) -> tuple[Tensor, Tensor]:
-    """AutoDDPM's walks from t = 200 and 50 for images of N(0.3, 0.5^2): the mask, and the healthy version."""
+    """AutoDDPM's walks from t = 200 and 50 for images of N(0.3, 0.5^2): the mask, and the reconstruction."""
     abar = torch.cat([torch.ones(1), torch.cumprod(1 - torch.linspace(1e-4, 2e-2, 1000, dtype=torch.float64), 0)])
 
     def noised(x_0: Tensor, t: int) -> Tensor:
@@ -127,10 +129,10 @@ def test_mask_stitch_and_resampling_are_those_of_autoddpm() -> None:
     )
     strategy = MaskStitchResample((depth,), 20, ancestral, 0.9, 0, 1, Resampling(shallow / depth, 5, 5, ancestral))
     draw = SpyDraw()
-    healthy = strategy(exact_denoiser(schedule, NoisePrediction()), x_0, draw).x_0[:, 0]
+    reconstruction = strategy(exact_denoiser(schedule, NoisePrediction()), x_0, draw).x_0[:, 0]
     mask, expected = _autoddpm(x_0, iter(draw.fields), stride=10, loops=5)
     assert 0.1 < mask.double().mean() < 0.7
-    torch.testing.assert_close(healthy, expected, rtol=0, atol=1e-8)
+    torch.testing.assert_close(reconstruction, expected, rtol=0, atol=1e-8)
 
 
 def test_the_overlay_has_the_settings_of_autoddpm() -> None:

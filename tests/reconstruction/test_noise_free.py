@@ -39,11 +39,11 @@ def test_it_is_partial_diffusion_whose_first_draw_is_zero() -> None:
 
 def test_the_walk_follows_the_closed_form() -> None:
     denoiser, x_0 = exact_denoiser(), normal_images(2, 3, 4, 4)
-    healthy = NoiseFreeStart((0.7,), steps=400, sampler=Heun())(denoiser, x_0, refuse).x_0[:, 0]
+    reconstruction = NoiseFreeStart((0.7,), steps=400, sampler=Heun())(denoiser, x_0, refuse).x_0[:, 0]
     start = denoiser.schedule(denoiser.schedule.time(torch.tensor(0.7, dtype=torch.float64)))
     clean = torch.ones((), dtype=torch.float64), torch.zeros((), dtype=torch.float64)
     exact = exact_flow(start[0] * x_0, start, clean, mean=0.3, spread=0.5)
-    torch.testing.assert_close(healthy, exact, rtol=0, atol=2e-3)
+    torch.testing.assert_close(reconstruction, exact, rtol=0, atol=2e-3)
 
 
 def _d3ad(y: Tensor, weight: float) -> Tensor:
@@ -67,15 +67,15 @@ def test_the_pull_is_that_of_d3ad(weight: float) -> None:
     depth = float(schedule.depth(torch.tensor(0.08, dtype=torch.float64)))
     assert depth == pytest.approx(0.44, abs=0.005)
     strategy = NoiseFreeStart((depth,), steps=10, pull=DDADPull(weight))
-    healthy = strategy(exact_denoiser(schedule, NoisePrediction()), x_0, refuse).x_0[:, 0]
-    torch.testing.assert_close(healthy, _d3ad(x_0, weight), rtol=0, atol=1e-8)
+    reconstruction = strategy(exact_denoiser(schedule, NoisePrediction()), x_0, refuse).x_0[:, 0]
+    torch.testing.assert_close(reconstruction, _d3ad(x_0, weight), rtol=0, atol=1e-8)
 
 
 def test_the_overlay_walks_as_d3ad_does() -> None:
     """But for its depth, which is rounded from that of t = 80."""
     schedule, x_0 = LinearBetaSchedule(0.0015, 0.0195), normal_images(2, 3, 4, 4)
-    healthy = strategy_of("noise_free_start")(exact_denoiser(schedule, NoisePrediction()), x_0, refuse).x_0[:, 0]
-    torch.testing.assert_close(healthy, _d3ad(x_0, 4.0), rtol=0, atol=4e-3)
+    reconstruction = strategy_of("noise_free_start")(exact_denoiser(schedule, NoisePrediction()), x_0, refuse).x_0[:, 0]
+    torch.testing.assert_close(reconstruction, _d3ad(x_0, 4.0), rtol=0, atol=4e-3)
 
 
 def test_without_a_pull_it_walks_as_it_would_with_none() -> None:

@@ -95,25 +95,25 @@ def test_every_depth_starts_at_its_own_time(strategy) -> None:
 def test_evaluations_are_counted_truly(strategy, depths: tuple[float, ...]) -> None:
     denoiser, spy = spied(exact_denoiser())
     reconstruction: Reconstruction = strategy(*depths)
-    healthy = reconstruction(denoiser, normal_images(2, 1, 4, 4), SpyDraw())
-    assert len(spy.calls) == healthy.nfe
+    reconstruction = reconstruction(denoiser, normal_images(2, 1, 4, 4), SpyDraw())
+    assert len(spy.calls) == reconstruction.nfe
     assert all(len(x_t) == 2 for x_t, _ in spy.calls)
 
 
 @strategies
 def test_hardly_any_depth_returns_the_image(strategy) -> None:
     x_0 = normal_images(2, 3, 8, 8)
-    healthy = strategy(1e-4)(exact_denoiser(), x_0, SpyDraw()).x_0[:, 0]
+    reconstruction = strategy(1e-4)(exact_denoiser(), x_0, SpyDraw()).x_0[:, 0]
     # fresh noise of an ancestral walk and that of a single draw are of the order of the depth
-    torch.testing.assert_close(healthy, x_0, rtol=0, atol=1e-3)
+    torch.testing.assert_close(reconstruction, x_0, rtol=0, atol=1e-3)
 
 
 @among(STRATEGIES, CHOOSING)
 def test_great_depth_forgets_the_image(strategy) -> None:
     """Images without spread are all equal to their mean: a defect is removed completely."""
     x_0 = normal_images(2, 3, 8, 8)
-    healthy = strategy(3.0)(exact_denoiser(spread=0.0), x_0, SpyDraw()).x_0
-    torch.testing.assert_close(healthy, torch.full_like(healthy, 0.3), rtol=0, atol=1e-6)
+    reconstruction = strategy(3.0)(exact_denoiser(spread=0.0), x_0, SpyDraw()).x_0
+    torch.testing.assert_close(reconstruction, torch.full_like(reconstruction, 0.3), rtol=0, atol=1e-6)
 
 
 @strategies
@@ -182,29 +182,29 @@ def test_the_noise_free_start_draws_nothing() -> None:
 def test_one_shot_is_the_conditional_mean() -> None:
     """E[x_0 | x_t] of Gaussian images pulls each pixel towards the mean by 1 / (1 + spread^2 / depth^2)."""
     x_0 = normal_images(2, 3, 4, 4)
-    healthy = OneShot((0.5,), draws=0)(exact_denoiser(), x_0, torch.zeros_like).x_0[:, 0]
-    torch.testing.assert_close(healthy - 0.3, 0.5 * (x_0 - 0.3), rtol=1e-6, atol=0)
+    reconstruction = OneShot((0.5,), draws=0)(exact_denoiser(), x_0, torch.zeros_like).x_0[:, 0]
+    torch.testing.assert_close(reconstruction - 0.3, 0.5 * (x_0 - 0.3), rtol=1e-6, atol=0)
 
 
 @schedules
 def test_partial_diffusion_follows_the_closed_form(schedule: Schedule) -> None:
     x_0, noise = normal_images(2, 3, 4, 4), normal_images(2, 3, 4, 4, seed=1, mean=0.0, spread=1.0)
     strategy = PartialDiffusion((0.5,), steps=400, sampler=Heun())
-    healthy = strategy(exact_denoiser(schedule), x_0, lambda like: noise).x_0[:, 0]
+    reconstruction = strategy(exact_denoiser(schedule), x_0, lambda like: noise).x_0[:, 0]
     # in units of alpha: mean + spread / sqrt(spread^2 + depth^2) * (x_0 + depth * noise - mean)
     exact = 0.3 + 0.5 / 0.5**0.5 * (x_0 + 0.5 * noise - 0.3)
-    torch.testing.assert_close(healthy, exact, rtol=0, atol=2e-3)
+    torch.testing.assert_close(reconstruction, exact, rtol=0, atol=2e-3)
 
 
 @strategies
 def test_who_judges_brings_a_map_for_every_depth_that_depends_on_no_other_image(strategy) -> None:
     reconstruction, x_0, fields = strategy(0.4, 0.9), normal_images(2, 3, 6, 6), SpyDraw()
-    evidence = reconstruction(exact_denoiser(), x_0, fields).evidence
-    assert (evidence is not None) == reconstruction.judges
-    if evidence is None:
+    anomaly_maps = reconstruction(exact_denoiser(), x_0, fields).anomaly_maps
+    assert (anomaly_maps is not None) == reconstruction.provides_maps
+    if anomaly_maps is None:
         return
-    assert evidence.shape == (2, len(reconstruction.depths), 6, 6)
-    assert (evidence >= 0).all()
+    assert anomaly_maps.shape == (2, len(reconstruction.depths), 6, 6)
+    assert (anomaly_maps >= 0).all()
     replay = iter(fields.fields)
     alone = reconstruction(exact_denoiser(), x_0[1:], lambda like: next(replay)[1:])
-    torch.testing.assert_close(alone.evidence[0], evidence[1], rtol=0, atol=1e-12)
+    torch.testing.assert_close(alone.anomaly_maps[0], anomaly_maps[1], rtol=0, atol=1e-12)

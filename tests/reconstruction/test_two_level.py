@@ -25,7 +25,7 @@ def test_guidance_is_that_of_diffusionad(weight: float) -> None:
     """Their correction of the noise, with the deep estimate noised along the shallow noise, written out."""
     schedule, x_0, draw = LinearBetaSchedule(), normal_images(2, 3, 4, 4), SpyDraw()
     denoiser = exact_denoiser(schedule, NoisePrediction())
-    healthy = TwoLevel((0.7,), deep=2.0, pull=DDADPull(weight))(denoiser, x_0, draw).x_0[:, 0]
+    reconstruction = TwoLevel((0.7,), deep=2.0, pull=DDADPull(weight))(denoiser, x_0, draw).x_0[:, 0]
     a, b = (torch.tensor(1 / (1 + depth**2), dtype=torch.float64) for depth in (0.7, 2.0))
     x_s, x_b = (
         level.sqrt() * x_0 + (1 - level).sqrt() * field for level, field in zip((a, b), draw.fields, strict=True)
@@ -35,16 +35,18 @@ def test_guidance_is_that_of_diffusionad(weight: float) -> None:
     target = a.sqrt() * guide + (1 - a).sqrt() * noise_hat
     corrected = noise_hat - weight * (1 - a).sqrt() * (target - x_s)
     exact = (x_s - (1 - a).sqrt() * corrected) / a.sqrt()
-    torch.testing.assert_close(healthy, exact, rtol=0, atol=1e-9)
+    torch.testing.assert_close(reconstruction, exact, rtol=0, atol=1e-9)
 
 
 def test_the_noise_free_one_follows_the_closed_form() -> None:
     """Both estimates pull each pixel towards the mean by spread^2 / (spread^2 + depth^2); the pull is sigma_t^2."""
     x_0 = normal_images(2, 3, 4, 4)
-    healthy = TwoLevel((0.5,), deep=1.5, draws=0)(exact_denoiser(), x_0, torch.zeros_like).x_0[:, 0]
+    reconstruction = TwoLevel((0.5,), deep=1.5, draws=0)(exact_denoiser(), x_0, torch.zeros_like).x_0[:, 0]
     shallow, deep = 0.25 / (0.25 + 0.25), 0.25 / (0.25 + 2.25)
     pull = math.sin(math.atan(0.5)) ** 2
-    torch.testing.assert_close(healthy - 0.3, (shallow + pull * (deep - shallow)) * (x_0 - 0.3), rtol=1e-9, atol=1e-12)
+    torch.testing.assert_close(
+        reconstruction - 0.3, (shallow + pull * (deep - shallow)) * (x_0 - 0.3), rtol=1e-9, atol=1e-12
+    )
 
 
 @pytest.mark.parametrize(("pull", "depth"), [(0.0, 0.4), (1.0, 1.6)])
@@ -61,7 +63,7 @@ def test_clamps_are_those_of_diffusionad(deep: float) -> None:
     schedule, x_0, draw = LinearBetaSchedule(), normal_images(2, 3, 16, 16, spread=1.5), SpyDraw()
     denoiser = exact_denoiser(schedule, NoisePrediction(), spread=3.0)
     strategy = strategy_of("two_level") if deep == 1.5 else TwoLevel((0.72,), deep=deep, limit=1.0)
-    healthy = strategy(denoiser, x_0, draw).x_0[:, 0]
+    reconstruction = strategy(denoiser, x_0, draw).x_0[:, 0]
     a, b = (torch.tensor(1 / (1 + depth**2), dtype=torch.float64) for depth in (0.72, deep))
     (x_s, shallow), (_, deep) = (
         _posterior(x_0, level, field) for level, field in zip((a, b), draw.fields, strict=True)
@@ -69,7 +71,9 @@ def test_clamps_are_those_of_diffusionad(deep: float) -> None:
     noise_hat = (x_s - a.sqrt() * shallow) / (1 - a).sqrt()
     target = a.sqrt() * deep.clamp(-1, 1) + (1 - a).sqrt() * noise_hat
     corrected = noise_hat - (1 - a).sqrt() * (target - x_s)
-    torch.testing.assert_close(healthy, ((x_s - (1 - a).sqrt() * corrected) / a.sqrt()).clamp(-1, 1), rtol=0, atol=1e-8)
+    torch.testing.assert_close(
+        reconstruction, ((x_s - (1 - a).sqrt() * corrected) / a.sqrt()).clamp(-1, 1), rtol=0, atol=1e-8
+    )
     assert all((estimate.abs() > 1).double().mean() > 0.1 for estimate in (shallow, deep))
 
 

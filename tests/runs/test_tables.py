@@ -3,7 +3,8 @@ import math
 
 from rich.console import Console
 
-from anomaly_diffusion.runs.tables import FIGURES, markdown_table, summary_table
+from anomaly_diffusion.names import FIGURES
+from anomaly_diffusion.runs.tables import markdown_table, summary_table
 
 RUNS = [
     {"image_auroc": 0.8, "pixel_auroc": 0.9, "nfe": 3, "controls": {"brightness": {"image_auroc": 1.0}}},

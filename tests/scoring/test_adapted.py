@@ -1,4 +1,4 @@
-"""Features adapted to what healthy reconstructions get wrong."""
+"""Features adapted to what normal reconstructions get wrong."""
 
 import pytest
 import torch
@@ -30,9 +30,9 @@ def images(seed: int = 0, count: int = 6) -> Tensor:
     return torch.rand(count, 3, 64, 64, generator=seeded(seed)) * 2 - 1
 
 
-def learnt(reference: Tensor, healthy: Tensor, **settings: float) -> AdaptedCosineResidual:
+def learnt(reference: Tensor, reconstruction: Tensor, **settings: float) -> AdaptedCosineResidual:
     residual = AdaptedCosineResidual(Channels(), **settings)
-    residual.fit(residual.moments(reference, healthy, VALID))
+    residual.fit(residual.moments(reference, reconstruction, VALID))
     return residual
 
 
@@ -53,10 +53,10 @@ def test_perfect_reconstructions_teach_it_nothing() -> None:
 
 def test_the_layer_is_the_minimum_of_its_objective() -> None:
     image = images()
-    residual, healthy = learnt(image, rebuilt(image), distillation=0.3), rebuilt(image)
+    residual, reconstruction = learnt(image, rebuilt(image), distillation=0.3), rebuilt(image)
     plain = FeatureCosineResidual(Channels())
     u = plain.features(image)[0].repeat(2, 1, 1, 1).movedim(1, -1).double()
-    v = torch.cat([plain.features(one)[0] for one in healthy.unbind(1)]).movedim(1, -1).double()
+    v = torch.cat([plain.features(one)[0] for one in reconstruction.unbind(1)]).movedim(1, -1).double()
 
     def objective(layer: Tensor) -> Tensor:
         stay = ((u @ layer.T - u).square().sum(-1) + (v @ layer.T - v).square().sum(-1)) / 2
@@ -85,11 +85,11 @@ def test_much_distillation_is_no_adaptation() -> None:
 
 def test_moments_add_up_over_batches_and_leave_padding_out() -> None:
     image = images()
-    residual, healthy = AdaptedCosineResidual(TinyFeatures()), rebuilt(image)
-    whole = residual.moments(image, healthy, VALID)
-    parts = [residual.moments(image[part], healthy[part], VALID[part]) for part in (slice(0, 2), slice(2, 6))]
+    residual, reconstruction = AdaptedCosineResidual(TinyFeatures()), rebuilt(image)
+    whole = residual.moments(image, reconstruction, VALID)
+    parts = [residual.moments(image[part], reconstruction[part], VALID[part]) for part in (slice(0, 2), slice(2, 6))]
     torch.testing.assert_close(whole, sum(parts), rtol=1e-5, atol=1e-5)
-    nothing = residual.moments(image, healthy, torch.zeros_like(VALID))
+    nothing = residual.moments(image, reconstruction, torch.zeros_like(VALID))
     assert not nothing.any()
 
 

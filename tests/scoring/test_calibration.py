@@ -90,8 +90,8 @@ def test_invalid_pixels_leave_no_trace() -> None:
         assert torch.equal(other, ours)
 
 
-def _by_position(maps: Tensor, reach: float) -> Calibration:
-    calibration = Calibration(maps.shape[1], reach)
+def _by_position(maps: Tensor, calibration_sigma: float) -> Calibration:
+    calibration = Calibration(maps.shape[1], calibration_sigma)
     calibration.fit(moments(maps, torch.ones_like(maps[:, :1], dtype=torch.bool)))
     return calibration
 
@@ -153,19 +153,22 @@ def test_a_residual_that_never_varies_gives_finite_maps() -> None:
 
 def test_maps_are_ordered_by_depth_and_then_by_residual() -> None:
     image = torch.rand(2, 3, 20, 20, generator=seeded())
-    healthy = torch.rand(2, 2, 3, 20, 20, generator=seeded(1))
+    reconstruction = torch.rand(2, 2, 3, 20, 20, generator=seeded(1))
     parts = [L1Residual(), GradientSimilarityResidual()]
-    maps = Scoring(parts, smoothing=0.0).compare(image, healthy, image.shape[-2:])
-    expected = [part(image, healthy[:, depth]) for depth in range(2) for part in parts]
+    maps = Scoring(parts, smoothing=0.0).compare(image, reconstruction, image.shape[-2:])
+    expected = [part(image, reconstruction[:, depth]) for depth in range(2) for part in parts]
     assert torch.equal(maps, torch.cat(expected, dim=1))
 
 
 def test_mixed_precision_leaves_scores_alone() -> None:
-    image, healthy = torch.rand(1, 3, 20, 20, generator=seeded()), torch.rand(1, 2, 3, 20, 20, generator=seeded(1))
+    image, reconstruction = (
+        torch.rand(1, 3, 20, 20, generator=seeded()),
+        torch.rand(1, 2, 3, 20, 20, generator=seeded(1)),
+    )
     scoring = Scoring([SSIMResidual(), GradientSimilarityResidual()])
-    maps, calibration = scoring.compare(image, healthy, image.shape[-2:]), Calibration(4)
+    maps, calibration = scoring.compare(image, reconstruction, image.shape[-2:]), Calibration(4)
     calibration.fit(moments(maps, torch.ones(1, 1, 20, 20, dtype=torch.bool)))
     _, expected = scoring.judge(maps, calibration)
     with torch.autocast("cpu", torch.bfloat16):
-        assert torch.equal(scoring.compare(image, healthy, image.shape[-2:]), maps)
+        assert torch.equal(scoring.compare(image, reconstruction, image.shape[-2:]), maps)
         assert torch.equal(scoring.judge(maps, calibration)[1], expected)

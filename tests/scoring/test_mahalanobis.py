@@ -87,10 +87,10 @@ def test_moments_add_up_over_any_split(per_position: bool) -> None:
 @pytest.mark.parametrize("away", [0.0, 100.0, 3000.0])
 def test_a_mean_of_many_deviations_costs_no_accuracy(away: float, per_position: bool) -> None:
     places = torch.randn(D, C, H, W, generator=seeded(5))
-    healthy = (HEALTHY - away * (1 if not per_position else places)).float()
+    reconstruction = (HEALTHY - away * (1 if not per_position else places)).float()
     residual = MahalanobisResidual(per_position, prior=0.0)
-    residual.fit(sum(residual.moments(REFERENCE[at], healthy[at], VALID[at]) for at in torch.arange(B).split(9)))
-    difference = (REFERENCE[:, None] - healthy).double()  # as float32 has them
+    residual.fit(sum(residual.moments(REFERENCE[at], reconstruction[at], VALID[at]) for at in torch.arange(B).split(9)))
+    difference = (REFERENCE[:, None] - reconstruction).double()  # as float32 has them
     rows = difference.permute(1, 3, 4, 0, 2).flatten(1, 2)
     rows = rows if per_position else rows.flatten(1, 2)[:, None]
     expected = torch.stack([torch.stack([torch.cov(x.T, correction=0) for x in depth]) for depth in rows])

@@ -85,7 +85,7 @@ def test_a_memory_of_any_size_survives_its_state_dict() -> None:
 def test_an_empty_memory_has_no_neighbours_and_is_filled_with_nothing_but_patches() -> None:
     with pytest.raises(RuntimeError, match="The memory is empty"):
         Memory().nearest(torch.zeros(1, 5))
-    with pytest.raises(ValueError, match="No healthy patch to remember"):
+    with pytest.raises(ValueError, match="No normal patch to remember"):
         Memory().fill(Candidates(10, 0))
 
 

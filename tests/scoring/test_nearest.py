@@ -22,10 +22,10 @@ def test_a_distance_is_that_of_brute_force_at_every_depth(context) -> None:
     known, asked = slice(0, 4), slice(4, 6)
     maps = fitted(context, known).maps(REFERENCE[asked], HEALTHY[asked])
     for depth in range(D):
-        healthy = HEALTHY[:, depth].double().movedim(1, -1)
-        difference = REFERENCE.double().movedim(1, -1) - healthy
+        reconstruction = HEALTHY[:, depth].double().movedim(1, -1)
+        difference = REFERENCE.double().movedim(1, -1) - reconstruction
         away = torch.cdist(difference[asked].reshape(-1, C), difference[known].reshape(-1, C)).square()
-        around = torch.cdist(healthy[asked].reshape(-1, C), healthy[known].reshape(-1, C)).square()
+        around = torch.cdist(reconstruction[asked].reshape(-1, C), reconstruction[known].reshape(-1, C)).square()
         expected = (away + context * around).sqrt().amin(1).reshape(2, H, W)
         torch.testing.assert_close(maps[:, depth].double(), expected, rtol=1e-4, atol=1e-4)
 
@@ -81,7 +81,7 @@ def test_what_was_never_learnt_is_named() -> None:
         NearestResidual().maps(REFERENCE, HEALTHY)
     with pytest.raises(ValueError, match="2 depths are remembered, got 1"):
         fitted().maps(REFERENCE, HEALTHY[:, :1])
-    with pytest.raises(ValueError, match="No healthy image"):
+    with pytest.raises(ValueError, match="No normal image"):
         fitted(valid=torch.zeros_like(VALID))
 
 

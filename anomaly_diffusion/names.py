@@ -1,0 +1,24 @@
+"""Names that several rooms share: the figures of a run, and how people call them."""
+
+__all__ = ["CONTROLS", "COSTS", "FIGURES", "RUN_COSTS"]
+
+FIGURES = {
+    "image_auroc": "image AUROC",
+    "image_ap": "image AP",
+    "image_f1_max": "image F1",
+    "pixel_auroc": "pixel AUROC",
+    "pixel_ap": "pixel AP",
+    "pixel_f1_max": "pixel F1",
+    "aupro": "AUPRO",
+    "aupro_05": "AUPRO@.05",
+}
+COSTS = {"nfe": "NFE", "seconds_per_image": "s/image"}
+RUN_COSTS = {"train_seconds": "train s", "peak_memory_mb": "peak MB"}
+CONTROLS = {
+    "blurred_self": "blurred self",
+    "mean_image": "mean image",
+    "brightness": "brightness |z|",
+    "contrast": "contrast |z|",
+    "sharpness": "sharpness |z|",
+    "brightness_raw": "brightness, raw",
+}
