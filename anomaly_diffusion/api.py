@@ -16,7 +16,7 @@ import torch
 from anomaly_diffusion import files
 from anomaly_diffusion.cli.arguments import prepare
 from anomaly_diffusion.runs import run_folder
-from anomaly_diffusion.runs.run import Run
+from anomaly_diffusion.runs.record import Run
 
 if TYPE_CHECKING:
     from anomaly_diffusion.detectors.detector import Detector

@@ -19,7 +19,7 @@ from anomaly_diffusion.cli.arguments import experiments_folder
 from anomaly_diffusion.cli.main import main
 from anomaly_diffusion.data.reading.photographs import BadImages, read_mask, read_pixels
 from anomaly_diffusion.engine import checkpoints
-from anomaly_diffusion.runs.run import Run
+from anomaly_diffusion.runs.record import Run
 
 SHARES = {
     "photograph": 0.43,

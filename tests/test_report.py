@@ -1,5 +1,6 @@
 """`report` on real small runs: what its page holds, what it escapes, and how it behaves in a real browser."""
 
+import json
 import os
 import re
 import shutil
@@ -7,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from run_folders import write_tiles
 
 from anomaly_diffusion.cli.main import main
 
@@ -28,6 +30,7 @@ def runs(tmp_path_factory):
     before, here = dict(os.environ), Path.cwd()
     os.chdir(tmp_path_factory.mktemp("report"))
     assert main(list(COMMAND)) == 0
+    write_tiles(Path("runs/small/001"))
     yield Path("runs").resolve()
     os.chdir(here)
     os.environ.clear()
@@ -117,6 +120,24 @@ def test_an_older_run_without_failures_is_shown_with_what_it_lacks(runs, tmp_pat
     assert main(["report", str(tmp_path / "old"), "--output", str(tmp_path / "out")]) == 0
     assert "old, 001: no failures.csv" in capsys.readouterr().out
     assert "anomaly-diffusion test --run_folder" in (tmp_path / "out/index.html").read_text()
+
+
+def test_a_run_without_tiles_has_its_contact_sheets_and_is_told_what_makes_them(runs, tmp_path, capsys):
+    shutil.copytree(runs / "small/001", tmp_path / "old/001", ignore=shutil.ignore_patterns("tiles"))
+    assert main(["report", str(tmp_path / "old"), "--output", str(tmp_path / "out")]) == 0
+    assert "old, 001: no tiles/" in capsys.readouterr().out
+    text = (tmp_path / "out/index.html").read_text()
+    assert '<section id="pictures"' not in text
+    assert f"anomaly-diffusion test --run_folder {tmp_path / 'old/001'}" in text
+    assert "pictures/1-test.webp" in (tmp_path / "out/index.md").read_text()
+
+
+def test_every_image_that_is_shown_slides_through_its_tiles(runs, page):
+    shown = json.loads((runs / "small/001/panels/test.json").read_text())["images"]
+    text = page.read_text()
+    for entry in shown:
+        assert f'aria-label="Image, reconstruction or anomaly map of {entry["path"]}"' in text
+    assert text.count('class="tag defective"') >= sum(entry["label"] for entry in shown)
 
 
 def test_what_cannot_be_reported_is_said_in_one_line(runs, tmp_path, capsys):

@@ -22,7 +22,7 @@ from anomaly_diffusion.measures.failure_measures import COLUMNS, FailureRow
 from anomaly_diffusion.measures.failures import FAILURES, Failure, Worst, summary
 from anomaly_diffusion.measures.mean_spectra import SpectraSum, spectra_of
 from anomaly_diffusion.runs.defect_sizes import by_contrast, by_size
-from anomaly_diffusion.types import ImageBatch, Prediction
+from anomaly_diffusion.types import ImageBatch, ImageResult, Prediction
 
 
 @dataclass(frozen=True)
@@ -131,7 +131,11 @@ class FailureAnalysis(pl.Callback):
         cases: dict[str, list[tuple[float, Case]]],
     ) -> dict[str, Any]:
         threshold = float(getattr(pl_module, "image_threshold", math.nan))
-        lines = [asdict(row) for row in rows]
+        lines = [
+            ImageResult(row.path, row.label, row.kind, row.defect_share, row.score, measures={column: contrast})
+            for row in rows
+            for column, contrast in [("defect_contrast", row.defect_contrast)]
+        ]
         found = {"by_size": by_size, "by_contrast": by_contrast}
         worst = {
             name: [{"path": case.row.path, "severity": severity} for severity, case in kept]

@@ -3,7 +3,6 @@
 import sys
 import time
 from collections.abc import Mapping
-from dataclasses import astuple
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,7 @@ from anomaly_diffusion.callbacks.residual_maps import ResidualMaps
 from anomaly_diffusion.callbacks.training_curve import Course
 from anomaly_diffusion.names import FIGURES
 from anomaly_diffusion.runs import process
-from anomaly_diffusion.runs.image_results import COLUMNS, as_csv, image_results, unlabelled
+from anomaly_diffusion.runs.image_results import COLUMNS, as_csv, cells, image_results, unlabelled
 from anomaly_diffusion.runs.tables import summary_table
 from anomaly_diffusion.types import ImageBatch, ImageResult, Prediction
 
@@ -196,7 +195,7 @@ class RunCard(pl.Callback):
         if not trainer.is_global_zero:
             return
         files.write(Path(trainer.default_root_dir) / name, as_csv(rows))
-        wb.log_table(trainer, name.removesuffix(".csv"), COLUMNS, [astuple(row) for row in rows])
+        wb.log_table(trainer, name.removesuffix(".csv"), COLUMNS, [cells(row) for row in rows])
 
     def _write_summary(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> dict[str, Any]:
         summary = self._figures(trainer) | self._cost(pl_module)

@@ -1,46 +1,42 @@
 """`compare`: run folders side by side, mean and spread over seeds, as Markdown and as a picture."""
 
 import argparse
+import math
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from anomaly_diffusion import files
 from anomaly_diffusion.cli import user_errors
-from anomaly_diffusion.names import COSTS, FIGURES, RUN_COSTS
-from anomaly_diffusion.runs import run_folder
+from anomaly_diffusion.names import FIGURES
 from anomaly_diffusion.runs.cost import cost_panels, lacking
 from anomaly_diffusion.runs.defect_sizes import SizeClass, by_size
-from anomaly_diffusion.runs.grouping import by_setting, paired_report
-from anomaly_diffusion.runs.tables import csv_table, markdown_table, size_table
+from anomaly_diffusion.runs.pairing import paired_report
+from anomaly_diffusion.runs.record import UNSET, Groups, RunRecord, finished_runs, grouped
+from anomaly_diffusion.runs.tables import csv_table, results_grid, size_grid
 
-__all__ = ["data_set", "group_of", "main", "run_folders"]
+__all__ = ["main"]
 
-_SUMMARY = "summary.json"
-_IMAGES = "per_image.csv"
 _FIGURE = "pixel_ap"
 
 
 def main(arguments: list[str]) -> int:
     """Print one table of all runs; runs of one experiment are its seeds."""
     options = _checked(_parser().parse_args(arguments))
-    folders = [folder for path in options.runs for folder in run_folders(path)]
-    groups = by_setting(folders, options.group_by) if options.group_by else _by_experiment(folders)
-    summaries = {name: [_summary(run) for run in runs] for name, runs in groups.items()}
-    table = markdown_table(summaries)
+    groups = _groups([run for path in options.runs for run in finished_runs(path)], options.group_by)
+    table = results_grid(groups).markdown()
     if options.by_size:
-        table += "\n" + size_table({name: [_sizes(run) for run in runs] for name, runs in groups.items()})
+        table += "\n" + size_grid({name: [_sizes(run) for run in runs] for name, runs in groups.items()}).markdown()
     if options.group_by or options.baseline:
-        table += "\n" + paired_report(groups, options.baseline)
+        table += "\n" + paired_report(groups, _baseline(groups, options.baseline))
     print(table)
     if options.output:
         files.write(options.output, table)
     if options.csv:
-        files.write(options.csv, csv_table(summaries))
+        files.write(options.csv, csv_table(groups))
     if options.chart:
-        titles = {name: data_set(runs[0]) for name, runs in groups.items()}
-        _draw(options.chart, options.figure, summaries, titles)
+        _draw(options.chart, options.figure, groups)
     return 0
 
 
@@ -61,67 +57,49 @@ def _checked(options: argparse.Namespace) -> argparse.Namespace:
     return options
 
 
-def _draw(
-    path: Path, figure: str, summaries: Mapping[str, Sequence[Mapping[str, Any]]], titles: Mapping[str, str]
-) -> None:
+def _groups(runs: Sequence[RunRecord], keys: Sequence[str] | None) -> Groups:
+    """Runs by their experiment, or by the values of some settings, which at least one of them must have."""
+    if not keys:
+        return grouped(runs, lambda run: run.group)
+    for key in keys:
+        if all(run.setting(key) == UNSET for run in runs):
+            hint = user_errors.closest(key, sorted({name for run in runs for name in _names(run.config)}))
+            raise user_errors.UsageError(f"`group-by` must name a setting of the runs' config.yaml, got {key!r}.{hint}")
+    return grouped(runs, lambda run: ", ".join(map(run.setting, keys)))
+
+
+def _names(settings: Mapping[str, Any], above: str = "") -> Iterator[str]:
+    """Dotted names of all settings."""
+    for name, value in settings.items():
+        yield above + name
+        if isinstance(value, dict):
+            yield from _names(value, f"{above}{name}.")
+
+
+def _baseline(groups: Groups, name: str | None) -> str:
+    """The group that others are paired with; the first if none is named."""
+    if name is not None and name not in groups:
+        hint = user_errors.closest(name, groups)
+        raise user_errors.UsageError(f"`baseline` must be one of {', '.join(groups)}, got {name!r}.{hint}")
+    return name or next(iter(groups))
+
+
+def _sizes(run: RunRecord) -> list[SizeClass]:
+    results = run.tested()
+    if all(math.isnan(result.defect_share) for result in results):
+        raise ValueError(f"{run.folder / 'per_image.csv'} has no column defect_share. Test the run again.")
+    return by_size(results)
+
+
+def _draw(path: Path, figure: str, groups: Groups) -> None:
     """Write the chart, and say what is not on it; not among the tables, so that these stay Markdown."""
     from anomaly_diffusion.figures.cost_chart import chart  # loads matplotlib
 
-    files.write(path, chart(cost_panels(summaries, titles, figure), FIGURES[figure]))
-    missing = {name: lacking(runs, figure) for name, runs in summaries.items()}
+    files.write(path, chart(cost_panels(groups, figure), FIGURES[figure]))
+    missing = {name: lacking(runs, figure) for name, runs in groups.items()}
     absent = [f"{name} ({reason})" for name, reason in missing.items() if reason]
     if absent:
         print(f"left out of {path}: {', '.join(absent)}", file=sys.stderr)
-
-
-def data_set(folder: Path) -> str:
-    """What a run was tested on, and at which size: "tile, 64 x 128"."""
-    config = folder / run_folder.CONFIG
-    data = files.nested(files.read_mapping(config), config, "data")
-    dataset = files.nested(data, config, "dataset")
-    settings = files.nested(dataset, config, "init_args")
-    name = settings.get("category") or settings.get("texture") or Path(settings.get("root") or "").name
-    name = ", ".join(name) if isinstance(name, list) else name or dataset.get("class_path", "").rpartition(".")[2]
-    return ", ".join(filter(None, [name, " x ".join(map(str, data.get("image_size") or []))]))
-
-
-def _summary(folder: Path) -> dict[str, Any]:
-    summary = files.read_mapping(folder / _SUMMARY)
-    numbers = {key: value for key, value in summary.items() if key in FIGURES | COSTS | RUN_COSTS}
-    for key, value in numbers.items():
-        if not isinstance(value, int | float | None):
-            raise ValueError(f"`{key}` in {folder / _SUMMARY} must be a number, got {value!r}.")
-    for control in files.nested(summary, folder / _SUMMARY, "controls"):
-        files.nested(summary, folder / _SUMMARY, "controls", control)
-    return summary
-
-
-def _sizes(folder: Path) -> list[SizeClass]:
-    return by_size(files.read_table(folder / _IMAGES, ["defect_share"]))
-
-
-def _by_experiment(folders: Sequence[Path]) -> dict[str, list[Path]]:
-    groups: dict[str, list[Path]] = {}
-    for folder in folders:
-        groups.setdefault(group_of(folder), []).append(folder)
-    return groups
-
-
-def group_of(folder: Path) -> str:
-    """The experiment of a run; of an evaluation, with what was changed."""
-    evaluation = run_folder.evaluation_of(folder)
-    if evaluation is None:
-        return folder.resolve().parent.name
-    run, changes = evaluation
-    return f"{run.parent.name}: {changes or 'tested again'}"
-
-
-def run_folders(path: Path) -> list[Path]:
-    """The finished runs at or one level below `path`."""
-    found = sorted(summary.parent for summary in [*path.glob(_SUMMARY), *path.glob(f"*/{_SUMMARY}")])
-    if not found:
-        raise FileNotFoundError(f"No finished run in {path}. Expected {path}/{_SUMMARY} or {path}/*/{_SUMMARY}.")
-    return found
 
 
 def _parser() -> argparse.ArgumentParser:

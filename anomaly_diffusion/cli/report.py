@@ -3,19 +3,21 @@
 import argparse
 import shlex
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from anomaly_diffusion import files
+from anomaly_diffusion.names import FIGURES
 from anomaly_diffusion.runs import run_folder
+from anomaly_diffusion.runs.record import Groups, RunRecord, finished_runs, grouped
 
 if TYPE_CHECKING:
     from anomaly_diffusion.report.page import Gap
-    from anomaly_diffusion.runs.run_results import RunResults
 
 __all__ = ["main"]
 
-_OF_A_TEST = ("per_image.csv", "failures.csv", "failures.json", "panels/test.png")
+_OF_A_TEST = {"per_image.csv", "failures.csv", "failures.json", "panels/test.png", "tiles/"}
 
 
 def main(arguments: list[str]) -> int:
@@ -23,15 +25,12 @@ def main(arguments: list[str]) -> int:
     options = _parser().parse_args(arguments)
     _claim(options.output)
     start = time.perf_counter()
-    from anomaly_diffusion import files
-    from anomaly_diffusion.cli.compare import data_set
     from anomaly_diffusion.report.markdown import markdown_page
     from anomaly_diffusion.report.page import html_page, make_report
 
     groups = _groups(options.runs)
-    titles = {name: data_set(runs[0].folder) for name, runs in groups.items()}
-    gaps = [gap for runs in groups.values() for gap in _gaps(runs)]
-    report = make_report(groups, titles, gaps)
+    gaps = [gap for name, runs in groups.items() for gap in _gaps(name, runs)]
+    report = make_report(groups, gaps)
     text, pictures = markdown_page(report)
     written: dict[str, str | bytes] = {"index.html": html_page(report), "index.md": text, **pictures}
     for name, content in written.items():
@@ -43,38 +42,28 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
-def _groups(paths: list[Path]) -> "dict[str, list[RunResults]]":
-    """All runs by the name of their group, each once."""
-    from anomaly_diffusion.cli.compare import group_of, run_folders
-    from anomaly_diffusion.runs.run_results import read_run
-
-    folders = list(dict.fromkeys(folder.resolve() for path in paths for folder in run_folders(path)))
-    shown = {folder.resolve(): folder for path in paths for folder in run_folders(path)}
-    groups: dict[str, list[RunResults]] = {}
-    for folder in folders:
-        name = group_of(folder)
-        groups.setdefault(name, []).append(read_run(shown[folder], name, _name(folder)))
-    return groups
+def _groups(paths: list[Path]) -> Groups:
+    """All tested runs by the name of their group, each once."""
+    once = {run.folder.resolve(): run for path in paths for run in finished_runs(path)}
+    for run in once.values():
+        if not any(run.summary.get(figure) is not None for figure in FIGURES):
+            run.tested()
+    return grouped(list(once.values()), lambda run: run.group)
 
 
-def _name(folder: Path) -> str:
-    """The run; of an evaluation, with its number."""
-    evaluation = run_folder.evaluation_of(folder)
-    return folder.name if evaluation is None else f"{evaluation[0].name}/{folder.name}"
-
-
-def _gaps(runs: "list[RunResults]") -> "Iterator[Gap]":
+def _gaps(group: str, runs: Sequence[RunRecord]) -> "Iterator[Gap]":
     """What runs of a group lack, and the commands that make it."""
     from anomaly_diffusion.report.page import Gap
 
-    lacking: dict[str, list[RunResults]] = {}
-    for run in runs:
-        lacking.setdefault(", ".join(file for file in run.missing if file in _OF_A_TEST), []).append(run)
-    for files, some in lacking.items():
-        if files:
-            yield Gap(runs[0].group, [run.name for run in some], files, [_test(run.folder) for run in some])
+    for absent, some in grouped(runs, _absent).items():
+        if absent:
+            yield Gap(group, [run.name for run in some], absent, [_test(run.folder) for run in some])
     if single := [run.name for run in runs if "depths.csv" in run.missing]:
-        yield Gap(runs[0].group, single, "depths.csv (tested at one depth, or at none)")
+        yield Gap(group, single, "depths.csv (tested at one depth, or at none)")
+
+
+def _absent(run: RunRecord) -> str:
+    return ", ".join(name for name in run.missing if name in _OF_A_TEST)
 
 
 def _test(folder: Path) -> str:

@@ -10,7 +10,7 @@ from numpy import ndarray
 from torch import Tensor
 
 from anomaly_diffusion.figures.canvas import as_rgb, blank_figure, outlined, overlay, png, scaled, write_text
-from anomaly_diffusion.figures.display import Picture
+from anomaly_diffusion.runs.display import Picture
 
 __all__ = ["gallery", "marked"]
 

@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from matplotlib.axes import Axes
 
 from anomaly_diffusion.figures.canvas import blank_figure, png
-from anomaly_diffusion.figures.display import Picture
 from anomaly_diffusion.names import FIGURES
+from anomaly_diffusion.runs.display import Picture
 
 __all__ = ["line_chart"]
 

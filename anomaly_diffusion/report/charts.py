@@ -1,14 +1,14 @@
 """The drawings of a report."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from anomaly_diffusion.figures.cost_chart import chart
 from anomaly_diffusion.figures.depth_chart import curve
 from anomaly_diffusion.names import FIGURES
-from anomaly_diffusion.report.grids import Groups, mean_depths
+from anomaly_diffusion.report.grids import mean_depths
 from anomaly_diffusion.report.thumbnails import Thumbnail, drawing
 from anomaly_diffusion.runs.cost import cost_panels, lacking, pareto_front
+from anomaly_diffusion.runs.record import Groups
 
 __all__ = ["Chart", "cost_chart", "depth_charts", "spectra_charts"]
 
@@ -32,13 +32,12 @@ class Chart:
     note: str = ""
 
 
-def cost_chart(groups: Groups, titles: Mapping[str, str]) -> Chart | None:
+def cost_chart(groups: Groups) -> Chart | None:
     """Accuracy over seconds per image: pixel AP, or what is known; None if no group has both."""
-    summaries = {name: [run.summary for run in runs] for name, runs in groups.items()}
     for figure in _PREFERRED:
-        missing = {name: reason for name, runs in summaries.items() if (reason := lacking(runs, figure))}
+        missing = {name: reason for name, runs in groups.items() if (reason := lacking(runs, figure))}
         if len(missing) < len(groups):
-            panels = cost_panels(summaries, titles, figure)
+            panels = cost_panels(groups, figure)
             picture = drawing(chart(panels, FIGURES[figure]))
             best = "; ".join(
                 f"{panel.title}: {', '.join(f'{p.name} {p.figure:.3f} at {p.seconds:.3g} s' for p in front)}"

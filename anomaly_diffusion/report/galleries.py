@@ -1,20 +1,21 @@
 """The pictures of a report: test images that slide into their reconstruction and into their map."""
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from statistics import median
 
-import cv2
-import numpy as np
-
-from anomaly_diffusion.measures.failure_measures import from_line
-from anomaly_diffusion.measures.failures import FAILURES
+from anomaly_diffusion import files
+from anomaly_diffusion.measures.failure_measures import COLUMNS, FailureRow
+from anomaly_diffusion.measures.failures import FAILURES, Failure
 from anomaly_diffusion.report.image_table import verdict
-from anomaly_diffusion.report.sheet_parts import Parts, sheet_parts
 from anomaly_diffusion.report.thumbnails import Thumbnail, photograph
-from anomaly_diffusion.runs.run_results import RunResults, Shown
+from anomaly_diffusion.runs.record import RunRecord
+from anomaly_diffusion.types import ImageResult
 
 __all__ = ["Gallery", "Slide", "galleries", "within"]
 
+TILES = ("image", "reconstruction", "anomaly_map")  # what a slide goes through, in its order
 WIDE = 1.5  # width over height from which pictures are laid out in fewer columns
 
 
@@ -23,16 +24,14 @@ class Slide:
     """One test image.
 
     Args:
-        path: of the image; nothing if nobody knows any more.
+        result: what was found in it.
         note: a number in words.
-        label: "good" or "defective"; nothing if nobody knows.
-        verdict: see `ImageLine`.
-        pictures: the image, its reconstruction, its anomaly map.
+        verdict: see `image_table.verdict`.
+        pictures: those of `TILES`.
     """
 
-    path: str
+    result: ImageResult
     note: str
-    label: str
     verdict: str
     pictures: Sequence[Thumbnail]
 
@@ -62,15 +61,15 @@ class Gallery:
     def wide(self) -> bool:
         """Whether most pictures are so much wider than high that fewer fit beside one another."""
         shapes = [slide.pictures[0].width / slide.pictures[0].height for slide in self.slides]
-        return bool(shapes) and float(np.median(shapes)) > WIDE
+        return bool(shapes) and median(shapes) > WIDE
 
 
-def galleries(run: RunResults) -> list[Gallery]:
+def galleries(run: RunRecord) -> list[Gallery]:
     """The test images that a run shows, then the worst cases of each failure, as far as there are any."""
     shown = [slide for one in run.shown if (slide := _of_test(run, one))]
     found = [Gallery("Test images", "chosen by kind and place, not by result", shown, len(shown))] if shown else []
     for failure in FAILURES:
-        slides = list(_of_failure(run, failure.name))
+        slides = [slide for slide in _of_failure(run, failure) if slide]
         if slides:
             name, _, note = failure.title.partition(": ")
             found.append(Gallery(name.capitalize(), note, slides, len(slides)))
@@ -89,37 +88,30 @@ def within(limit: int, found: Sequence[Gallery]) -> list[Gallery]:
     return [replace(gallery, slides=gallery.slides[:count]) for gallery, count in zip(found, kept, strict=True)]
 
 
-def _of_test(run: RunResults, shown: Shown) -> Slide | None:
-    (parts,) = _parts(shown.panel.read_bytes(), 1, titled=False) or [None]
-    if parts is None:
-        return None
-    label = "" if shown.label is None else "defective" if shown.label else "good"
-    known = shown.score is not None and shown.label is not None and run.threshold is not None
-    judged = verdict(shown.score >= run.threshold, bool(shown.label)) if known else ""  # type: ignore[operator]
-    note = f"score {shown.score:.2f}" if shown.score is not None else f"panels/{shown.panel.name}"
-    note += f", threshold {run.threshold:.2f}" if judged else ""
-    return Slide(shown.path, note, label, judged, _thumbnails(parts))
+def _of_test(run: RunRecord, result: ImageResult) -> Slide | None:
+    judged = verdict(result, run.threshold)
+    note = f"score {result.score:.2f}" + (f", threshold {run.threshold:.2f}" if judged else "")
+    return _slide(run, result, note, judged)
 
 
-def _of_failure(run: RunResults, name: str) -> Iterator[Slide]:
+def _of_failure(run: RunRecord, failure: Failure) -> Iterator[Slide | None]:
     """The worst cases of one failure; their numbers are those of `failures.csv`."""
-    worst = run.analysis.get("worst", {}).get(name, [])
-    sheet = run.folder / "failures" / f"{name}.png"
-    failure = next(failure for failure in FAILURES if failure.name == name)
-    if not worst or not sheet.is_file():
-        return
-    for case, parts in zip(worst, _parts(sheet.read_bytes(), len(worst), titled=True), strict=False):
-        if parts is not None:
-            row = run.failures.get(case["path"], {})
-            label = {"0": "good", "1": "defective"}.get(row.get("label", ""), "")
-            note = failure.verdict(from_line(row)) if row else f"severity {case['severity']:.3g}"
-            yield Slide(case["path"], note, label, "", _thumbnails(parts))
+    path = run.folder / "failures.json"
+    for case in files.nested(run.failures, path, "worst").get(failure.name) or []:
+        result = run.measured.get(case["path"])
+        note = f"severity {case['severity']:.3g}" if result is None else failure.verdict(_failure_row(result))
+        result = result or ImageResult(case["path"], None, "", math.nan, math.nan)
+        yield _slide(run, result, note)
 
 
-def _parts(content: bytes, count: int, titled: bool) -> list[Parts | None]:
-    sheet = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR) if content else None
-    return [] if sheet is None else sheet_parts(np.asarray(sheet), count, titled)
+def _slide(run: RunRecord, result: ImageResult, note: str, judged: str = "") -> Slide | None:
+    """None without all its pictures."""
+    tiles = [run.tile(result.path, name) for name in TILES]
+    pictures = [photograph(tile.read_bytes()) for tile in tiles if tile.is_file()]
+    whole = [picture for picture in pictures if picture is not None]
+    return Slide(result, note, judged, whole) if len(whole) == len(TILES) else None
 
 
-def _thumbnails(parts: Parts) -> list[Thumbnail]:
-    return [photograph(picture) for picture in parts]
+def _failure_row(result: ImageResult) -> FailureRow:
+    measures = {name: result.number(name) for name in COLUMNS if name not in ("path", "label", "kind")}
+    return FailureRow(result.path, result.label or 0, result.kind, **measures)

@@ -2,19 +2,18 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from statistics import fmean
 from typing import Any
 
 from anomaly_diffusion.measures.depth_sensitivity import robust_interval
 from anomaly_diffusion.names import FIGURES
 from anomaly_diffusion.runs.defect_sizes import by_size
-from anomaly_diffusion.runs.run_results import RunResults
-from anomaly_diffusion.runs.tables import by_test_set, mean_and_spread, table_rows
+from anomaly_diffusion.runs.record import Groups, RunRecord
+from anomaly_diffusion.runs.tables import Grid, by_test_set, mean_and_spread, results_grid
 
-__all__ = ["MEASURES", "Grid", "Groups", "depth_grid", "failure_grid", "found_grids", "mean_depths", "result_grids"]
+__all__ = ["MEASURES", "depth_grid", "failure_grid", "found_grids", "mean_depths", "result_grids"]
 
-Groups = Mapping[str, Sequence[RunResults]]
 _CONTRASTED = ("image_auroc", "pixel_ap")
 _CLASSES = {
     "by_size": ("Defects by size, share of the image", "smallest third", "middle third", "largest third"),
@@ -53,42 +52,16 @@ MEASURES = (
 )
 
 
-@dataclass(frozen=True)
-class Grid:
-    """A table.
-
-    Args:
-        title: what it shows.
-        heads: of its columns; the first one heads the names of rows.
-        rows: cells of each row, its name first; what follows a line break is less important.
-        quiet: rows that are there for comparison only.
-        hints: what a head means.
-    """
-
-    title: str
-    heads: Sequence[str]
-    rows: Sequence[Sequence[str]]
-    quiet: frozenset[int] = frozenset()
-    hints: Mapping[str, str] = field(default_factory=dict)
-
-
-def result_grids(groups: Groups, titles: Mapping[str, str]) -> list[Grid]:
-    """Figures and costs, a table for each test set, the trivial controls below the models.
-
-    Args:
-        groups: runs that differ in their seed only, by name.
-        titles: the data set of each group.
-    """
-    summaries = {name: [run.summary for run in runs] for name, runs in groups.items()}
+def result_grids(groups: Groups) -> list[Grid]:
+    """Figures and costs, a table for each test set, the trivial controls below the models."""
     grids = []
-    for names in by_test_set(summaries):
-        heads, *rows = table_rows({name: summaries[name] for name in names})
-        rows = [[names[place] if place < len(names) else row[0], *row[1:]] for place, row in enumerate(rows)]
-        grids.append(Grid(titles[names[0]], ["model", *heads[1:]], rows, frozenset(range(len(names), len(rows)))))
+    for names in by_test_set(groups):
+        grid = results_grid({name: groups[name] for name in names})
+        grids.append(replace(grid, title=groups[names[0]][0].data_set, heads=["model", *grid.heads[1:]]))
     return grids
 
 
-def mean_depths(runs: Sequence[RunResults]) -> tuple[list[float], list[dict[str, float]]]:
+def mean_depths(runs: Sequence[RunRecord]) -> tuple[list[float], list[dict[str, float]]]:
     """Depths, and the mean of their figures over those runs that have the same depths as the first one."""
     curves = [run.depths for run in runs if len(run.depths) > 1]
     if not curves:
@@ -110,7 +83,7 @@ def depth_grid(groups: Groups) -> Grid:
             reaches = [_reach(depths, [row.get(figure, math.nan) for row in figures]) for figure in _CONTRASTED]
             ends = " to ".join(f"{figures[place].get('psnr', math.nan):.1f}" for place in (0, -1))
             rows.append([name, f"{depths[0]:.3g} to {depths[-1]:.3g}", *reaches, ends])
-    return Grid("Sensitivity to depth (sigma / alpha)", heads, rows)
+    return Grid(heads, rows, "Sensitivity to depth (sigma / alpha)")
 
 
 def failure_grid(groups: Groups) -> Grid:
@@ -118,10 +91,10 @@ def failure_grid(groups: Groups) -> Grid:
     heads = ["model", "runs", *(measure.head for measure in MEASURES)]
     rows = []
     for name, runs in groups.items():
-        measured = [run.analysis for run in runs if run.analysis]
+        measured = [run.failures for run in runs if run.failures]
         if measured:
             rows.append([name, str(len(measured)), *(_measured(measure, measured) for measure in MEASURES)])
-    return Grid("How pictures and maps fail", heads, rows, hints={measure.head: measure.hint for measure in MEASURES})
+    return Grid(heads, rows, "How pictures and maps fail", hints={measure.head: measure.hint for measure in MEASURES})
 
 
 def found_grids(groups: Groups) -> list[Grid]:
@@ -133,15 +106,13 @@ def found_grids(groups: Groups) -> list[Grid]:
         heads = ["model", "runs", *(thirds if count == 3 else [f"class {place + 1}" for place in range(count)])]
         rows = [[name, str(len(runs)), *_found(runs, by == "by_size")] for name, runs in found.items() if runs]
         if rows:
-            grids.append(Grid(title, heads, [[*row, *["-"] * (2 + count - len(row))] for row in rows]))
+            grids.append(Grid(heads, [[*row, *["-"] * (2 + count - len(row))] for row in rows], title))
     return grids
 
 
-def _classes(run: RunResults, by: str) -> list[Mapping[str, Any]]:
-    known: list[Mapping[str, Any]] = run.analysis.get("found", {}).get(by, [])
-    if known or by != "by_size" or not run.images or not run.images[0].get("defect_share"):
-        return known
-    return [vars(size) for size in by_size(run.images)]
+def _classes(run: RunRecord, by: str) -> list[Mapping[str, Any]]:
+    known: list[Mapping[str, Any]] = run.failures.get("found", {}).get(by, [])
+    return known if known or by != "by_size" else [vars(size) for size in by_size(run.results)]
 
 
 def _found(runs: Sequence[Sequence[Mapping[str, Any]]], share: bool) -> list[str]:

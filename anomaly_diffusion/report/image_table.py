@@ -1,12 +1,13 @@
 """Every test image of every run as one table."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from anomaly_diffusion.runs.run_results import RunResults
+from anomaly_diffusion.runs.record import RunRecord
+from anomaly_diffusion.types import ImageResult
 
-__all__ = ["Column", "ImageLine", "ImageTable", "image_table"]
+__all__ = ["Column", "ImageLine", "ImageTable", "image_table", "verdict"]
 
 MOST_LINES = 4000
 
@@ -49,17 +50,13 @@ class ImageLine:
 
     Args:
         run: number of the run.
-        path: of the image.
-        kind: "good" or the folder of a defective image.
-        label: "good" or "defective"; nothing if nobody knows.
-        verdict: "found", "missed", "false alarm", "passed"; nothing without a threshold.
+        result: what was found in it.
+        verdict: see `verdict`.
         numbers: a cell for each column.
     """
 
     run: int
-    path: str
-    kind: str
-    label: str
+    result: ImageResult
     verdict: str
     numbers: Sequence[str]
 
@@ -81,47 +78,51 @@ class ImageTable:
     judged: bool
 
 
-def image_table(runs: Sequence[RunResults], most: int = MOST_LINES) -> ImageTable:
+def image_table(runs: Sequence[RunRecord], most: int = MOST_LINES) -> ImageTable:
     """The images of all runs; of too many, evenly spaced ones of each run.
 
     Args:
         runs: in their order.
         most: lines that may be shown, at least the number of runs.
     """
-    total = sum(len(run.images) for run in runs)
+    total = sum(len(run.results) for run in runs)
     room = most if total <= most else max(1, most // len(runs))
-    rows = [(number, run, row) for number, run in enumerate(runs) for row in _spaced(run.images, room)]
-    columns = [column for column in COLUMNS if any(_value(run, row, column) for _, run, row in rows)]
-    lines = [_line(number, run, row, columns) for number, run, row in rows]
+    results = [(number, run, result) for number, run in enumerate(runs) for result in _spaced(run.results, room)]
+    columns = [column for column in COLUMNS if any(_known(run, result, column) for _, run, result in results)]
+    lines = [
+        ImageLine(number, result, verdict(result, run.threshold), [_cell(run, result, column) for column in columns])
+        for number, run, result in results
+    ]
     return ImageTable(columns, lines, total, any(line.verdict for line in lines))
 
 
-def _spaced(rows: Sequence[Mapping[str, str]], room: int) -> list[Mapping[str, str]]:
-    count = min(room, len(rows))
-    return [rows[place * len(rows) // count] for place in range(count)]
+def verdict(result: ImageResult, threshold: float | None) -> str:
+    """What it means that a score lies above the threshold or not.
+
+    Returns:
+        "found", "missed", "false alarm" or "passed"; nothing without a threshold or a label.
+    """
+    if threshold is None or result.label is None:
+        return ""
+    above = result.score >= threshold
+    return ("found" if above else "missed") if result.label else ("false alarm" if above else "passed")
 
 
-def _line(number: int, run: RunResults, row: Mapping[str, str], columns: Sequence[Column]) -> ImageLine:
-    label = {"0": "good", "1": "defective"}.get(row.get("label", ""), "")
-    numbers = [_cell(_value(run, row, column), column) for column in columns]
-    return ImageLine(number, row["path"], row.get("kind", ""), label, _verdict(run, row), numbers)
+def _spaced(results: Sequence[ImageResult], room: int) -> list[ImageResult]:
+    count = min(room, len(results))
+    return [results[place * len(results) // count] for place in range(count)]
 
 
-def _value(run: RunResults, row: Mapping[str, str], column: Column) -> str:
-    return row.get(column.name) or run.failures.get(row["path"], {}).get(column.name, "")
-
-
-def _cell(value: str, column: Column) -> str:
-    number = float(value or "nan") * (100 if column.name == "defect_share" else 1)
+def _cell(run: RunRecord, result: ImageResult, column: Column) -> str:
+    number = _number(run, result, column) * (100 if column.name == "defect_share" else 1)
     return f"{number:.{column.digits}f}" if math.isfinite(number) else "-"
 
 
-def _verdict(run: RunResults, row: Mapping[str, str]) -> str:
-    if run.threshold is None or row.get("label") not in ("0", "1"):
-        return ""
-    return verdict(float(row["score"]) >= run.threshold, row["label"] == "1")
+def _known(run: RunRecord, result: ImageResult, column: Column) -> bool:
+    return not math.isnan(_number(run, result, column))
 
 
-def verdict(above: bool, defective: bool) -> str:
-    """What it means that a score lies above the threshold or not."""
-    return ("found" if above else "missed") if defective else ("false alarm" if above else "passed")
+def _number(run: RunRecord, result: ImageResult, column: Column) -> float:
+    """What `per_image.csv` says of the image, or else `failures.csv`."""
+    number = result.number(column.name)
+    return run.measured.get(result.path, result).number(column.name) if math.isnan(number) else number

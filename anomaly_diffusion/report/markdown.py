@@ -1,25 +1,17 @@
 """The same report as Markdown, with its pictures in a folder beside it."""
 
-import html
-import re
 from collections.abc import Iterator, Sequence
 
 from anomaly_diffusion.measures.failures import FAILURES
 from anomaly_diffusion.report.charts import Chart
-from anomaly_diffusion.report.grids import Grid
 from anomaly_diffusion.report.page import Report, Shelf
-from anomaly_diffusion.report.thumbnails import drawing
+from anomaly_diffusion.report.thumbnails import photograph
+from anomaly_diffusion.runs.tables import Grid, plain
 
-__all__ = ["markdown_page", "plain"]
+__all__ = ["markdown_page"]
 
 _FOLDER = "pictures"
 _WIDEST = 1000  # pixels
-
-
-def plain(text: str) -> str:
-    """A text that Markdown and the HTML in it take for nothing but text, on one line."""
-    one_line = re.sub(r"\s+", " ", text)
-    return html.escape(re.sub(r"([\\`*_\[\]|~#])", r"\\\1", one_line), quote=False)
 
 
 def markdown_page(report: Report) -> tuple[str, dict[str, bytes]]:
@@ -54,13 +46,14 @@ def _lines(report: Report, pictures: dict[str, bytes]) -> Iterator[str]:
 
 def _sheets(report: Report, place: int, shelf: Shelf, pictures: dict[str, bytes]) -> Iterator[str]:
     """Contact sheets as the run has drawn them."""
-    yield f"## {plain(shelf.group)}, {plain(shelf.name)}\n"
     folder = report.runs[shelf.run].folder
     sheets = [("Test images, chosen by kind and place, not by result", folder / "panels" / "test.png")]
     sheets += [(failure.title, folder / "failures" / f"{failure.name}.png") for failure in FAILURES]
-    for title, path in sheets:
-        picture = drawing(path.read_bytes(), "photographs", _WIDEST) if path.is_file() else None
-        if picture:
+    drawn = [(title, path) for title, path in sheets if path.is_file()]
+    if drawn:
+        yield f"## {plain(shelf.group)}, {plain(shelf.name)}\n"
+    for title, path in drawn:
+        if picture := photograph(path.read_bytes(), _WIDEST):
             name = f"{_FOLDER}/{place + 1}-{path.stem}.webp"
             pictures[name] = picture.data
             yield f"![{plain(title)}]({name})\n"
@@ -77,17 +70,7 @@ def _missing(report: Report) -> Iterator[str]:
 
 
 def _grid(grid: Grid) -> str:
-    if not grid.rows:
-        return ""
-    rows = [
-        [row[0] if place in grid.quiet else f"**{row[0]}**", *row[1:]] for place, row in enumerate(_escaped(grid.rows))
-    ]
-    table = [*_escaped([grid.heads]), ["---", *["---:"] * (len(grid.heads) - 1)], *rows]
-    return f"{plain(grid.title)}\n\n" + "\n".join("| " + " | ".join(row) + " |" for row in table) + "\n"
-
-
-def _escaped(rows: Sequence[Sequence[str]]) -> list[list[str]]:
-    return [[plain(cell) for cell in row] for row in rows]
+    return f"{plain(grid.title)}\n\n{grid.markdown()}" if grid.rows else ""
 
 
 def _charts(charts: Sequence[Chart], kind: str, pictures: dict[str, bytes]) -> Iterator[str]:

@@ -6,7 +6,7 @@ content security policy forbids the page any network, and any script but the one
 
 import hashlib
 from base64 import b64encode
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -18,9 +18,10 @@ from markupsafe import Markup
 from anomaly_diffusion import __version__
 from anomaly_diffusion.report.charts import Chart, cost_chart, depth_charts, spectra_charts
 from anomaly_diffusion.report.galleries import Gallery, galleries, within
-from anomaly_diffusion.report.grids import Grid, Groups, depth_grid, failure_grid, found_grids, result_grids
+from anomaly_diffusion.report.grids import depth_grid, failure_grid, found_grids, result_grids
 from anomaly_diffusion.report.image_table import ImageTable, image_table
-from anomaly_diffusion.runs.run_results import RunResults
+from anomaly_diffusion.runs.record import Groups, RunRecord
+from anomaly_diffusion.runs.tables import Grid
 
 __all__ = ["Gap", "Report", "Shelf", "html_page", "make_report"]
 
@@ -53,7 +54,7 @@ class Shelf:
         group: its name.
         run: number of the run among all.
         name: of the run.
-        galleries: at least one.
+        galleries: none without tiles; what is in Markdown are contact sheets.
     """
 
     group: str
@@ -80,7 +81,7 @@ class Report:
         left_out: what there was no room for.
     """
 
-    runs: Sequence[RunResults]
+    runs: Sequence[RunRecord]
     results: Sequence[Grid]
     cost: Chart | None
     depth: Grid
@@ -94,26 +95,25 @@ class Report:
     left_out: Sequence[str]
 
 
-def make_report(groups: Groups, titles: Mapping[str, str], gaps: Sequence[Gap], limit: int = LIMIT) -> Report:
+def make_report(groups: Groups, gaps: Sequence[Gap], limit: int = LIMIT) -> Report:
     """Everything but the page itself.
 
     Args:
         groups: runs that differ in their seed only, by name.
-        titles: the data set of each group.
         gaps: what runs lack.
         limit: bytes that the page should not exceed.
     """
     runs = [run for several in groups.values() for run in several]
     images = image_table(runs)
     drawn = [depth_charts(groups), spectra_charts(groups)]
-    used = sum(len(line.path) + 220 + 12 * len(images.columns) for line in images.lines)
+    used = sum(len(line.result.path) + 220 + 12 * len(images.columns) for line in images.lines)
     used += sum(chart.picture.bytes_in_page for charts in drawn for chart in charts)
     room = max(_LEAST, (limit - used) // max(1, len(groups)))
-    shelves = [shelf for name, several in groups.items() if (shelf := _shelf(name, several, runs, room))]
+    shelves = [_shelf(name, several, runs, room) for name, several in groups.items()]
     return Report(
         runs=runs,
-        results=result_grids(groups, titles),
-        cost=cost_chart(groups, titles),
+        results=result_grids(groups),
+        cost=cost_chart(groups),
         depth=depth_grid(groups),
         depth_charts=drawn[0],
         failing=failure_grid(groups),
@@ -134,11 +134,11 @@ def html_page(report: Report) -> str:
     return _template().render(**parts, **_shared(report))
 
 
-def _shelf(group: str, runs: Sequence[RunResults], numbered: Sequence[RunResults], room: int) -> Shelf | None:
+def _shelf(group: str, runs: Sequence[RunRecord], numbered: Sequence[RunRecord], room: int) -> Shelf:
     """The first run of the group that has the most kinds of pictures."""
-    chosen = max(runs, key=lambda run: (bool(run.analysis.get("worst")), bool(run.shown)))
+    chosen = max(runs, key=lambda run: ("tiles/" not in run.missing, bool(run.failures.get("worst")), bool(run.shown)))
     found = [gallery for gallery in within(room, galleries(chosen)) if gallery.slides]
-    return Shelf(group, numbered.index(chosen), chosen.name, found) if found else None
+    return Shelf(group, numbered.index(chosen), chosen.name, found)
 
 
 def _left_out(groups: Groups, shelves: Sequence[Shelf], images: ImageTable) -> Sequence[str]:
@@ -146,7 +146,7 @@ def _left_out(groups: Groups, shelves: Sequence[Shelf], images: ImageTable) -> S
     more = sum(len(runs) > 1 for runs in groups.values())
     if more:
         said.append("Pictures and spectra are those of one run of each group; the others are in their run folders.")
-    for shelf in shelves:
+    for shelf in [shelf for shelf in shelves if shelf.galleries]:
         shown, total = (sum(count) for count in zip(*((len(g.slides), g.total) for g in shelf.galleries), strict=True))
         if shown < total:
             said.append(f"{shelf.group}: {total - shown} of {total} pictures, for the size of this page.")
@@ -158,11 +158,10 @@ def _left_out(groups: Groups, shelves: Sequence[Shelf], images: ImageTable) -> S
 def _shared(report: Report) -> dict[str, Any]:
     counts = {"groups": len({run.group for run in report.runs}), "runs": len(report.runs)}
     shown = {
-        (shelf.run, slide.path): f"s{place}-0-{number}"
+        (shelf.run, slide.result.path): f"s{place}-0-{number}"
         for place, shelf in enumerate(report.shelves)
-        if shelf.galleries[0].title == "Test images"
+        if shelf.galleries and shelf.galleries[0].title == "Test images"
         for number, slide in enumerate(shelf.galleries[0].slides)
-        if slide.path
     }
     return {"report": report, "counts": counts, "shown": shown, "version": __version__}
 
@@ -174,7 +173,7 @@ def _template() -> Template:
 
 
 def _source(name: str) -> str:
-    return (files("anomaly_diffusion.analysis") / "templates" / name).read_text(encoding="utf-8")
+    return (files("anomaly_diffusion.report") / "templates" / name).read_text(encoding="utf-8")
 
 
 def _hash(text: str) -> str:

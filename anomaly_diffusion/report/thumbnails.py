@@ -2,7 +2,6 @@
 
 from base64 import b64encode
 from dataclasses import dataclass
-from typing import Literal
 
 import cv2
 import numpy as np
@@ -38,17 +37,19 @@ class Thumbnail:
         return 4 * -(-len(self.data) // 3) + 30
 
 
-def photograph(picture: ndarray, widest: int = 480) -> Thumbnail:
-    """A picture with some loss; `picture` is BGR in bytes, `widest` in pixels."""
-    return _encoded(_narrowed(picture, widest), _QUALITY)
+def photograph(png: bytes, widest: int = 480) -> Thumbnail | None:
+    """A picture with some loss, at most `widest` pixels wide; None if it cannot be read."""
+    return _thumbnail(png, widest, _QUALITY)
 
 
-def drawing(png: bytes, kind: Literal["lines", "photographs"] = "lines", widest: int = 2000) -> Thumbnail | None:
-    """A drawn PNG, without loss if it holds lines only; None if it cannot be read."""
+def drawing(png: bytes, widest: int = 2000) -> Thumbnail | None:
+    """A picture of lines without loss, at most `widest` pixels wide; None if it cannot be read."""
+    return _thumbnail(png, widest, _LOSSLESS)
+
+
+def _thumbnail(png: bytes, widest: int, quality: int) -> Thumbnail | None:
     picture = cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_COLOR) if png else None
-    if picture is None:
-        return None
-    return _encoded(_narrowed(picture, widest), _LOSSLESS if kind == "lines" else _QUALITY)
+    return None if picture is None else _encoded(_narrowed(picture, widest), quality)
 
 
 def _narrowed(picture: ndarray, widest: int) -> ndarray:

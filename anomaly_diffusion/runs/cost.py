@@ -7,9 +7,8 @@ from statistics import fmean, stdev
 from typing import Any
 
 from anomaly_diffusion.names import COSTS, FIGURES
+from anomaly_diffusion.runs.record import Groups, RunRecord
 from anomaly_diffusion.runs.tables import by_test_set
-
-Summary = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -59,19 +58,18 @@ def pareto_front(points: Sequence[CostPoint]) -> list[CostPoint]:
     return front
 
 
-def lacking(runs: Sequence[Summary], figure: str) -> str:
+def lacking(runs: Sequence[RunRecord], figure: str) -> str:
     """What a group of runs lacks to be a point of the chart; nothing if it can be drawn."""
-    if not _known(runs, "seconds_per_image"):
+    if not _known(_summaries(runs), "seconds_per_image"):
         return "no seconds per image"
-    return "" if _known(runs, figure) else f"no {FIGURES[figure]}"
+    return "" if _known(_summaries(runs), figure) else f"no {FIGURES[figure]}"
 
 
-def cost_panels(groups: Mapping[str, Sequence[Summary]], titles: Mapping[str, str], figure: str) -> list[CostPanel]:
+def cost_panels(groups: Groups, figure: str) -> list[CostPanel]:
     """One panel for each test set; groups that lack a number are left out.
 
     Args:
-        groups: contents of `summary.json` of runs that differ in their seed only, by name of the group.
-        titles: the data set of each group.
+        groups: runs that differ in their seed only, by name of the group.
         figure: which figure, one of `FIGURES`.
 
     Raises:
@@ -84,24 +82,31 @@ def cost_panels(groups: Mapping[str, Sequence[Summary]], titles: Mapping[str, st
             f"`runs` must have {FIGURES[figure]} and {COSTS['seconds_per_image']}, got {found}. Test them."
         )
     return [
-        CostPanel(titles[names[0]], [_point(name, drawn[name], figure) for name in names], _controls(found, figure))
+        CostPanel(
+            title=drawn[names[0]][0].data_set,
+            points=[_point(name, _summaries(drawn[name]), figure) for name in names],
+            controls=_controls(_summaries([run for name in names for run in drawn[name]]), figure),
+        )
         for names in by_test_set(drawn)
-        for found in [[run for name in names for run in drawn[name]]]
     ]
 
 
-def _point(name: str, runs: Sequence[Summary], figure: str) -> CostPoint:
+def _summaries(runs: Sequence[RunRecord]) -> list[Mapping[str, Any]]:
+    return [run.summary for run in runs]
+
+
+def _point(name: str, runs: Sequence[Mapping[str, Any]], figure: str) -> CostPoint:
     seconds, values = _known(runs, "seconds_per_image"), _known(runs, figure)
     return CostPoint(name, fmean(seconds), fmean(values), _spread(seconds), _spread(values))
 
 
-def _controls(runs: Sequence[Summary], figure: str) -> dict[str, float]:
+def _controls(runs: Sequence[Mapping[str, Any]], figure: str) -> dict[str, float]:
     names = dict.fromkeys(name for run in runs for name in run.get("controls", {}))
     values = {name: _known([run.get("controls", {}).get(name, {}) for run in runs], figure) for name in names}
     return {name: fmean(known) for name, known in values.items() if known}
 
 
-def _known(runs: Sequence[Summary], column: str) -> list[float]:
+def _known(runs: Sequence[Mapping[str, Any]], column: str) -> list[float]:
     """The values that are there; a time of zero was not measured."""
     values = [run.get(column) for run in runs]
     known = [float(value) for value in values if value is not None and math.isfinite(value)]

@@ -1,34 +1,87 @@
-"""The verdicts image by image."""
+"""`per_image.csv`: what was found image by image, measured, written and read back."""
 
 import csv
 import io
-from collections.abc import Iterable
-from dataclasses import astuple, fields, replace
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
 
+from anomaly_diffusion import files
 from anomaly_diffusion.types import ImageBatch, ImageResult, Prediction
 
-COLUMNS = tuple(field.name for field in fields(ImageResult))
+__all__ = ["COLUMNS", "as_csv", "cells", "from_row", "image_results", "read", "unlabelled"]
+
+COLUMNS = tuple(field.name for field in fields(ImageResult) if field.name != "measures")
+_NUMBERS = ("defect_share", "map_max", "map_mean", "map_p99", "seconds")
+_LABELS = {"0": 0, "1": 1, "False": 0, "True": 1}  # as CSV and JSON have them
 
 
 def image_results(prediction: Prediction, batch: ImageBatch, seconds: float) -> list[ImageResult]:
-    """One row for each image of a batch that took `seconds`."""
-    rows = []
+    """One result for each image of a batch that took `seconds`."""
+    results = []
     for index, (path, kind) in enumerate(zip(batch.path, batch.kinds, strict=True)):
         values = prediction.anomaly_map[index][batch.valid[index]].float().cpu()
         label, score = bool(batch.label[index]), float(prediction.score[index])
         statistics = float(values.max()), float(values.mean()), float(values.quantile(0.99))
         share = float(batch.mask[index].sum()) / values.numel()
-        rows.append(ImageResult(path, int(label), kind, share, score, *statistics, seconds / len(batch.path)))
-    return rows
+        results.append(ImageResult(path, int(label), kind, share, score, *statistics, seconds / len(batch.path)))
+    return results
 
 
-def unlabelled(rows: Iterable[ImageResult]) -> list[ImageResult]:
-    """The rows of images about which nothing is known."""
-    return [replace(row, label=None, kind="") for row in rows]
+def unlabelled(results: Iterable[ImageResult]) -> list[ImageResult]:
+    """The results of images about which nothing is known."""
+    return [replace(result, label=None, kind="") for result in results]
 
 
-def as_csv(rows: Iterable[ImageResult]) -> str:
-    """The rows under their column names."""
+def cells(result: ImageResult) -> tuple[Any, ...]:
+    """Its values in the order of `COLUMNS`."""
+    return tuple(getattr(result, name) for name in COLUMNS)
+
+
+def as_csv(results: Iterable[ImageResult]) -> str:
+    """The results as a table under their column names."""
     table = io.StringIO(newline="")
-    csv.writer(table).writerows([COLUMNS, *map(astuple, rows)])
+    csv.writer(table).writerows([COLUMNS, *map(cells, results)])
     return table.getvalue()
+
+
+def read(path: Path) -> list[ImageResult]:
+    """The results in a `per_image.csv`, or in a `failures.csv`, whose further columns become `measures`.
+
+    Raises:
+        ValueError: it is no table, lacks a column without which it says nothing, or holds a word for a number.
+    """
+    return [from_row(row, path) for row in files.read_table(path, ["path", "label", "score"])]
+
+
+def from_row(row: Mapping[str, Any], path: Path) -> ImageResult:
+    """The result that a row describes; NaN and None for what it leaves open.
+
+    Args:
+        row: at least a path, a label and a score.
+        path: of the file, for the message.
+
+    Raises:
+        ValueError: something is missing, or is no number.
+    """
+    if absent := [name for name in ("path", "label", "score") if name not in row]:
+        raise ValueError(f"{path} has an image without {', '.join(absent)}. Test the run again to write it anew.")
+    numbers = {name: _known(row.get(name), name, path) for name in _NUMBERS}
+    measures = {name: _known(cell, name, path) for name, cell in row.items() if name not in COLUMNS}
+    score = math.nan if row["score"] is None else _number(row["score"], "score", path)
+    label, kind = _LABELS.get(str(row["label"])), str(row.get("kind") or "")
+    return ImageResult(path=str(row["path"]), label=label, kind=kind, score=score, **numbers, measures=measures)
+
+
+def _known(cell: Any, name: str, path: Path) -> float:
+    """The number; NaN where the cell is empty."""
+    return math.nan if cell in (None, "") else _number(cell, name, path)
+
+
+def _number(cell: Any, name: str, path: Path) -> float:
+    try:
+        return float(cell)
+    except (TypeError, ValueError):
+        raise ValueError(f"{path} has a {name} that is no number: {cell!r}. Test the run again.") from None

@@ -3,12 +3,21 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-__all__ = ["Difference", "ScoredImage", "difference", "paired_table", "surprises"]
+from anomaly_diffusion.runs.record import Groups, RunRecord
+from anomaly_diffusion.runs.tables import Grid
+
+if TYPE_CHECKING:
+    from anomaly_diffusion.types import ImageResult
+
+    Tested = Mapping[str, Sequence[ImageResult]]  # the test images of each run, by its name
+
+__all__ = ["Difference", "difference", "paired_report", "paired_table", "surprises"]
 
 _LEVEL = 0.95
 _UNSEEN = 0.25  # gain and loss of the two images that each kind is taken to have besides those measured
@@ -18,21 +27,6 @@ _ONE_PAIR = (
 )
 
 Floats = NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class ScoredImage:
-    """A test image and what a run said of it.
-
-    Attributes:
-        path: names the image.
-        defective: whether it has a defect.
-        score: larger is worse.
-    """
-
-    path: str
-    defective: bool
-    score: float
 
 
 @dataclass(frozen=True)
@@ -52,7 +46,7 @@ class Difference:
     pairs: int
 
 
-def difference(ours: Mapping[str, Sequence[ScoredImage]], baseline: Mapping[str, Sequence[ScoredImage]]) -> Difference:
+def difference(ours: "Tested", baseline: "Tested") -> Difference:
     """Difference of image AUROC between runs of the same name, with an interval of 95 %.
 
     The interval is for other seeds and for other images of the same kinds. Its variance is the sum of that of the mean
@@ -91,7 +85,7 @@ def difference(ours: Mapping[str, Sequence[ScoredImage]], baseline: Mapping[str,
 
 
 def surprises(
-    ours: Mapping[str, Sequence[ScoredImage]], baseline: Mapping[str, Sequence[ScoredImage]], count: int = 3
+    ours: "Tested", baseline: "Tested", count: int = 3
 ) -> tuple[list[tuple[str, float]], list[tuple[str, float]]]:
     """Images that ours judges better than the baseline does, and worse, largest differences first.
 
@@ -120,16 +114,57 @@ def paired_table(differences: Mapping[str, Difference], baseline: str) -> str:
         differences: by name of the group.
         baseline: its name.
     """
-    rows = [[f"image AUROC less that of {baseline}", "pairs", "difference", "95 % interval"]]
-    rows.append(["---", "---:", "---:", "---:"])
-    for name, found in differences.items():
-        rows.append([f"**{name}**", str(found.pairs), f"{found.mean:+.3f}", f"{found.low:+.3f} to {found.high:+.3f}"])
-    table = "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows) + "\n"
+    rows = [
+        [name, str(found.pairs), f"{found.mean:+.3f}", f"{found.low:+.3f} to {found.high:+.3f}"]
+        for name, found in differences.items()
+    ]
+    table = Grid([f"image AUROC less that of {baseline}", "pairs", "difference", "95 % interval"], rows).markdown()
     alone = [name for name, found in differences.items() if found.pairs == 1]
     return table + (f"\n{_ONE_PAIR.format(', '.join(alone))}\n" if alone else "")
 
 
-def _aligned(ours: Sequence[ScoredImage], baseline: Sequence[ScoredImage]) -> tuple[Floats, Floats, NDArray[np.bool_]]:
+def paired_report(groups: Groups, baseline: str) -> str:
+    """Differences of each group from the baseline, and the images that differ most, as Markdown.
+
+    Args:
+        groups: runs by name of the group.
+        baseline: name of a group.
+
+    Raises:
+        ValueError: runs cannot be paired.
+    """
+    tested = {name: _by_run(name, runs) for name, runs in groups.items()}
+    found, lines = {}, []
+    for name in groups:
+        if name == baseline:
+            continue
+        try:
+            found[name] = difference(tested[name], tested[baseline])
+        except ValueError as error:
+            raise ValueError(f"{name} and {baseline} cannot be paired: {error}") from None
+        better, worse = surprises(tested[name], tested[baseline])
+        lines += [f"{name} judges better: {_listed(better)}", f"{name} judges worse: {_listed(worse)}"]
+    return paired_table(found, baseline) + "\n" + "".join(f"- {line}\n" for line in lines)
+
+
+def _by_run(group: str, runs: Sequence[RunRecord]) -> "dict[str, list[ImageResult]]":
+    """Test images by the name of the run; an evaluation is paired as its run is."""
+    tested: dict[str, list[ImageResult]] = {}
+    for run in runs:
+        name = run.source.name
+        if name in tested:
+            raise ValueError(f"Group {group} has two runs called {name}. Group by more settings, or name fewer runs.")
+        tested[name] = run.tested()
+    return tested
+
+
+def _listed(changes: Sequence[tuple[str, float]]) -> str:
+    return ", ".join(f"{path} ({change:+.2f})" for path, change in changes) or "none"
+
+
+def _aligned(
+    ours: "Sequence[ImageResult]", baseline: "Sequence[ImageResult]"
+) -> tuple[Floats, Floats, NDArray[np.bool_]]:
     """Scores of both in the order of the images' names, and which images are defective."""
     mine, theirs = ({image.path: image for image in images} for images in (ours, baseline))
     if mine.keys() != theirs.keys():
@@ -137,7 +172,7 @@ def _aligned(ours: Sequence[ScoredImage], baseline: Sequence[ScoredImage]) -> tu
         raise ValueError(f"Runs have different test images, {odd[0]} among them. Compare runs of one test set.")
     paths = sorted(mine)
     scores = [np.array([has[path].score for path in paths]) for has in (mine, theirs)]
-    return scores[0], scores[1], np.array([mine[path].defective for path in paths])
+    return scores[0], scores[1], np.array([mine[path].label == 1 for path in paths])
 
 
 def _wins(defective: Floats, normal: Floats) -> Floats:
@@ -157,11 +192,12 @@ def _half_length(gain: Floats) -> float:
     return float(stats.t.ppf((1 + _LEVEL) / 2, freedom) * parts.sum() ** 0.5)
 
 
-def _judged(images: Sequence[ScoredImage]) -> dict[str, float]:
+def _judged(images: "Sequence[ImageResult]") -> dict[str, float]:
     """For each image the share of images of the other kind that lie on its right side."""
-    scores = {kind: np.array([image.score for image in images if image.defective == kind]) for kind in (False, True)}
+    scores = {kind: np.array([image.score for image in images if (image.label == 1) == kind]) for kind in (False, True)}
     judged = {}
     for image in images:
-        side = np.sign(image.score - scores[not image.defective]) * (1 if image.defective else -1)
+        defective = image.label == 1
+        side = np.sign(image.score - scores[not defective]) * (1 if defective else -1)
         judged[image.path] = float(((side + 1) / 2).mean())
     return judged

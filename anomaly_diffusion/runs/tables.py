@@ -1,10 +1,12 @@
-"""Results as tables: on the terminal after each run, in Markdown over several."""
+"""Results as tables: on the terminal after each run, in Markdown and on pages over several."""
 
 import csv
+import html
 import io
 import math
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from statistics import fmean, stdev
 from typing import Any
 
@@ -13,6 +15,41 @@ from rich.table import Table
 
 from anomaly_diffusion.names import CONTROLS, COSTS, FIGURES, RUN_COSTS
 from anomaly_diffusion.runs.defect_sizes import SizeClass
+from anomaly_diffusion.runs.record import Groups
+
+_MARKUP = re.compile(r"[\\`*\[\]|~#]|(?<![^\W_])_|_(?![^\W_])")  # an underscore within a word is one
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A table of words, for Markdown or for a page.
+
+    Args:
+        heads: of its columns; the first one heads the names of rows.
+        rows: cells of each row, its name first; what follows a line break is less important.
+        title: what it shows.
+        quiet: numbers of rows that are there for comparison only.
+        hints: what a head means.
+    """
+
+    heads: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    title: str = ""
+    quiet: frozenset[int] = frozenset()
+    hints: Mapping[str, str] = field(default_factory=dict)
+
+    def markdown(self) -> str:
+        """The table without its title; names of rows that are not quiet are bold."""
+        lines = [[plain(head) for head in self.heads], ["---", *["---:"] * (len(self.heads) - 1)]]
+        for place, row in enumerate(self.rows):
+            name, *cells = map(plain, row)
+            lines.append([name if place in self.quiet else f"**{name}**", *cells])
+        return "".join("| " + " | ".join(line) + " |\n" for line in lines)
+
+
+def plain(text: str) -> str:
+    """A text that Markdown and the HTML in it take for nothing but text, on one line."""
+    return html.escape(_MARKUP.sub(r"\\\g<0>", re.sub(r"\s+", " ", text)), quote=False)
 
 
 def summary_table(summary: Mapping[str, Any], title: str = "") -> Table:
@@ -32,49 +69,40 @@ def summary_table(summary: Mapping[str, Any], title: str = "") -> Table:
     return table
 
 
-def markdown_table(summaries: Mapping[str, Sequence[Mapping[str, Any]]] | Sequence[Mapping[str, Any]]) -> str:
-    """Mean ± standard deviation over runs as a Markdown table; below the models of each test set, its controls.
+def results_grid(groups: Groups) -> Grid:
+    """Mean ± standard deviation over runs; below the models of each test set, its controls.
 
     Args:
-        summaries: contents of `summary.json` of runs that differ in their seed only; or several such groups by name.
+        groups: runs that differ in their seed only, by name.
     """
-    heads, *rows = table_rows(summaries if isinstance(summaries, Mapping) else {"model": summaries})
-    rows = [heads, ["---", *["---:"] * (len(heads) - 1)], *rows]
-    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows) + "\n"
-
-
-def table_rows(groups: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[list[str]]:
-    """The cells of that table, heads first; models are in bold, **so**, and controls are called so."""
-    rows = [["", "runs", *FIGURES.values(), *COSTS.values(), *RUN_COSTS.values()]]
+    heads = ["", "runs", *FIGURES.values(), *COSTS.values(), *RUN_COSTS.values()]
+    rows: list[list[str]] = []
+    quiet: list[int] = []
     for names in by_test_set(groups):
-        rows += [
-            [f"**{name}**", str(len(groups[name])), *_cells(groups[name]), *_run_costs(groups[name])] for name in names
-        ]
-        runs = [run for name in names for run in groups[name]]
-        for name in dict.fromkeys(name for run in runs for name in run.get("controls", {})):
-            figures = [run["controls"][name] for run in runs if name in run.get("controls", {})]
+        summaries = {name: [run.summary for run in groups[name]] for name in names}
+        rows += [[name, str(len(runs)), *_cells(runs), *_run_costs(runs)] for name, runs in summaries.items()]
+        controls = [run.get("controls", {}) for runs in summaries.values() for run in runs]
+        for name in dict.fromkeys(name for found in controls for name in found):
+            figures = [found[name] for found in controls if name in found]
             blank = ["-"] * len(RUN_COSTS)
+            quiet.append(len(rows))
             rows.append([f"control: {CONTROLS.get(name, name)}", str(len(figures)), *_cells(figures), *blank])
-    return rows
+    return Grid(heads, rows, quiet=frozenset(quiet))
 
 
-def csv_table(groups: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
-    """The figures and costs of every run, a row each, as CSV; empty where a run has none.
-
-    Args:
-        groups: contents of `summary.json`, by name of the group.
-    """
+def csv_table(groups: Groups) -> str:
+    """The figures and costs of every run, a row each, as CSV; empty where a run has none."""
     names = [*FIGURES, *COSTS, *RUN_COSTS]
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["group", *names])
     for group, runs in groups.items():
-        writer.writerows([group, *(run.get(name) for name in names)] for run in runs)
+        writer.writerows([group, *(run.summary.get(name) for name in names)] for run in runs)
     return text.getvalue()
 
 
-def size_table(groups: Mapping[str, Sequence[Sequence[SizeClass]]]) -> str:
-    """Image AUROC by size of defect, mean ± standard deviation over runs, as a Markdown table.
+def size_grid(groups: Mapping[str, Sequence[Sequence[SizeClass]]]) -> Grid:
+    """Image AUROC by size of defect, mean ± standard deviation over runs.
 
     Args:
         groups: size classes of each run, small ones first, by name of the group.
@@ -82,24 +110,27 @@ def size_table(groups: Mapping[str, Sequence[Sequence[SizeClass]]]) -> str:
     count = max((len(run) for runs in groups.values() for run in runs), default=0)
     thirds = ["smallest", *["next"] * (count - 2), "largest"][:count]
     heads = ["image AUROC by size", "runs", *(f"{third} 1/{count} of defects" for third in thirds)]
-    rows = [heads, ["---", *["---:"] * (len(heads) - 1)]]
+    rows = []
     for name, runs in groups.items():
         cells = []
         for classes in zip(*runs, strict=True):
             found = mean_and_spread([size.image_auroc for size in classes], 3)
             cells.append(f"{found} (up to {classes[0].largest:.2%})")
-        rows.append([f"**{name}**", str(len(runs)), *cells])
-    return "\n".join("| " + " | ".join(row) + " |" for row in rows) + "\n"
+        rows.append([name, str(len(runs)), *cells])
+    return Grid(heads, rows)
 
 
-def by_test_set(groups: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[list[str]]:
-    """Names of groups that were measured on the same images: a control that has learnt nothing tells."""
-    sets: dict[str, list[str]] = {}
+def by_test_set(groups: Groups) -> list[list[str]]:
+    """Names of groups that were measured on the same images: files of the same names, read at the same size.
+
+    Files of two data sets may have the same names, and those of one may be read at two sizes: so what the run's config
+    says of its data must agree as well.
+    """
+    sets: dict[tuple[str, str], list[str]] = {}
     for name, runs in groups.items():
-        untaught = [run["controls"]["blurred_self"] for run in runs if "blurred_self" in run.get("controls", {})]
-        measured = untaught[0].items() if untaught else ()
-        figures = {figure: round(value or 0.0, 3) for figure, value in measured}  # machines differ by less
-        sets.setdefault(str(figures or name), []).append(name)
+        tested = next((run for run in runs if run.test_set), None)
+        key = ("", name) if tested is None else (tested.test_set, tested.data_set)
+        sets.setdefault(key, []).append(name)
     return list(sets.values())
 
 

@@ -13,11 +13,11 @@ WHERE = {"tile": ("MVTecAD", {"root": "x", "category": "tile"}), "photographs": 
 
 def make_run(folder, seconds=0.1, figure=0.5, data="tile"):
     name, settings = WHERE[data]
-    control = {"blurred_self": {"pixel_ap": 0.1 if data == "tile" else 0.2}}
+    control = {"blurred_self": {"pixel_ap": 0.1}}
     dataset = {"class_path": f"anomaly_diffusion.{name}", "init_args": settings}
     folder.mkdir(parents=True)
     config = {"data": {"dataset": dataset, "image_size": [64, 32]}}
-    summary = {"pixel_ap": figure, "aupro": None, "seconds_per_image": seconds, "controls": control}
+    summary = {"test_set": data, "pixel_ap": figure, "aupro": None, "seconds_per_image": seconds, "controls": control}
     (folder / "config.yaml").write_text(yaml.safe_dump(config))
     (folder / "summary.json").write_text(json.dumps(summary))
 

@@ -3,6 +3,7 @@ import random
 from itertools import pairwise
 
 import pytest
+from run_folders import written
 
 from anomaly_diffusion.runs.cost import CostPoint, cost_panels, lacking, pareto_front
 
@@ -51,27 +52,30 @@ def test_no_points_have_no_front():
     assert pareto_front([]) == []
 
 
-def run(figure, seconds, image=0.5, control=0.1):
-    controls = {"blurred_self": {"pixel_ap": control}, "brightness": {"image_auroc": image}}
-    return {"pixel_ap": figure, "seconds_per_image": seconds, "controls": controls}
+@pytest.fixture
+def run(tmp_path):
+    """Makes a run of a test set, which is called as its data set is; without a figure it has not been tested."""
+
+    def made(figure, seconds, data="tile", control=0.1):
+        controls = {"blurred_self": {"pixel_ap": control}, "brightness": {"image_auroc": 0.5}}
+        tested = {"test_set": data, "controls": controls} if figure is not None else {"controls": {}}
+        summary = {"pixel_ap": figure, "seconds_per_image": seconds, **tested}
+        config = {"data": {"dataset": {"init_args": {"category": data}}}}
+        return written(tmp_path / str(len(list(tmp_path.iterdir()))), summary, config)
+
+    return made
 
 
-UNTESTED = {"pixel_ap": None, "seconds_per_image": None, "controls": {}}
-
-
-def test_a_point_is_mean_and_standard_deviation_over_runs():
-    (panel,) = cost_panels(
-        {"a": [run(0.2, 1.0), run(0.4, 3.0)], "b": [run(0.5, 2.0)]}, {"a": "s", "b": "s"}, "pixel_ap"
-    )
+def test_a_point_is_mean_and_standard_deviation_over_runs(run):
+    (panel,) = cost_panels({"a": [run(0.2, 1.0), run(0.4, 3.0)], "b": [run(0.5, 2.0)]}, "pixel_ap")
     a, b = panel.points
     assert (a.seconds, a.figure) == (2.0, pytest.approx(0.3))
     assert (a.seconds_spread, a.figure_spread) == (pytest.approx(math.sqrt(2)), pytest.approx(math.sqrt(0.02)))
     assert b == CostPoint("b", 2.0, 0.5)
 
 
-def test_each_data_set_has_its_panel_with_its_own_controls():
-    groups = {"a": [run(0.2, 1.0)], "b": [run(0.3, 1.0, control=0.2)], "c": [run(0.4, 1.0)]}
-    panels = cost_panels(groups, {"a": "tile", "b": "screw", "c": "tile"}, "pixel_ap")
+def test_each_data_set_has_its_panel_with_its_own_controls(run):
+    panels = cost_panels({"a": [run(0.2, 1.0)], "b": [run(0.3, 1.0, "screw", 0.2)], "c": [run(0.4, 1.0)]}, "pixel_ap")
     assert [(panel.title, [point.name for point in panel.points]) for panel in panels] == [
         ("tile", ["a", "c"]),
         ("screw", ["b"]),
@@ -79,24 +83,23 @@ def test_each_data_set_has_its_panel_with_its_own_controls():
     assert [panel.controls for panel in panels] == [{"blurred_self": 0.1}, {"blurred_self": 0.2}]
 
 
-def test_what_was_not_measured_is_left_out_and_the_reason_given():
+def test_what_was_not_measured_is_left_out_and_the_reason_given(run):
     groups = {
-        "a": [UNTESTED, run(0.2, 1.0)],
+        "a": [run(None, None), run(0.2, 1.0)],
         "b": [run(0.2, None)],
         "c": [run(float("nan"), 1.0)],
         "d": [run(0.2, 0.0)],
     }
-    (panel,) = cost_panels(groups, dict.fromkeys(groups, "s"), "pixel_ap")
+    (panel,) = cost_panels(groups, "pixel_ap")
     assert panel.points == [CostPoint("a", 1.0, 0.2)]
     reasons = {name: lacking(runs, "pixel_ap") for name, runs in groups.items()}
     assert reasons == {"a": "", "b": "no seconds per image", "c": "no pixel AP", "d": "no seconds per image"}
 
 
-def test_a_group_whose_first_run_was_never_tested_stays_with_its_data_set():
-    groups = {"a": [UNTESTED, run(0.2, 1.0)], "b": [run(0.3, 1.0)]}
-    assert len(cost_panels(groups, dict.fromkeys(groups, "s"), "pixel_ap")) == 1
+def test_a_group_whose_first_run_was_never_tested_stays_with_its_data_set(run):
+    assert len(cost_panels({"a": [run(None, None), run(0.2, 1.0)], "b": [run(0.3, 1.0)]}, "pixel_ap")) == 1
 
 
-def test_nothing_to_draw_is_refused():
+def test_nothing_to_draw_is_refused(run):
     with pytest.raises(ValueError, match=r"`runs` must .* got a: no seconds per image"):
-        cost_panels({"a": [UNTESTED]}, {"a": "s"}, "pixel_ap")
+        cost_panels({"a": [run(None, None)]}, "pixel_ap")

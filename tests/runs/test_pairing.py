@@ -4,15 +4,16 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
+from run_folders import image
 from scipy import stats
 from sklearn.metrics import roc_auc_score
 
-from anomaly_diffusion.runs.pairing import Difference, ScoredImage, difference, paired_table, surprises
+from anomaly_diffusion.runs.pairing import Difference, difference, paired_table, surprises
 
 
 def images(defective, scores):
     pairs = enumerate(zip(defective, scores, strict=True))
-    return [ScoredImage(f"{number:04d}", bool(kind), float(score)) for number, (kind, score) in pairs]
+    return [image(f"{number:04d}", int(kind), float(score)) for number, (kind, score) in pairs]
 
 
 def drawn(dice, gap, count=120):

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from pictures import decoded
 
-from anomaly_diffusion.figures.display import Picture, Table
+from anomaly_diffusion.runs.display import Picture, Table
 
 
 def encoded(picture: np.ndarray) -> bytes:

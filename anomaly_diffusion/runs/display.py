@@ -1,4 +1,4 @@
-"""Pictures and tables that show themselves in a notebook."""
+"""Pictures and tables that show themselves in a notebook; drawn they are elsewhere."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -7,7 +7,10 @@ from typing import Any
 import cv2
 import numpy as np
 
-__all__ = ["Picture", "Table"]
+from anomaly_diffusion.runs.record import RunRecord
+from anomaly_diffusion.runs.tables import Grid
+
+__all__ = ["Picture", "Table", "comparison"]
 
 _LARGE = 60_000  # bytes: a PNG above this is a photograph, which a JPEG holds in a fraction
 _QUALITY = 82
@@ -71,9 +74,8 @@ class Table:
 
     def _repr_markdown_(self) -> str:
         """What Jupyter asks an object for."""
-        lines = [["", *self.columns.values()], ["---", *["---:"] * len(self.columns)]]
-        lines += [[name, *self._cells(row)] for name, row in self.rows.items()]
-        return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+        rows = [[name, *self._cells(row)] for name, row in self.rows.items()]
+        return Grid(["", *self.columns.values()], rows, quiet=frozenset(range(len(rows)))).markdown().rstrip("\n")
 
     __repr__ = _repr_markdown_
 
@@ -84,3 +86,14 @@ class Table:
         if value is None or value != value:
             return "-"
         return f"{value:.{self.digits}f}" if isinstance(value, float) else str(value)
+
+
+def comparison(runs: Mapping[str, RunRecord], columns: Mapping[str, str], digits: int = 3) -> Table:
+    """Runs side by side.
+
+    Args:
+        runs: by the name of their row.
+        columns: heading of each column by the name of its figure (see `RunRecord.figures`).
+        digits: behind the point.
+    """
+    return Table({name: run.figures for name, run in runs.items()}, columns, digits)
