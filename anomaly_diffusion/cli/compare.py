@@ -1,4 +1,4 @@
-"""`compare`: run folders side by side, mean and spread over seeds, as Markdown and as a picture."""
+"""`compare`: run folders side by side, mean and standard deviation over seeds, as Markdown and as a picture."""
 
 import argparse
 import math

@@ -77,7 +77,7 @@ def _draw(drawing: Figure, axes: Axes, panel: CostPanel, inner: Box) -> None:
         axes.axhline(value, color=_CONTROL, linewidth=0.7, linestyle=(0, (6, 4)), alpha=0.6, zorder=1)
     for point in panel.points:
         colour = _FRONT if point in front else _BEATEN
-        wide, high = ([spread] if spread else None for spread in (point.seconds_spread, point.figure_spread))
+        wide, high = ([std] if std else None for std in (point.seconds_std, point.figure_std))
         axes.errorbar([point.seconds], [point.figure], high, wide, fmt="none", ecolor=colour, elinewidth=0.8, alpha=0.7)
         axes.plot([point.seconds], [point.figure], marker="o", markersize=5, color=colour, zorder=3)
     bounds = (inner[0] + 4, inner[1] + 4, inner[2] - 4, inner[3] - 4)
@@ -140,7 +140,7 @@ def _bars(axes: Axes, points: Sequence[CostPoint]) -> Float[ndarray, "M 2"]:
     """Pixels of markers and of the bars around them."""
     dots = []
     for point in points:
-        x, y, dx, dy = point.seconds, point.figure, point.seconds_spread, point.figure_spread
+        x, y, dx, dy = point.seconds, point.figure, point.seconds_std, point.figure_std
         dots += [_line(axes, (x - dx, y), (x + dx, y)), _line(axes, (x, y - dy), (x, y + dy))]
     return np.concatenate(dots)
 
@@ -175,14 +175,14 @@ def _pixels(axes: Axes, points: Sequence[tuple[float, float]]) -> Float[ndarray,
 
 def _cost_limits(points: Sequence[CostPoint]) -> tuple[float, float]:
     """Around points and bars, at least a factor of four, so that there are ticks; a bar to zero has no end on a log."""
-    low = min(max(p.seconds - p.seconds_spread, p.seconds / 4) for p in points)
-    high = max(p.seconds + p.seconds_spread for p in points)
+    low = min(max(p.seconds - p.seconds_std, p.seconds / 4) for p in points)
+    high = max(p.seconds + p.seconds_std for p in points)
     margin = max(1.15 * (high / low) ** 0.06, 2 * (low / high) ** 0.5)
     return low / margin, high * margin
 
 
 def _figure_limits(panel: CostPanel) -> tuple[float, float]:
-    values = [p.figure + side * p.figure_spread for p in panel.points for side in (-1, 1)]
+    values = [p.figure + side * p.figure_std for p in panel.points for side in (-1, 1)]
     values += panel.controls.values()
     margin = 0.08 * (max(values) - min(values)) or 0.01
     return min(values) - margin, max(values) + margin

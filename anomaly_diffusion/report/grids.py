@@ -10,7 +10,7 @@ from anomaly_diffusion.measures.depth_sensitivity import robust_interval
 from anomaly_diffusion.names import FIGURES
 from anomaly_diffusion.runs.defect_sizes import by_size
 from anomaly_diffusion.runs.record import Groups, RunRecord
-from anomaly_diffusion.runs.tables import Grid, by_test_set, mean_and_spread, results_grid
+from anomaly_diffusion.runs.tables import Grid, by_test_set, mean_and_std, results_grid
 
 __all__ = ["MEASURES", "depth_grid", "failure_grid", "found_grids", "mean_depths", "result_grids"]
 
@@ -87,7 +87,7 @@ def depth_grid(groups: Groups) -> Grid:
 
 
 def failure_grid(groups: Groups) -> Grid:
-    """What goes wrong, by its measures: means over images, then mean and spread over runs."""
+    """What goes wrong, by its measures: means over images, then mean and standard deviation over runs."""
     heads = ["model", "runs", *(measure.head for measure in MEASURES)]
     rows = []
     for name, runs in groups.items():
@@ -121,13 +121,13 @@ def _found(runs: Sequence[Sequence[Mapping[str, Any]]], share: bool) -> list[str
         recall = _mean([one["recall"] for one in classes])
         told = "" if math.isnan(recall) else f"recall {recall:.0%}, "
         end = f"{classes[0]['largest']:.2%}" if share else f"{classes[0]['largest']:.2f}"
-        cells.append(f"{mean_and_spread([one['image_auroc'] for one in classes], 3)}\n({told}up to {end})")
+        cells.append(f"{mean_and_std([one['image_auroc'] for one in classes], 3)}\n({told}up to {end})")
     return cells
 
 
 def _measured(measure: Measure, runs: Sequence[Mapping[str, Any]]) -> str:
     values = [((run.get(measure.of) or {}).get(measure.name) or {}).get("mean") for run in runs]
-    return mean_and_spread(values, measure.digits)
+    return mean_and_std(values, measure.digits)
 
 
 def _reach(depths: Sequence[float], values: Sequence[float]) -> str:

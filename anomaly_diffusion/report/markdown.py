@@ -4,8 +4,9 @@ from collections.abc import Iterator, Sequence
 
 from anomaly_diffusion.measures.failures import FAILURES
 from anomaly_diffusion.report.charts import Chart
-from anomaly_diffusion.report.page import Report, Shelf
+from anomaly_diffusion.report.page import Report
 from anomaly_diffusion.report.thumbnails import photograph
+from anomaly_diffusion.runs.record import RunRecord
 from anomaly_diffusion.runs.tables import Grid, plain
 
 __all__ = ["markdown_page"]
@@ -39,19 +40,18 @@ def _lines(report: Report, pictures: dict[str, bytes]) -> Iterator[str]:
         for grid in [report.failing, *report.found]:
             yield _grid(grid)
         yield from _charts(report.spectra, "spectra", pictures)
-    for place, shelf in enumerate(report.shelves):
-        yield from _sheets(report, place, shelf, pictures)
+    for place, one in enumerate(report.pictured):
+        yield from _sheets(one.run, place, pictures)
     yield from _missing(report)
 
 
-def _sheets(report: Report, place: int, shelf: Shelf, pictures: dict[str, bytes]) -> Iterator[str]:
+def _sheets(run: RunRecord, place: int, pictures: dict[str, bytes]) -> Iterator[str]:
     """Contact sheets as the run has drawn them."""
-    folder = report.runs[shelf.run].folder
-    sheets = [("Test images, chosen by kind and place, not by result", folder / "panels" / "test.png")]
-    sheets += [(failure.title, folder / "failures" / f"{failure.name}.png") for failure in FAILURES]
+    sheets = [("Test images, chosen by kind and place, not by result", run.folder / "panels" / "test.png")]
+    sheets += [(failure.title, run.folder / "failures" / f"{failure.name}.png") for failure in FAILURES]
     drawn = [(title, path) for title, path in sheets if path.is_file()]
     if drawn:
-        yield f"## {plain(shelf.group)}, {plain(shelf.name)}\n"
+        yield f"## {plain(run.group)}, {plain(run.name)}\n"
     for title, path in drawn:
         if picture := photograph(path.read_bytes(), _WIDEST):
             name = f"{_FOLDER}/{place + 1}-{path.stem}.webp"

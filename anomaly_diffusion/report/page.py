@@ -23,7 +23,7 @@ from anomaly_diffusion.report.image_table import ImageTable, image_table
 from anomaly_diffusion.runs.record import Groups, RunRecord
 from anomaly_diffusion.runs.tables import Grid
 
-__all__ = ["Gap", "Report", "Shelf", "html_page", "make_report"]
+__all__ = ["Gap", "PicturedRun", "Report", "html_page", "make_report"]
 
 LIMIT = 9_500_000  # bytes of the page
 _LEAST = 100_000  # bytes of pictures that every group may have
@@ -47,19 +47,15 @@ class Gap:
 
 
 @dataclass(frozen=True)
-class Shelf:
-    """The pictures of one run, which stands for its group.
+class PicturedRun:
+    """A run that stands for its group.
 
     Args:
-        group: its name.
-        run: number of the run among all.
-        name: of the run.
-        galleries: none without tiles; what is in Markdown are contact sheets.
+        run: itself.
+        galleries: its pictures for the page, none without tiles; Markdown shows its contact sheets.
     """
 
-    group: str
-    run: int
-    name: str
+    run: RunRecord
     galleries: Sequence[Gallery]
 
 
@@ -75,7 +71,7 @@ class Report:
         failing: measures of failures.
         found: tables of recall by size and contrast.
         spectra: drawings.
-        shelves: pictures, group by group.
+        pictured: pictures, group by group.
         images: all images.
         gaps: what runs lack.
         left_out: what there was no room for.
@@ -89,7 +85,7 @@ class Report:
     failing: Grid
     found: Sequence[Grid]
     spectra: Sequence[Chart]
-    shelves: Sequence[Shelf]
+    pictured: Sequence[PicturedRun]
     images: ImageTable
     gaps: Sequence[Gap]
     left_out: Sequence[str]
@@ -109,7 +105,7 @@ def make_report(groups: Groups, gaps: Sequence[Gap], limit: int = LIMIT) -> Repo
     used = sum(len(line.result.path) + 220 + 12 * len(images.columns) for line in images.lines)
     used += sum(chart.picture.bytes_in_page for charts in drawn for chart in charts)
     room = max(_LEAST, (limit - used) // max(1, len(groups)))
-    shelves = [_shelf(name, several, runs, room) for name, several in groups.items()]
+    pictured = [_pictured(several, room) for several in groups.values()]
     return Report(
         runs=runs,
         results=result_grids(groups),
@@ -119,10 +115,10 @@ def make_report(groups: Groups, gaps: Sequence[Gap], limit: int = LIMIT) -> Repo
         failing=failure_grid(groups),
         found=found_grids(groups),
         spectra=drawn[1],
-        shelves=shelves,
+        pictured=pictured,
         images=images,
         gaps=gaps,
-        left_out=list(_left_out(groups, shelves, images)),
+        left_out=list(_left_out(groups, pictured, images)),
     )
 
 
@@ -134,22 +130,23 @@ def html_page(report: Report) -> str:
     return _template().render(**parts, **_shared(report))
 
 
-def _shelf(group: str, runs: Sequence[RunRecord], numbered: Sequence[RunRecord], room: int) -> Shelf:
+def _pictured(runs: Sequence[RunRecord], room: int) -> PicturedRun:
     """The first run of the group that has the most kinds of pictures."""
     chosen = max(runs, key=lambda run: ("tiles/" not in run.missing, bool(run.failures.get("worst")), bool(run.shown)))
     found = [gallery for gallery in within(room, galleries(chosen)) if gallery.slides]
-    return Shelf(group, numbered.index(chosen), chosen.name, found)
+    return PicturedRun(chosen, found)
 
 
-def _left_out(groups: Groups, shelves: Sequence[Shelf], images: ImageTable) -> Sequence[str]:
+def _left_out(groups: Groups, pictured: Sequence[PicturedRun], images: ImageTable) -> Sequence[str]:
     said = []
     more = sum(len(runs) > 1 for runs in groups.values())
     if more:
         said.append("Pictures and spectra are those of one run of each group; the others are in their run folders.")
-    for shelf in [shelf for shelf in shelves if shelf.galleries]:
-        shown, total = (sum(count) for count in zip(*((len(g.slides), g.total) for g in shelf.galleries), strict=True))
+    for one in pictured:
+        total = sum(gallery.total for gallery in one.galleries)
+        shown = sum(len(gallery.slides) for gallery in one.galleries)
         if shown < total:
-            said.append(f"{shelf.group}: {total - shown} of {total} pictures, for the size of this page.")
+            said.append(f"{one.run.group}: {total - shown} of {total} pictures, for the size of this page.")
     if len(images.lines) < images.total:
         said.append(f"{images.total - len(images.lines)} of {images.total} lines of the table of images.")
     return said
@@ -158,10 +155,10 @@ def _left_out(groups: Groups, shelves: Sequence[Shelf], images: ImageTable) -> S
 def _shared(report: Report) -> dict[str, Any]:
     counts = {"groups": len({run.group for run in report.runs}), "runs": len(report.runs)}
     shown = {
-        (shelf.run, slide.result.path): f"s{place}-0-{number}"
-        for place, shelf in enumerate(report.shelves)
-        if shelf.galleries and shelf.galleries[0].title == "Test images"
-        for number, slide in enumerate(shelf.galleries[0].slides)
+        (report.runs.index(one.run), slide.result.path): f"s{place}-0-{number}"
+        for place, one in enumerate(report.pictured)
+        if one.galleries and one.galleries[0].title == "Test images"
+        for number, slide in enumerate(one.galleries[0].slides)
     }
     return {"report": report, "counts": counts, "shown": shown, "version": __version__}
 

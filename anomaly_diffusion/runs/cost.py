@@ -19,15 +19,15 @@ class CostPoint:
         name: of the group.
         seconds: per image, > 0; the mean over runs.
         figure: larger is better; the mean over runs.
-        seconds_spread: standard deviation over runs, >= 0; 0 for one run.
-        figure_spread: likewise.
+        seconds_std: standard deviation over runs, >= 0; 0 for one run.
+        figure_std: likewise.
     """
 
     name: str
     seconds: float
     figure: float
-    seconds_spread: float = 0.0
-    figure_spread: float = 0.0
+    seconds_std: float = 0.0
+    figure_std: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ def _summaries(runs: Sequence[RunRecord]) -> list[Mapping[str, Any]]:
 
 def _point(name: str, runs: Sequence[Mapping[str, Any]], figure: str) -> CostPoint:
     seconds, values = _known(runs, "seconds_per_image"), _known(runs, figure)
-    return CostPoint(name, fmean(seconds), fmean(values), _spread(seconds), _spread(values))
+    return CostPoint(name, fmean(seconds), fmean(values), _std(seconds), _std(values))
 
 
 def _controls(runs: Sequence[Mapping[str, Any]], figure: str) -> dict[str, float]:
@@ -113,5 +113,5 @@ def _known(runs: Sequence[Mapping[str, Any]], column: str) -> list[float]:
     return [value for value in known if value > 0] if column in COSTS else known
 
 
-def _spread(values: Sequence[float]) -> float:
+def _std(values: Sequence[float]) -> float:
     return stdev(values) if len(values) > 1 else 0.0

@@ -1,4 +1,4 @@
-"""Pictures and tables that show themselves in a notebook; drawn they are elsewhere."""
+"""Pictures and tables that show themselves in a notebook; charts and sheets are drawn in `figures`."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

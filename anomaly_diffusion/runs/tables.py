@@ -114,7 +114,7 @@ def size_grid(groups: Mapping[str, Sequence[Sequence[SizeClass]]]) -> Grid:
     for name, runs in groups.items():
         cells = []
         for classes in zip(*runs, strict=True):
-            found = mean_and_spread([size.image_auroc for size in classes], 3)
+            found = mean_and_std([size.image_auroc for size in classes], 3)
             cells.append(f"{found} (up to {classes[0].largest:.2%})")
         rows.append([name, str(len(runs)), *cells])
     return Grid(heads, rows)
@@ -140,19 +140,19 @@ def _broken(mark: re.Match[str]) -> str:
 
 
 def _cells(runs: Sequence[Mapping[str, Any]]) -> list[str]:
-    figures = [mean_and_spread([run.get(name) for run in runs], 3) for name in FIGURES]
-    costs = [mean_and_spread([run.get("nfe") for run in runs], 0)]
-    return figures + costs + [mean_and_spread([run.get("seconds_per_image") for run in runs], 4)]
+    figures = [mean_and_std([run.get(name) for run in runs], 3) for name in FIGURES]
+    costs = [mean_and_std([run.get("nfe") for run in runs], 0)]
+    return figures + costs + [mean_and_std([run.get("seconds_per_image") for run in runs], 4)]
 
 
 def _run_costs(runs: Sequence[Mapping[str, Any]]) -> list[str]:
-    return [mean_and_spread([run.get(name) for run in runs], 0) for name in RUN_COSTS]
+    return [mean_and_std([run.get(name) for run in runs], 0) for name in RUN_COSTS]
 
 
-def mean_and_spread(values: Sequence[float | None], digits: int) -> str:
+def mean_and_std(values: Sequence[float | None], digits: int) -> str:
     """Mean ± standard deviation of what is known, or a dash."""
     known = [value for value in values if value is not None and math.isfinite(value)]
     if not known:
         return "-"
-    spread = f" ± {stdev(known):.{digits}f}" if len(known) > 1 and digits else ""
-    return f"{fmean(known):.{digits}f}{spread}"
+    std = f" ± {stdev(known):.{digits}f}" if len(known) > 1 and digits else ""
+    return f"{fmean(known):.{digits}f}{std}"

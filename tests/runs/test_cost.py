@@ -70,7 +70,7 @@ def test_a_point_is_mean_and_standard_deviation_over_runs(run):
     (panel,) = cost_panels({"a": [run(0.2, 1.0), run(0.4, 3.0)], "b": [run(0.5, 2.0)]}, "pixel_ap")
     a, b = panel.points
     assert (a.seconds, a.figure) == (2.0, pytest.approx(0.3))
-    assert (a.seconds_spread, a.figure_spread) == (pytest.approx(math.sqrt(2)), pytest.approx(math.sqrt(0.02)))
+    assert (a.seconds_std, a.figure_std) == (pytest.approx(math.sqrt(2)), pytest.approx(math.sqrt(0.02)))
     assert b == CostPoint("b", 2.0, 0.5)
 
 

@@ -28,7 +28,7 @@ def lines(groups):
     return [cells(line) for line in results_grid(groups).markdown().splitlines()]
 
 
-def test_markdown_gives_mean_and_spread_over_runs(runs):
+def test_markdown_gives_mean_and_std_over_runs(runs):
     header, _, model, control = lines({"model": runs})
     row = dict(zip(header, model, strict=True))
     assert row["image AUROC"] == f"0.850 ± {math.sqrt(0.005):.3f}"

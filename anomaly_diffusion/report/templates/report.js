@@ -38,7 +38,7 @@ for (const slide of document.querySelectorAll(".slide")) {
 }
 
 for (const slider of document.querySelectorAll("[data-all]")) {
-  const slides = slider.closest(".shelf").querySelectorAll(".slide");
+  const slides = slider.closest(".run").querySelectorAll(".slide");
   const move = (value) => { mark(slider, value); for (const slide of slides) show(slide, slider.value); };
   slider.addEventListener("input", () => move(slider.value));
   for (const tick of slider.parentElement.querySelectorAll("[data-to]"))
@@ -54,8 +54,8 @@ for (const button of document.querySelectorAll(".enlarge"))
 // a link to a picture opens what it lies in
 function reveal() {
   const target = location.hash && document.getElementById(location.hash.slice(1));
-  const shelf = target && target.closest("details");
-  if (shelf && !shelf.open) { shelf.open = true; target.scrollIntoView(); }
+  const run = target && target.closest("details");
+  if (run && !run.open) { run.open = true; target.scrollIntoView(); }
 }
 addEventListener("hashchange", reveal);
 reveal();
