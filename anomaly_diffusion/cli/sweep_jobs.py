@@ -1,7 +1,6 @@
 """The trials of a sweep as processes: begun, resumed, watched and ended."""
 
 import fcntl
-import json
 import os
 import shlex
 import shutil
@@ -16,10 +15,10 @@ from typing import IO
 
 from anomaly_diffusion.cli.sweep_file import Sweep, Trial
 from anomaly_diffusion.runs import run_folder
+from anomaly_diffusion.runs.record import SUMMARY, RunRecord
 
 __all__ = ["Job", "command_of", "work"]
 
-_SUMMARY = "summary.json"
 _PAUSE = 0.2  # seconds between two looks at the processes
 _PATIENCE = 20  # seconds for a process to end by itself
 
@@ -45,7 +44,7 @@ class Job:
     @property
     def done(self) -> bool:
         """Whether the run has its results."""
-        return (self.folder / _SUMMARY).is_file()
+        return (self.folder / SUMMARY).is_file()
 
     @property
     def log(self) -> Path:
@@ -56,8 +55,7 @@ class Job:
         """A figure of validation, such as val/pixel_ap; None until there is one."""
         if not self.done:
             return None
-        summary = json.loads((self.folder / _SUMMARY).read_text(encoding="utf-8"))
-        value = (summary.get("validation") or {}).get(metric.partition("/")[2])
+        value = (RunRecord(self.folder).summary.get("validation") or {}).get(metric.partition("/")[2])
         return None if value is None else float(value)
 
 

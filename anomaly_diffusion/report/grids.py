@@ -1,4 +1,4 @@
-"""The tables of a report, as plain text in cells; who writes them down must escape them."""
+"""The tables of a report; `Grid.markdown` and the template of the page escape what stands in their cells."""
 
 import math
 from collections.abc import Mapping, Sequence
