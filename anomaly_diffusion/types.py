@@ -3,8 +3,9 @@
 Letters in shapes: B images, C channels, H W pixels, c h w the same in model space, D depths, K residuals.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
@@ -136,10 +137,17 @@ class Prediction:
     score: Scores
     nfe: int
 
+    def rows(self, keep: Labels | Int64[Tensor, " K"]) -> "Prediction":
+        """The verdict on the images that `keep` marks, in their order, or whose numbers it holds, in its order."""
+        kept = {name: value[keep] for name, value in vars(self).items() if isinstance(value, Tensor)}
+        return Prediction(**kept, nfe=self.nfe)
+
 
 @dataclass(frozen=True)
 class ImageResult:
-    """What was found in one image: a line of `per_image.csv`; whoever measures writes it, everyone else reads it.
+    """The numbers of one judged image: a line of `per_image.csv`, or of `failures.csv`.
+
+    Callbacks write it, everyone else reads it. Numbers are NaN where nobody measured them.
 
     Attributes:
         path: relative to the root of the data set.
@@ -151,6 +159,7 @@ class ImageResult:
         map_mean: its mean.
         map_p99: what 99 % of its pixels stay below.
         seconds: the batch's time, shared equally.
+        measures: further numbers by their names; those of `failures.csv` are `failure_measures.MEASURES`.
     """
 
     path: str
@@ -158,10 +167,15 @@ class ImageResult:
     kind: str
     defect_share: float
     score: float
-    map_max: float
-    map_mean: float
-    map_p99: float
-    seconds: float
+    map_max: float = math.nan
+    map_mean: float = math.nan
+    map_p99: float = math.nan
+    seconds: float = math.nan
+    measures: Mapping[str, float] = field(default_factory=dict)
+
+    def number(self, name: str) -> float:
+        """The field or the measure of that name; NaN where nobody measured it."""
+        return float(getattr(self, name, self.measures.get(name, math.nan)))
 
 
 def like(scale: Tensor, x: Tensor) -> Tensor:

@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-import pytorch_lightning as pl
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
@@ -94,8 +93,3 @@ def file_map(data: Any, anomaly_map: Float[Tensor, "1 H W"], size: Int64[Tensor,
     height, width = size.tolist()
     original: Tensor = data.to_original(anomaly_map.float(), (height, width), outside=-torch.inf)
     return original
-
-
-def data_module(trainer: pl.Trainer) -> Any:
-    """The data module of a trainer; None where it was given loaders."""
-    return getattr(trainer, "datamodule", None)

@@ -60,7 +60,7 @@ def test_a_test_measures_spro_at_the_size_of_the_files(root, tmp_path):
     assert float(trainer.callback_metrics["test/spro_05"]) == pytest.approx(figures.spro_05)
     written = json.loads((tmp_path / "run/summary.json").read_text())
     assert (written["spro"], written["spro_05"]) == pytest.approx(tuple(figures))
-    assert metrics.figures["test"]["model"]["spro"] == figures.spro
+    assert metrics.shared.figures["test"]["model"]["spro"] == figures.spro
 
 
 def test_other_data_sets_know_nothing_of_it(tmp_path):
