@@ -48,7 +48,8 @@ class SaturatedOverlaps(pl.Callback):
         keep = self._repeats.fresh(trainer, trainer.test_dataloaders, len(batch.path))
         for index in keep.nonzero()[:, 0].tolist():
             anomaly_map = file_map(data, prediction.anomaly_map[index], batch.size[index])
-            self._metric.update(anomaly_map[None], [data.dataset.regions(batch.path[index])])
+            regions = data.dataset.regions(batch.path[index], tuple(batch.size[index].tolist()))
+            self._metric.update(anomaly_map[None], [regions])
 
     def on_test_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Log the figures, and put them beside the others."""

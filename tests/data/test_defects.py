@@ -6,7 +6,8 @@ import pytest
 
 from anomaly_diffusion.data.framing import Resize
 from anomaly_diffusion.data.layouts.textures import Textures
-from anomaly_diffusion.data.painting.defects import DEFECTS, SKETCH, VISIBLE, Painter
+from anomaly_diffusion.data.painting.defects import DEFECTS
+from anomaly_diffusion.data.painting.painter import SKETCH, VISIBLE, Painter
 
 SIZES = [(64, 64, 1), (48, 130, 3), (300, 200, 3), (26, 90, 1)]
 every = pytest.mark.parametrize("defect", DEFECTS, ids=lambda defect: defect.kind)
