@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 import wandb_log
 import yaml
+from commands import unchanged_process
 from PIL import Image
 
 from anomaly_diffusion.cli.main import main
@@ -29,15 +29,11 @@ def folder(tmp_path_factory):
     """The run folder of a small training, closed as at the end of a process."""
     import wandb
 
-    before, here = dict(os.environ), Path.cwd()
-    os.chdir(tmp_path_factory.mktemp("wandb"))
-    assert main(list(COMMAND)) == 0
-    wandb.teardown()  # its service writes on after the run, until the process ends
-    yield Path("runs/small/001").resolve()
-    os.chdir(here)
-    os.environ.clear()
-    os.environ.update(before)
-    torch.use_deterministic_algorithms(False)
+    with unchanged_process():
+        os.chdir(tmp_path_factory.mktemp("wandb"))
+        assert main(list(COMMAND)) == 0
+        wandb.teardown()  # its service writes on after the run, until the process ends
+        yield Path("runs/small/001").resolve()
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""Batches of frames for a Trainer: where they come from, in what order, and a loader that resumes within an epoch."""
+"""Batches for a Trainer: collation, the epoch sampler, and a DataLoader that resumes within an epoch."""
 
 import signal
 from collections.abc import Iterator, Sequence
@@ -132,7 +132,7 @@ class BatchLoader(DataLoader[ImageBatch]):
 
 
 def leave_interrupts(worker: int) -> None:
-    """Let a worker pay no heed to Ctrl-C, which a terminal sends to all processes: what comes of it, the first decides.
+    """Ignore SIGINT in a DataLoader worker: a terminal sends Ctrl-C to all processes, and the main one handles it.
 
     Args:
         worker: its number.

@@ -1,4 +1,4 @@
-"""The data module that every experiment shares."""
+"""The LightningDataModule of every experiment: train, validation, test and predict loaders."""
 
 import logging
 from operator import itemgetter

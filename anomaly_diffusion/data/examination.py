@@ -1,4 +1,4 @@
-"""Examines a data set before anyone trains on it: what it holds, what is broken, and what would fool a reader.
+"""What `doctor` finds in a data set: counts, bad files, duplicates, and statistics that separate the test classes.
 
 Test labels are used here for warnings only; nothing is chosen by them.
 """

@@ -1,4 +1,4 @@
-"""Photographs as frames of one size in memory: read, checked and framed once, in uint8."""
+"""Cache of preprocessed images (frames) in memory: each file is read, checked and resized once, uint8."""
 
 import logging
 import time

@@ -1,4 +1,4 @@
-"""One photograph of a data set, and the base class of the layouts in which data sets come."""
+"""One photograph of a data set (Sample), and the base class of all layouts (AnomalyDataset)."""
 
 import hashlib
 import os
@@ -117,7 +117,7 @@ class AnomalyDataset(ABC):
         return [self.folder]
 
     def _samples(self) -> Iterator[Sample]:
-        """Give all samples that can be listed; whoever needs the others says what is wrong."""
+        """Give the samples of every split that can be listed; a split that cannot raises where it is used."""
         for listing in (self.train_samples, self.validation_samples, self.test_samples):
             with suppress(FileNotFoundError, ValueError):
                 yield from listing()

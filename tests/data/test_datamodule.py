@@ -171,6 +171,13 @@ def test_testing_never_opens_a_training_file(mvtec, tmp_path, opened):
     assert not [path for path in opened if "train" in path.parts]
 
 
+def test_a_mask_at_the_size_of_its_file_opens_the_mask_and_no_photograph(mvtec, opened):
+    data = ready(AnomalyDataModule(MVTecAD(mvtec), (32, 32)), "test")
+    opened.clear()
+    assert data.test_mask("test/hole/001.png", (40, 48)).sum() == 10 * 20
+    assert {path.relative_to(mvtec).as_posix() for path in opened} == {"ground_truth/hole/001_mask.png"}
+
+
 def test_the_split_is_written_and_used_again(mvtec, tmp_path):
     watched(AnomalyDataModule(MVTecAD(mvtec), (32, 32)), tmp_path / "run", 1)
     written = json.loads((tmp_path / "run/split.json").read_text())

@@ -1,4 +1,4 @@
-"""The layout of MVTec LOCO AD, whose defects are of logic as well as of structure, and come with saturations."""
+"""The layout of MVTec LOCO AD: logical and structural anomalies, one mask per region, saturation thresholds (sPRO)."""
 
 import json
 from functools import cached_property

@@ -1,4 +1,4 @@
-"""The built-in data set: three photographs of scikit-image and painted defects; nothing is downloaded."""
+"""The built-in data set: crops of brick, grass and gravel of scikit-image with synthetic defects; no download."""
 
 from functools import cached_property
 from pathlib import Path
