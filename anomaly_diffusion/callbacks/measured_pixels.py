@@ -83,9 +83,10 @@ class FilePixels:
         return {"size": "original", "regions": whole}
 
     def _mask(self, batch: ImageBatch, index: int) -> Tensor:
+        height, width = batch.size[index].tolist()
         if batch.label[index]:
-            return torch.from_numpy(self._data.test_mask(batch.path[index]))
-        return torch.zeros(batch.size[index].tolist(), dtype=torch.bool)
+            return torch.from_numpy(self._data.test_mask(batch.path[index], (height, width)))
+        return torch.zeros(height, width, dtype=torch.bool)
 
 
 def file_map(data: Any, anomaly_map: Float[Tensor, "1 H W"], size: Int64[Tensor, "2"]) -> Float[Tensor, "1 H0 W0"]:

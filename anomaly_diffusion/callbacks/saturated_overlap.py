@@ -36,7 +36,8 @@ class SaturatedOverlaps(ResultCallback):
             return
         data = data_module(trainer)
         for anomaly_map, size, path in zip(prediction.anomaly_map, batch.size, batch.path, strict=True):
-            self._metric.update(file_map(data, anomaly_map, size)[None], [data.dataset.regions(path)])
+            regions = data.dataset.regions(path, tuple(size.tolist()))
+            self._metric.update(file_map(data, anomaly_map, size)[None], [regions])
 
     def on_test_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Log the figures, and put them beside the others."""
