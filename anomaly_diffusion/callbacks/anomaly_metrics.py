@@ -50,7 +50,7 @@ class AnomalyMetrics(pl.Callback):
     pixel_f1_max, aupro and aupro_05. After each validation the thresholds of largest F1 go into the module's
     `image_threshold` and `pixel_threshold`, hence into its checkpoints; test changes nothing.
 
-    The controls (`analysis.controls`) are measured on the very same images. What they know of normal images comes
+    The controls (`measures.controls`) are measured on the very same images. What they know of normal images comes
     from the first training batches, as the model sees them, but in whole frames where it sees crops, and is kept in
     the checkpoint: never from validation or test. Their maps are pooled like a detector's by default (`TopKMean`).
     `figures[split]` holds all figures: "model" first, then each control. `pixels[split]` says at what "size" pixels
