@@ -55,7 +55,7 @@ def test_a_test_measures_spro_at_the_size_of_the_files(root, tmp_path):
         maps = detector.judge(batch).anomaly_map
         for anomaly_map, size, name in zip(maps, batch.size.tolist(), batch.path, strict=True):
             expected.update(
-                data.to_original(anomaly_map, tuple(size))[None], [data.dataset.regions(name, tuple(size.tolist()))]
+                data.to_original(anomaly_map, tuple(size))[None], [data.dataset.regions(name, tuple(size))]
             )
     figures = expected.compute()
     assert 0 < figures.spro_05 < figures.spro < 1
