@@ -109,7 +109,7 @@ class Reconstructed:
     Attributes:
         x_0: reconstructions in model space, shallowest first.
         nfe: number of network evaluations spent on each image.
-        anomaly maps: maps of the strategy's own, of any size, which take the place of residuals; larger is worse, >= 0.
+        anomaly_maps: maps of the strategy's own, of any size, which take the place of residuals; larger is worse, >= 0.
     """
 
     x_0: Float[Tensor, "B D C H W"]

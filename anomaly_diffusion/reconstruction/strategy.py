@@ -19,7 +19,7 @@ class Restored(NamedTuple):
 
     Attributes:
         x_0: reconstructions in model space.
-        anomaly maps: maps of the strategy's own, which take the place of residuals; larger is worse, >= 0.
+        anomaly_maps: maps of the strategy's own, which take the place of residuals; larger is worse, >= 0.
     """
 
     x_0: Images

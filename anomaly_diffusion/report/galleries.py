@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 from statistics import median
 
 from anomaly_diffusion import files
-from anomaly_diffusion.measures.failure_measures import COLUMNS, FailureRow
 from anomaly_diffusion.measures.failures import FAILURES, Failure
 from anomaly_diffusion.report.image_table import verdict
 from anomaly_diffusion.report.thumbnails import Thumbnail, photograph
@@ -99,7 +98,7 @@ def _of_failure(run: RunRecord, failure: Failure) -> Iterator[Slide | None]:
     path = run.folder / "failures.json"
     for case in files.nested(run.failures, path, "worst").get(failure.name) or []:
         result = run.measured.get(case["path"])
-        note = f"severity {case['severity']:.3g}" if result is None else failure.verdict(_failure_row(result))
+        note = f"severity {case['severity']:.3g}" if result is None else failure.verdict(result)
         result = result or ImageResult(case["path"], None, "", math.nan, math.nan)
         yield _slide(run, result, note)
 
@@ -110,8 +109,3 @@ def _slide(run: RunRecord, result: ImageResult, note: str, judged: str = "") -> 
     pictures = [photograph(tile.read_bytes()) for tile in tiles if tile.is_file()]
     whole = [picture for picture in pictures if picture is not None]
     return Slide(result, note, judged, whole) if len(whole) == len(TILES) else None
-
-
-def _failure_row(result: ImageResult) -> FailureRow:
-    measures = {name: result.number(name) for name in COLUMNS if name not in ("path", "label", "kind")}
-    return FailureRow(result.path, result.label or 0, result.kind, **measures)
