@@ -5,7 +5,7 @@ Letters in shapes: B images, C channels, H W pixels, c h w the same in model spa
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -15,6 +15,7 @@ from torch.nn import functional as F
 
 __all__ = [
     "Categories",
+    "Decoded",
     "Encoded",
     "Estimate",
     "ImageBatch",
@@ -23,6 +24,7 @@ __all__ = [
     "Labels",
     "Maps",
     "Masks",
+    "PerImage",
     "Prediction",
     "Reconstructed",
     "Region",
@@ -103,21 +105,55 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Reconstructed:
-    """Reconstructions of a batch, one per depth.
+    """Reconstructions of a batch in model space, one per depth.
 
     Attributes:
-        x_0: reconstructions in model space, shallowest first.
+        x_0: reconstructions, shallowest first.
         nfe: number of network evaluations spent on each image.
-        anomaly maps: maps of the strategy's own, of any size, which take the place of residuals; larger is worse, >= 0.
+        anomaly_maps: maps of the strategy's own, of any size, which take the place of residuals; larger is worse, >= 0.
     """
 
-    x_0: Float[Tensor, "B D C H W"]
+    x_0: Float[Tensor, "B D c h w"]
+    nfe: int
+    anomaly_maps: Float[Tensor, "B D h w"] | None = None
+
+
+_Record = TypeVar("_Record", bound="PerImage")
+_Value = TypeVar("_Value")
+
+
+class PerImage:
+    """A dataclass whose tensors have a row for each image; whatever else it holds is the same for all of them."""
+
+    @classmethod
+    def cat(cls: type[_Record], parts: Sequence[_Record]) -> _Record:
+        """The record of all images of `parts`, in their order."""
+        return cls(*(_cat([vars(part)[name] for part in parts]) for name in vars(parts[0])))
+
+    def rows(self: _Record, keep: Labels | Int64[Tensor, " K"]) -> _Record:
+        """The images that `keep` marks, in their order, or those whose numbers it holds, in its order."""
+        return type(self)(*(value[keep] if isinstance(value, Tensor) else value for value in vars(self).values()))
+
+
+@dataclass(frozen=True)
+class Decoded(PerImage):
+    """A batch and its reconstructions where the codec compares them: pixels, latents or features.
+
+    Attributes:
+        reference: what a perfect reconstruction would be.
+        reconstruction: what was found, one per depth, shallowest first.
+        nfe: number of network evaluations spent on each image.
+        anomaly_maps: as of `Reconstructed`.
+    """
+
+    reference: Encoded
+    reconstruction: Float[Tensor, "B D c h w"]
     nfe: int
     anomaly_maps: Float[Tensor, "B D h w"] | None = None
 
 
 @dataclass(frozen=True)
-class Prediction:
+class Prediction(PerImage):
     """The verdict on a batch.
 
     Attributes:
@@ -162,6 +198,12 @@ class ImageResult:
     map_mean: float
     map_p99: float
     seconds: float
+
+
+def _cat(values: list[_Value]) -> _Value:
+    """Tensors as one; of anything else the first."""
+    first = values[0]
+    return torch.cat(values) if isinstance(first, Tensor) else first  # type: ignore[arg-type,return-value]
 
 
 def like(scale: Tensor, x: Tensor) -> Tensor:

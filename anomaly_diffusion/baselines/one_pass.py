@@ -40,7 +40,7 @@ class OnePassDetector(Untrained, Detector):
     Args:
         codec: where images and reconstructions are compared.
         scoring: how they are compared.
-        judges: whether the detector brings maps that take the place of residuals.
+        provides_maps: whether the detector brings maps that take the place of residuals.
     """
 
     def __init__(self, codec: Codec, scoring: Scoring, provides_maps: bool = False) -> None:

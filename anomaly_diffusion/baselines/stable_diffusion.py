@@ -44,8 +44,8 @@ class PromptedDetector(DiffusionDetector):
         denoiser = Denoiser(unet, parts.schedule, parts.parametrisation)
         codec = VAECodec(parts.vae, pipeline.chunk, round_trip)
         super().__init__(codec, denoiser, noise or GaussianNoise(), objective, reconstruction, scoring)
-        self.micro_batches = MicroBatcher(on_cpu=pipeline.chunk)
-        self._chunk, self._backbone = pipeline.chunk, [unet]  # in a list: it is the denoiser's already
+        self.micro_batches = MicroBatcher(pipeline.chunk, pipeline.chunk)
+        self._backbone = [unet]  # in a list: it is the denoiser's already
         told = (pipeline.prompt, pipeline.negative_prompt) if unet.evaluations > 1 else (pipeline.prompt,)
         self._identity = [parts.digest, *told, pipeline.guidance, pipeline.precision, round_trip]
 
@@ -67,7 +67,7 @@ class PromptedDetector(DiffusionDetector):
             x_0: the same in model space.
             denoiser: a stand-in for the detector's own.
         """
-        found = super().restore(batch, x_0, (denoiser or self.denoiser).chunked(self._chunk))
+        found = super().restore(batch, x_0, denoiser)
         return replace(found, nfe=found.nfe * self.backbone.evaluations)
 
 

@@ -2,10 +2,11 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from anomaly_diffusion.codecs.codec import Codec
@@ -15,24 +16,12 @@ from anomaly_diffusion.detectors.scoring_fingerprint import settings
 from anomaly_diffusion.diffusion.recorder import Evaluation
 from anomaly_diffusion.scoring.calibration import Calibration, Moments, moments
 from anomaly_diffusion.scoring.scorer import Scoring, enlarged
-from anomaly_diffusion.types import Encoded, ImageBatch, Images, Maps, Masks, Prediction, Reconstructed, Scores
+from anomaly_diffusion.types import Decoded, Encoded, ImageBatch, Images, Maps, Masks, Prediction, Reconstructed, Scores
 
-__all__ = ["Compared", "Detector", "ForeignCheckpoint"]
+__all__ = ["Detector", "ForeignCheckpoint"]
 
 CODEC_LEARNS_FROM, LEARNT_FROM = 256, 512  # photographs: more of them only take more time
 _OF_JUDGEMENT = ("calibration.", "scoring.", "image_threshold", "pixel_threshold")
-
-
-class Compared(NamedTuple):
-    """A batch and its reconstructions, where the codec compares them.
-
-    Attributes:
-        reference: what perfect reconstructions would be.
-        reconstruction: what was found, one for each depth.
-    """
-
-    reference: Encoded
-    reconstruction: Reconstructed
 
 
 class ForeignCheckpoint(ValueError):
@@ -48,7 +37,7 @@ class Detector(pl.LightningModule, ABC):
         codec: the space in which reconstructions are sought.
         scoring: how image and reconstruction are compared.
         versions: number of reconstructions of each image.
-        judges: whether reconstructions come with maps that take the place of residuals.
+        provides_maps: whether reconstructions come with maps that take the place of residuals.
     """
 
     image_threshold: Tensor
@@ -168,31 +157,26 @@ class Detector(pl.LightningModule, ABC):
             raise ValueError(
                 "The detector is not calibrated. Validate it once, or load a checkpoint of a finished run."
             )
-        return Prediction(*self.micro_batches(self._judged, batch))
+        return self.micro_batches(self._judged, batch)
 
-    def _judged(self, batch: ImageBatch) -> tuple[Any, ...]:
-        """The fields of a `Prediction`."""
-        compared = self.compare(batch)
-        depth_maps, anomaly_map = self.scoring.judge(self.differences(batch, compared), self.calibration, self.weights)
-        reference, reconstruction = self.pictures(batch, compared)
-        score = self.score(batch, compared, anomaly_map)
-        return reference, reconstruction, depth_maps, anomaly_map, score, compared.reconstruction.nfe
+    def _judged(self, batch: ImageBatch) -> Prediction:
+        decoded = self.decoded(batch)
+        maps = self.residual_maps(batch, decoded)
+        depth_maps, anomaly_map = self.scoring.judge(maps, self.calibration, self.weights)
+        score = self.score(batch, decoded, anomaly_map)
+        return Prediction(*self.pictures(batch, decoded), depth_maps, anomaly_map, score, decoded.nfe)
 
-    def compare(self, batch: ImageBatch, x_0: Encoded | None = None) -> Compared:
-        """A batch and its reconstructions.
+    def decoded(self, batch: ImageBatch, x_0: Encoded | None = None) -> Decoded:
+        """A batch and its reconstructions, where the codec compares them.
 
         Args:
             batch: the images.
             x_0: the same in model space, where they have been encoded before.
         """
         x_0 = self.codec.encode(batch.image) if x_0 is None else x_0
-        reconstruction = self.restore(batch, x_0)
-        B, D = reconstruction.x_0.shape[:2]
-        decoded = self.codec.decode(reconstruction.x_0.flatten(0, 1)).unflatten(0, (B, D))
-        return Compared(
-            self.codec.reference(batch.image, x_0),
-            Reconstructed(decoded, reconstruction.nfe, reconstruction.anomaly_maps),
-        )
+        found = self.restore(batch, x_0)
+        reconstruction = self.codec.decode(found.x_0.flatten(0, 1)).unflatten(0, found.x_0.shape[:2])
+        return Decoded(self.codec.reference(batch.image, x_0), reconstruction, found.nfe, found.anomaly_maps)
 
     def encode_training(self, batch: ImageBatch, step: int | None = None) -> Encoded:
         """Training photographs in model space.
@@ -203,24 +187,21 @@ class Detector(pl.LightningModule, ABC):
         """
         return self.codec.encode(batch.image)
 
-    def differences(self, batch: ImageBatch, compared: Compared) -> Tensor:
-        """Smoothed maps (B, D*K, H, W): residuals, or what the strategy itself has found."""
-        reference, reconstruction = compared
+    def residual_maps(self, batch: ImageBatch, decoded: Decoded) -> Float[Tensor, "B M H W"]:
+        """Smoothed maps, D * K of them, depths varying slowest: residuals, or what the strategy itself has found."""
         size = batch.image.shape[-2:]
-        if reconstruction.anomaly_maps is None:
-            return self.scoring.compare(reference, reconstruction.x_0, size)
-        smoothed: Tensor = self.scoring.smoothing(enlarged(reconstruction.anomaly_maps, size))
+        if decoded.anomaly_maps is None:
+            return self.scoring.compare(decoded.reference, decoded.reconstruction, size)
+        smoothed: Tensor = self.scoring.smoothing(enlarged(decoded.anomaly_maps, size))
         return smoothed
 
-    def pictures(self, batch: ImageBatch, compared: Compared) -> tuple[Images, Tensor]:
-        """What is compared, (B, C, H, W) and (B, D, C, H, W), in pixels."""
-        reference, reconstruction = compared
-        size = batch.image.shape[-2:]
-        B, D = reconstruction.x_0.shape[:2]
-        shown = self.codec.picture(reconstruction.x_0.flatten(0, 1), size).unflatten(0, (B, D))
-        return self.codec.picture(reference, size), shown
+    def pictures(self, batch: ImageBatch, decoded: Decoded) -> tuple[Images, Float[Tensor, "B D C H W"]]:
+        """Reference and reconstructions in pixels, for people."""
+        size, depths = batch.image.shape[-2:], decoded.reconstruction.shape[:2]
+        shown = self.codec.picture(decoded.reconstruction.flatten(0, 1), size).unflatten(0, depths)
+        return self.codec.picture(decoded.reference, size), shown
 
-    def score(self, batch: ImageBatch, compared: Compared, anomaly_map: Maps) -> Scores:
+    def score(self, batch: ImageBatch, decoded: Decoded, anomaly_map: Maps) -> Scores:
         """One number per image: that of its map, unless a detector knows better."""
         return self.pool(anomaly_map, batch.valid)
 
@@ -239,17 +220,11 @@ class Detector(pl.LightningModule, ABC):
         Raises:
             ValueError: there is no batch.
         """
-
-        def compared(batch: ImageBatch) -> tuple[Tensor, Tensor]:
-            reference, reconstruction = self.compare(batch, self.encode_training(batch))
-            return reference, reconstruction.x_0
-
         sums: list[Any] = []
         for batch in first(LEARNT_FROM, batches):
-            reference, reconstruction = self.micro_batches(compared, batch)
-            new = [
-                one.moments(reference, reconstruction, batch.valid, batch.key.tolist()) for one in self.scoring.learners
-            ]
+            seen = self.micro_batches(lambda part: self.decoded(part, self.encode_training(part)), batch)
+            known = seen.reference, seen.reconstruction, batch.valid, batch.key.tolist()
+            new = [residual.moments(*known) for residual in self.scoring.learners]
             sums = [total + more for total, more in zip(sums, new, strict=True)] if sums else new
         if not sums:
             raise ValueError("No normal training image to learn differences from.")
@@ -269,14 +244,11 @@ class Detector(pl.LightningModule, ABC):
             self.frame = tuple(batch.image.shape[-2:])
             total = total or self.calibration.no_moments(self.frame)
             if normal.path:
-                (differences,) = self.micro_batches(self._differences, normal)
-                total = total.plus(moments(differences, normal.valid))
+                maps = self.micro_batches(lambda part: self.residual_maps(part, self.decoded(part)), normal)
+                total = total.plus(moments(maps, normal.valid))
         if total is None or total.products[0, 0] < 2:
             raise ValueError("No normal image to calibrate on. Hold out some defect-free images for validation.")
         self.calibration.fit(total)
-
-    def _differences(self, batch: ImageBatch) -> tuple[Tensor]:
-        return (self.differences(batch, self.compare(batch)),)
 
     def training_batches(self, epoch: int = 0, whole: bool = True) -> Iterable[ImageBatch]:
         """Batches of all normal images of one epoch, on the device, also where only a validation runs.

@@ -18,8 +18,6 @@ from anomaly_diffusion.types import Encoded, ImageBatch, Images, Reconstructed
 
 __all__ = ["DiffusionDetector"]
 
-CHUNK = 64  # images that pass through the network together in scoring: more of them only take more memory
-
 
 class DiffusionDetector(Detector):
     """Reconstructions are what a denoiser that has seen normal images only makes of an image, at several depths.
@@ -89,7 +87,7 @@ class DiffusionDetector(Detector):
         return loss
 
     def restore(self, batch: ImageBatch, x_0: Encoded, denoiser: Denoiser | None = None) -> Reconstructed:
-        """Reconstructions; however large the batch, the network sees at most `CHUNK` images at a time.
+        """Reconstructions.
 
         Args:
             batch: the images.
@@ -97,7 +95,7 @@ class DiffusionDetector(Detector):
             denoiser: a stand-in for the detector's own.
         """
         draw = NoiseStream(self.noise, batch.key.tolist(), int(self.noise_seed))
-        denoiser = (denoiser or self.denoiser).conditioned_on(batch.category).chunked(CHUNK)
+        denoiser = (denoiser or self.denoiser).conditioned_on(batch.category)
         return self.reconstruction(denoiser, x_0, draw)
 
     @torch.no_grad()

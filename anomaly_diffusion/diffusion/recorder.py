@@ -29,7 +29,7 @@ class Evaluation(NamedTuple):
 class Recorder(Denoiser):
     """Passes every call on to another denoiser and remembers it, for pictures of a walk.
 
-    What `given` and `chunked` return remembers into the same list, a call in chunks as one.
+    What `conditioned_on` returns remembers into the same list.
 
     Args:
         denoiser: who answers.

@@ -130,9 +130,9 @@ def test_what_lies_in_the_padding_has_no_say_in_the_score(folder) -> None:
     detector, batch = trained(folder, "few"), image_batch(2, SIDE, SIDE, seed=50)
     outside = batch._replace(valid=batch.valid.clone())
     outside.valid[..., SIDE // 2 :] = False
-    compared = detector.compare(outside)
-    compared.reconstruction.anomaly_maps[:, 1, :, 2:] += 10
-    changed = detector.score(outside, compared, outside.image[:, :1])
+    decoded = detector.decoded(outside)
+    decoded.anomaly_maps[:, 1, :, 2:] += 10
+    changed = detector.score(outside, decoded, outside.image[:, :1])
     torch.testing.assert_close(changed, detector(outside).score)
 
 

@@ -73,7 +73,7 @@ def test_the_score_is_that_of_invad_in_deviations_of_normal_in_place_of_shares_o
 @torch.no_grad()
 def test_the_map_is_the_channel_norm_of_the_latent() -> None:
     made, batch = detector(), image_batch(3)
-    found = made.compare(batch).reconstruction.anomaly_maps
+    found = made.decoded(batch).anomaly_maps
     assert found is not None
     torch.testing.assert_close(found[:, 0] * COMPONENTS**0.5, latents(made, batch).norm(dim=1), rtol=1e-4, atol=1e-5)
 
