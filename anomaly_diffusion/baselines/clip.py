@@ -87,11 +87,6 @@ class ZeroShotCLIP(OnePassDetector):
         self.temperature = learnt if temperature is None else float(temperature)
         self.register_buffer("labels", labels, persistent=False)  # (2, E): normal, anomalous
 
-    @property
-    def scoring_fingerprint(self) -> str:
-        """The settings that decide what a map is like."""
-        return self.settings(self.network, self.prompts, self.temperature)
-
     def restore(self, batch: ImageBatch, x_0: Encoded) -> Reconstructed:
         """What texts say of normal objects, and a map of what they say of windows."""
         return self.reconstruction(x_0, self.told(self.network.windows(batch.image), x_0))

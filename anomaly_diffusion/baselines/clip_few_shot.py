@@ -63,11 +63,6 @@ class FewShotCLIP(ZeroShotCLIP):
         self.shots, self.seed = shots, seed
         self.memories = nn.ModuleList(Memory(share=1.0, at_most=_MOST) for _ in (1, *self.network.scales))
 
-    @property
-    def scoring_fingerprint(self) -> str:
-        """The settings that decide what a map is like."""
-        return self.settings(self.network, self.prompts, self.temperature, self.shots, self.seed)
-
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Forget what another way of judging has remembered: validation fills memories anew."""
         super().on_load_checkpoint(checkpoint)

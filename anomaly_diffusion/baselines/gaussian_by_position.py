@@ -83,8 +83,3 @@ class GaussianByPosition(GaussianDetector):
     ) -> None:
         scoring = scoring or Scoring([MahalanobisResidual()], smoothing=4.0, pooling=MaxPooling())
         super().__init__(FeatureCodec(features, components, normalise_brightness), scoring)
-
-    @property
-    def scoring_fingerprint(self) -> str:
-        """The settings that decide what a residual is like."""
-        return self.settings()

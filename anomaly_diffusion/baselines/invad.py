@@ -49,7 +49,7 @@ class InvAD(FeatureDetector):
     """
 
     mean: Tensor
-    spread: Tensor
+    std: Tensor
 
     def __init__(
         self,
@@ -67,7 +67,7 @@ class InvAD(FeatureDetector):
         scoring = scoring or Scoring(smoothing=0.0)
         super().__init__(features, backbone, objective, path, scoring, components, views, normalise_brightness)
         self.register_buffer("mean", torch.zeros(2))
-        self.register_buffer("spread", torch.ones(2))
+        self.register_buffer("std", torch.ones(2))
 
     @torch.no_grad()
     def calibrate(self, batches: Iterable[ImageBatch]) -> None:
@@ -90,11 +90,11 @@ class InvAD(FeatureDetector):
         if len(parts) < 2:
             raise ValueError("One normal image has no spread. Hold out at least two for validation.")
         self.mean.copy_(parts.mean(0))
-        self.spread.copy_(parts.std(0).clamp(min=torch.finfo(parts.dtype).eps))
+        self.std.copy_(parts.std(0).clamp(min=torch.finfo(parts.dtype).eps))
 
     def score(self, batch: ImageBatch, decoded: Decoded, anomaly_map: Maps) -> Scores:
         """How far the range of norms and the likelihood of the latent lie above those of normal images."""
-        return ((self.parts(batch, decoded) - self.mean) / self.spread).sum(1)
+        return ((self.parts(batch, decoded) - self.mean) / self.std).sum(1)
 
     def parts(self, batch: ImageBatch, decoded: Decoded) -> Float[Tensor, "B 2"]:
         """Range of the norms over the photograph, and half their mean square."""

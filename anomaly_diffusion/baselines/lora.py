@@ -15,6 +15,7 @@ from anomaly_diffusion.diffusion.noise import NoiseSource
 from anomaly_diffusion.diffusion.objective import Objective
 from anomaly_diffusion.reconstruction.strategy import Reconstruction
 from anomaly_diffusion.scoring.scorer import Scoring
+from anomaly_diffusion.settings import Configured
 from anomaly_diffusion.types import Encoded, ImageBatch, Reconstructed
 
 __all__ = ["LoRA", "LoRADetector"]
@@ -24,7 +25,7 @@ _IN_CHECKPOINT = "denoiser.backbone.unet."
 
 
 @dataclass(frozen=True)
-class LoRA:
+class LoRA(Configured):
     """Layers W + weight * alpha / rank * B A in place of W, with A of `rank` rows and B of as many columns.
 
     Reference: Hu et al., "LoRA: Low-Rank Adaptation of Large Language Models", 2022, Eq. 3.
@@ -90,6 +91,8 @@ class LoRADetector(PromptedDetector):
         ValueError: `lora_weight` is out of range.
     """
 
+    ignored = PromptedDetector.ignored | {"lora_weight", "lora"}
+
     def __init__(
         self,
         pipeline: Pipeline,
@@ -109,9 +112,9 @@ class LoRADetector(PromptedDetector):
         self.lora, self.lora_weight = lora, lora_weight
 
     @property
-    def scoring_fingerprint(self) -> str:
-        """The settings that decide what a residual is like."""
-        return f"{super().scoring_fingerprint} LoRA x {self.lora_weight * self.lora.alpha / self.lora.rank}"
+    def settings(self) -> dict[str, Any]:
+        """Those of the constructor, and the factor of the additions that weight, alpha and rank make together."""
+        return {**super().settings, "lora": self.lora_weight * self.lora.alpha / self.lora.rank}
 
     def training_step(self, batch: ImageBatch, batch_idx: int) -> Tensor:
         """Mean loss of a batch, without guidance and with all of the additions."""

@@ -40,8 +40,3 @@ class PaDiM(GaussianDetector):
         if not any(isinstance(residual, PositionGaussian) for residual in self.scoring.learners):
             raise ValueError("`scoring.residuals` must hold a PositionGaussian, which regularises as PaDiM does.")
         self._drawn = channels, seed
-
-    @property
-    def scoring_fingerprint(self) -> str:
-        """The settings that decide what a residual is like."""
-        return self.settings(self._drawn)

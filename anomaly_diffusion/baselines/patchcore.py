@@ -61,11 +61,6 @@ class PatchCore(OnePassDetector):
         super().__init__(FeatureCodec(features, components, normalise_brightness, whiten), scoring, provides_maps=True)
         self.memory, self.neighbours = memory or Memory(), neighbours
 
-    @property
-    def scoring_fingerprint(self) -> str:
-        """The settings that decide what a distance is like."""
-        return self.settings(self.memory, self.neighbours)
-
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Forget what another way of judging has remembered: validation fills the memory anew."""
         super().on_load_checkpoint(checkpoint)

@@ -21,6 +21,7 @@ from anomaly_diffusion.diffusion.parametrisation import (
     VelocityPrediction,
 )
 from anomaly_diffusion.diffusion.schedule import LinearBetaSchedule, ScaledLinearSchedule, Schedule
+from anomaly_diffusion.settings import Configured
 
 __all__ = ["Parts", "Pipeline", "parametrisation_of", "schedule_of"]
 
@@ -55,7 +56,7 @@ class Parts:
 
 
 @dataclass(frozen=True)
-class Pipeline:
+class Pipeline(Configured):
     """Which Stable Diffusion, what it is told, and how much memory it may take.
 
     Args:

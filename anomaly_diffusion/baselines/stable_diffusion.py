@@ -1,6 +1,7 @@
 """Stable Diffusion as it comes: img2img is our own partial diffusion with a foreign denoiser."""
 
 from dataclasses import replace
+from typing import Any
 
 from anomaly_diffusion.baselines.adapters import PromptedUNet, VAECodec
 from anomaly_diffusion.baselines.one_pass import Untrained
@@ -47,17 +48,17 @@ class PromptedDetector(DiffusionDetector):
         self.micro_batches = MicroBatcher(pipeline.chunk, pipeline.chunk)
         self._backbone = [unet]  # in a list: it is the denoiser's already
         told = (pipeline.prompt, pipeline.negative_prompt) if unet.evaluations > 1 else (pipeline.prompt,)
-        self._identity = [parts.digest, *told, pipeline.guidance, pipeline.precision, round_trip]
+        self.identity = [parts.digest, *told, pipeline.guidance, pipeline.precision]
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Those of the constructor; of the pipeline what it is told, its precision and a digest of its weights."""
+        return {**super().settings, "pipeline": self.identity}
 
     @property
     def backbone(self) -> PromptedUNet:
         """The prompted UNet."""
         return self._backbone[0]
-
-    @property
-    def scoring_fingerprint(self) -> str:
-        """The settings that decide what a residual is like, the weights of the pipeline among them."""
-        return self.settings(self.noise, self.reconstruction, self._identity)
 
     def restore(self, batch: ImageBatch, x_0: Encoded, denoiser: Denoiser | None = None) -> Reconstructed:
         """Reconstructions; with guidance each evaluation counts twice.

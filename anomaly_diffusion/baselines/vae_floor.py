@@ -1,5 +1,7 @@
 """The floor of latent diffusion: what encoding and decoding alone finds."""
 
+from typing import Any
+
 from anomaly_diffusion.baselines.one_pass import OnePassDetector
 from anomaly_diffusion.codecs.pixel import PixelCodec
 from anomaly_diffusion.networks.autoencoder import Autoencoder
@@ -26,9 +28,9 @@ class VAEFloor(OnePassDetector):
         self.autoencoder, self.identity = autoencoder, identity(autoencoder)
 
     @property
-    def scoring_fingerprint(self) -> str:
-        """The settings that decide what a residual is like, and the autoencoder."""
-        return self.settings(self.identity)
+    def settings(self) -> dict[str, Any]:
+        """Those of the constructor, and a digest of the autoencoder's weights."""
+        return {**super().settings, "weights": self.identity["weights"]}
 
     def restore(self, batch: ImageBatch, x_0: Encoded) -> Reconstructed:
         """D(E(image))."""

@@ -22,11 +22,6 @@ class Codec(nn.Module, ABC):
         """Whether the codec knows what it must know about normal images."""
         return True
 
-    @property
-    def options(self) -> dict[str, object]:
-        """Settings that decide what image and reconstruction are compared as, and that no checkpoint restores."""
-        return {}
-
     def moments(self, image: Images, valid: Masks | None = None) -> Tensor:
         """What the codec wants to know about normal images; it adds up over batches and processes.
 

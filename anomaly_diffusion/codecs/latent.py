@@ -9,12 +9,13 @@ from torch import Tensor
 from anomaly_diffusion.codecs.codec import Codec
 from anomaly_diffusion.networks.autoencoder import Autoencoder
 from anomaly_diffusion.networks.frozen import freeze, identity
+from anomaly_diffusion.settings import Configured
 from anomaly_diffusion.types import Encoded, Images, Masks, inside
 
 __all__ = ["Against", "AgainstInput", "AgainstLatents", "AgainstRoundTrip", "LatentCodec"]
 
 
-class Against(ABC):
+class Against(Configured, ABC):
     """What a normal latent is held against, and where."""
 
     def decode(self, codec: "LatentCodec", x_0: Encoded) -> Tensor:
@@ -70,9 +71,9 @@ class AgainstLatents(Against):
 class LatentCodec(Codec):
     """Latents, each channel of zero mean and unit variance over normal images.
 
-    x_0 = (E(image) - mean) / spread
+    x_0 = (E(image) - mean) / std
 
-    The autoencoder is frozen, and no checkpoint holds it; mean and spread are in the checkpoint.
+    The autoencoder is frozen, and no checkpoint holds it; mean and std are in the checkpoint.
 
     Args:
         autoencoder: E and D.
@@ -80,7 +81,7 @@ class LatentCodec(Codec):
     """
 
     offset: Tensor
-    spread: Tensor
+    std: Tensor
     count: Tensor
 
     def __init__(self, autoencoder: Autoencoder, against: Against | None = None) -> None:
@@ -89,18 +90,13 @@ class LatentCodec(Codec):
         self.autoencoder, self.against = autoencoder, against or AgainstInput()
         self.identity = identity(autoencoder)
         self.register_buffer("offset", torch.zeros(autoencoder.channels))
-        self.register_buffer("spread", torch.ones(autoencoder.channels))
+        self.register_buffer("std", torch.ones(autoencoder.channels))
         self.register_buffer("count", torch.zeros((), dtype=torch.float64))
 
     @property
     def fitted(self) -> bool:
-        """Whether mean and spread are known."""
+        """Whether mean and std are known."""
         return bool(self.count > 0)
-
-    @property
-    def options(self) -> dict[str, object]:
-        """What is compared, and by which autoencoder."""
-        return {"autoencoder": self.identity, "against": type(self.against).__name__}
 
     @torch.no_grad()
     def latent(self, image: Images) -> Encoded:
@@ -119,11 +115,11 @@ class LatentCodec(Codec):
         return torch.stack([torch.ones_like(values).sum(1), values.sum(1), values.square().sum(1)])
 
     def fit(self, moments: Tensor) -> None:
-        """Find mean and spread from summed `moments`."""
+        """Find mean and std from summed `moments`."""
         count, total, squares = moments
         mean = total / count
         self.offset.copy_(mean)
-        self.spread.copy_((squares / count - mean.square()).clamp(min=1e-12).sqrt())
+        self.std.copy_((squares / count - mean.square()).clamp(min=1e-12).sqrt())
         self.count.copy_(count[0])
 
     def encode(self, image: Images) -> Encoded:
@@ -131,12 +127,12 @@ class LatentCodec(Codec):
         return self.normalised(self.latent(image))
 
     def normalised(self, latent: Encoded) -> Encoded:
-        """A latent in units of the spread of its channel."""
-        return (latent - self.offset[:, None, None]) / self.spread[:, None, None]
+        """A latent in units of the std of its channel."""
+        return (latent - self.offset[:, None, None]) / self.std[:, None, None]
 
     def pixels(self, x_0: Encoded) -> Images:
         """Decoded pixels in [-1, 1]."""
-        return self.autoencoder.pixels(x_0 * self.spread[:, None, None] + self.offset[:, None, None])
+        return self.autoencoder.pixels(x_0 * self.std[:, None, None] + self.offset[:, None, None])
 
     def decode(self, x_0: Encoded) -> Tensor:
         """To where image and reconstruction are compared."""

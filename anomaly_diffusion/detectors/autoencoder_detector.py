@@ -49,6 +49,8 @@ class AutoencoderDetector(Detector):
         ValueError: a number lies outside its range.
     """
 
+    ignored = frozenset({"autoencoder", "losses", "weights", "kl", "adversary", "crop"})
+
     def __init__(
         self,
         autoencoder: ConvAutoencoder,
@@ -72,11 +74,6 @@ class AutoencoderDetector(Detector):
             raise ValueError(f"`crop` must be a multiple of the autoencoder's factor {autoencoder.factor}, got {crop}.")
         self.autoencoder, self.kl, self.crop = autoencoder, kl, crop
         self.adversary = adversary
-
-    @property
-    def scoring_fingerprint(self) -> str:
-        """The settings that decide what a residual is like."""
-        return self.settings()
 
     def restore(self, batch: ImageBatch, x_0: Encoded) -> Reconstructed:
         """D(E(image))."""

@@ -10,12 +10,13 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from anomaly_diffusion.codecs.codec import Codec
+from anomaly_diffusion.detectors import old_checkpoints
 from anomaly_diffusion.detectors.micro_batching import MicroBatcher
 from anomaly_diffusion.detectors.normal_batches import first, normals, training_batches, validation_batches
-from anomaly_diffusion.detectors.scoring_fingerprint import settings
 from anomaly_diffusion.diffusion.recorder import Evaluation
 from anomaly_diffusion.scoring.calibration import Calibration, Moments, moments
 from anomaly_diffusion.scoring.scorer import Scoring, enlarged
+from anomaly_diffusion.settings import Configured, canonical, fingerprint
 from anomaly_diffusion.types import Decoded, Encoded, ImageBatch, Images, Maps, Masks, Prediction, Reconstructed, Scores
 
 __all__ = ["Detector", "ForeignCheckpoint"]
@@ -28,10 +29,13 @@ class ForeignCheckpoint(ValueError):
     """A checkpoint whose weights are those of another model, or of the same with other settings."""
 
 
-class Detector(pl.LightningModule, ABC):
+class Detector(Configured, pl.LightningModule, ABC):
     """Image -> model space -> reconstructions -> residuals -> calibrated map and score.
 
     A detector computes no metric and draws no picture; callbacks read the `Prediction` that its steps return.
+
+    Calibration and thresholds belong to its `settings`, but those arguments that are `ignored`: they decide how weights
+    are learnt, and a checkpoint brings the weights.
 
     Args:
         codec: the space in which reconstructions are sought.
@@ -58,9 +62,9 @@ class Detector(pl.LightningModule, ABC):
         """Reconstructions of a batch, both in model space."""
 
     @property
-    @abstractmethod
     def scoring_fingerprint(self) -> str:
-        """The settings that decide what a residual is like: calibration and thresholds hold for no others."""
+        """Digest of the settings that decide what a residual is like: calibration and thresholds hold for no others."""
+        return fingerprint(canonical(self.settings))
 
     @property
     def method(self) -> str:
@@ -74,11 +78,11 @@ class Detector(pl.LightningModule, ABC):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Write down what the calibration and the thresholds belong to."""
-        checkpoint["judgement"], checkpoint["model"] = self.scoring_fingerprint, type(self).__name__
+        checkpoint["scoring_settings"], checkpoint["model"] = canonical(self.settings), type(self).__name__
         checkpoint["frame"] = None if self.frame is None else list(self.frame)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Take the weights, but leave the calibration and thresholds of another way of judging."""
+        """Take the weights, but leave the calibration and thresholds of other settings."""
         if not self.is_compatible(checkpoint):
             mine = self.state_dict()
             checkpoint["state_dict"] |= {name: mine[name] for name in mine if name.startswith(_OF_JUDGEMENT)}
@@ -95,14 +99,18 @@ class Detector(pl.LightningModule, ABC):
         Raises:
             ForeignCheckpoint: they are those of another model.
         """
+        state_dict = old_checkpoints.renamed(state_dict)
         try:
             return super().load_state_dict(state_dict, strict, assign)
         except RuntimeError:
             raise ForeignCheckpoint(_differences(state_dict, self)) from None
 
     def is_compatible(self, checkpoint: Mapping[str, Any]) -> bool:
-        """Whether calibration and thresholds of `checkpoint` are those of this detector's way of judging."""
-        return bool(checkpoint.get("judgement") == self.scoring_fingerprint)
+        """Whether calibration and thresholds of `checkpoint` are those of this detector's settings."""
+        told = checkpoint.get("scoring_settings")
+        if isinstance(told, str):
+            return fingerprint(told) == self.scoring_fingerprint
+        return old_checkpoints.is_compatible(checkpoint, self)
 
     @staticmethod
     def calibrated_in(checkpoint: Mapping[str, Any]) -> bool:
@@ -110,12 +118,13 @@ class Detector(pl.LightningModule, ABC):
         count = checkpoint["state_dict"].get("calibration.count")
         return count is not None and bool(count > 1)
 
-    def settings(self, *parts: object) -> str:
-        """Text that two detectors share if such parts of them are alike."""
-        return " ".join(settings(part) for part in (*parts, self.codec.options, self.scoring))
-
     def on_fit_start(self) -> None:
-        """Let the codec see normal images, unless it knows them from a checkpoint."""
+        """Let the codec see normal images, unless it knows them from a checkpoint.
+
+        Raises:
+            TypeError: a part does not know its settings; better now than with the first checkpoint.
+        """
+        canonical(self.settings)
         if not self.codec.fitted:
             batches = first(CODEC_LEARNS_FROM, self.training_batches())
             seen = [self.codec.moments(batch.image, batch.valid) for batch in batches]

@@ -34,6 +34,7 @@ class DiffusionDetector(Detector):
         ValueError: a depth lies beyond the end of the schedule.
     """
 
+    ignored = frozenset({"denoiser", "backbone", "objective", "views", "cache"})
     noise_seed: Tensor
 
     def __init__(
@@ -60,11 +61,6 @@ class DiffusionDetector(Detector):
     def method(self) -> str:
         """The strategy."""
         return type(self.reconstruction).__name__
-
-    @property
-    def scoring_fingerprint(self) -> str:
-        """The settings that decide what a residual is like: calibration and thresholds hold for no others."""
-        return self.settings(self.noise, self.reconstruction)
 
     def on_fit_start(self) -> None:
         """Remember the seed of the run: scoring draws its noise from it, later and elsewhere too."""

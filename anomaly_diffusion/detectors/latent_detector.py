@@ -1,5 +1,7 @@
 """Diffusion on the latents of a frozen autoencoder."""
 
+from typing import Any
+
 import torch
 
 from anomaly_diffusion.codecs.latent import Against, LatentCodec
@@ -59,6 +61,11 @@ class LatentDetector(DiffusionDetector):
         denoiser = Denoiser(backbone, CosineSchedule(), VelocityPrediction())
         super().__init__(LatentCodec(autoencoder, against), denoiser, noise, objective, reconstruction, scoring)
         self.cache = cache or LatentCache()
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Those of the constructor, and a digest of the autoencoder's weights."""
+        return {**super().settings, "weights": self.codec.identity["weights"]}
 
     def on_fit_start(self) -> None:
         """Encode every view of the training photographs once, and learn what latents are like."""

@@ -11,10 +11,12 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from anomaly_diffusion.settings import Configured
+
 __all__ = ["CosineSchedule", "LinearBetaSchedule", "ScaledLinearSchedule", "Schedule"]
 
 
-class Schedule(ABC):
+class Schedule(Configured, ABC):
     """Signal and noise scales as functions of time."""
 
     @abstractmethod

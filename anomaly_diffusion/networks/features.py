@@ -13,15 +13,16 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from anomaly_diffusion.networks.weights import downloaded, filled, find_weights
+from anomaly_diffusion.settings import Configured
 from anomaly_diffusion.types import Images
 
 __all__ = ["FeatureExtractor", "TimmFeatures", "TorchvisionFeatures", "in_pixels"]
 
-_MEAN, _SPREAD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet's pixels, in [0, 1]
+_MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet's pixels, in [0, 1]
 _INSTALL = "is not installed. Run: pip install 'anomaly-diffusion[features]'"
 
 
-class FeatureExtractor(nn.Module, ABC):
+class FeatureExtractor(Configured, nn.Module, ABC):
     """Features of several stages of a frozen network, averaged over neighbours, on one grid.
 
     Weights and running statistics never change, in training neither.
@@ -40,6 +41,8 @@ class FeatureExtractor(nn.Module, ABC):
     Raises:
         ValueError: `stride` is not positive, or `neighbourhood` is even.
     """
+
+    ignored = frozenset({"weights"})  # detectors keep them in their checkpoints, residuals tell their digest
 
     def __init__(self, network: nn.Module, stride: int = 8, neighbourhood: int = 3, repeat: bool = False) -> None:
         super().__init__()
@@ -89,8 +92,8 @@ class FeatureExtractor(nn.Module, ABC):
 
     def _checked_stages(self, image: Images) -> list[Tensor]:
         colour = image.expand(-1, 3, -1, -1) if image.shape[1] == 1 else image
-        mean, spread = _standard(colour)
-        stages = self.stages(((colour + 1) / 2 - mean) / spread)
+        mean, std = _standard(colour)
+        stages = self.stages(((colour + 1) / 2 - mean) / std)
         self._check(stages, image)
         return stages
 
@@ -213,14 +216,14 @@ class TimmFeatures(FeatureExtractor):
 
 def in_pixels(image: Images) -> Images:
     """An image standardised as ImageNet's are, in [-1, 1] again."""
-    mean, spread = _standard(image)
-    return (image * spread + mean) * 2 - 1
+    mean, std = _standard(image)
+    return (image * std + mean) * 2 - 1
 
 
 def _standard(image: Images) -> tuple[Tensor, Tensor]:
-    """Mean and spread of ImageNet's pixels, where and as precise as the image is."""
-    mean, spread = (image.new_tensor(value)[:, None, None] for value in (_MEAN, _SPREAD))
-    return mean, spread
+    """Mean and std of ImageNet's pixels, where and as precise as the image is."""
+    mean, std = (image.new_tensor(value)[:, None, None] for value in (_MEAN, _STD))
+    return mean, std
 
 
 def _on_grid(stage: Tensor, size: Sequence[int], repeat: bool) -> Tensor:

@@ -1,6 +1,7 @@
 """Holding on to an image while walking back: x_0_hat + pull * (image - x_0_hat), at every evaluation."""
 
 from abc import ABC, abstractmethod
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -9,6 +10,7 @@ from torch.nn import functional as F
 from anomaly_diffusion.diffusion.denoiser import Denoiser
 from anomaly_diffusion.diffusion.schedule import Schedule
 from anomaly_diffusion.reconstruction.difference import check_radius, difference
+from anomaly_diffusion.settings import Configured
 from anomaly_diffusion.types import Estimate, Images, Maps, Times, like
 
 __all__ = [
@@ -42,8 +44,10 @@ def pulled(
     return Estimate(x_0, (x_t - like(alpha_t, x_t) * x_0) / like(sigma_t, x_t))
 
 
-class Pull(ABC):
+class Pull(Configured, ABC):
     """How strongly an estimate is drawn to an image: 0 not at all, 1 all the way."""
+
+    most: ClassVar[dict[str, float]] = {"weight": 1000, "radius": 1000}
 
     @abstractmethod
     def __call__(self, t: Times, schedule: Schedule, estimate: Images, image: Images) -> Tensor:

@@ -12,12 +12,13 @@ from anomaly_diffusion.diffusion.noise import NoiseDraw
 from anomaly_diffusion.diffusion.sampler import falling_times
 from anomaly_diffusion.reconstruction.depths import Depths
 from anomaly_diffusion.reconstruction.strategy import Reconstruction, Restored
+from anomaly_diffusion.settings import Configured
 from anomaly_diffusion.types import Images, Maps, Times, like
 
 __all__ = ["Displacement", "Inversion", "LatentNorm", "PathEnd"]
 
 
-class PathEnd(ABC):
+class PathEnd(Configured, ABC):
     """What is read off the end of a path into noise."""
 
     @abstractmethod

@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Sequence
+from typing import ClassVar
 
 from torch import Tensor
 from torch.nn import functional as F
@@ -13,12 +14,13 @@ from anomaly_diffusion.reconstruction.depths import Depths
 from anomaly_diffusion.reconstruction.difference import check_quantile, check_radius, difference, own_quantile
 from anomaly_diffusion.reconstruction.partial_diffusion import PartialDiffusion, noised
 from anomaly_diffusion.reconstruction.strategy import Reconstruction, Restored
+from anomaly_diffusion.settings import Configured
 from anomaly_diffusion.types import Images, Maps, Times, like
 
 __all__ = ["MaskStitchResample", "Resampling"]
 
 
-class Resampling:
+class Resampling(Configured):
     """Walks down from a shallow depth; at every time the unmasked part is the noised input, the masked the model's.
 
     x_s = mask * step(x_t) + (1 - mask) * (alpha_s * image + sigma_s * fresh noise)
@@ -42,6 +44,8 @@ class Resampling:
         loops: how often each step but the last is taken, >= 1.
         sampler: how a step is taken.
     """
+
+    most: ClassVar[dict[str, float]] = {"steps": 10_000, "loops": 1000}
 
     def __init__(self, share: float = 0.243, steps: int = 5, loops: int = 5, sampler: Sampler | None = None) -> None:
         if not 0 < share <= 1:

@@ -9,6 +9,7 @@ import torch
 from anomaly_diffusion.diffusion.denoiser import Denoiser
 from anomaly_diffusion.diffusion.noise import NoiseDraw
 from anomaly_diffusion.reconstruction.depths import Depths, as_depths
+from anomaly_diffusion.settings import Configured
 from anomaly_diffusion.types import Images, Maps, Reconstructed, Times
 
 __all__ = ["Reconstruction", "Restored"]
@@ -26,12 +27,14 @@ class Restored(NamedTuple):
     anomaly_maps: Maps | None = None
 
 
-class Reconstruction(ABC):
+class Reconstruction(Configured, ABC):
     """Finds reconstructions of an image with a denoiser that has seen normal images only.
 
     Args:
         depths: sigma_t / alpha_t from which reconstruction starts, > 0, one reconstruction for each.
     """
+
+    most: ClassVar[dict[str, float]] = {"steps": 10_000, "samples": 1024, "radius": 1000, "dilation": 1000}
 
     provides_maps: ClassVar[bool] = False
     """Whether the strategy brings maps of its own, which take the place of residuals."""

@@ -46,6 +46,8 @@ class AdaptedCosineResidual(FeatureCosineResidual):
         ValueError: a number lies outside its range.
     """
 
+    infinite = frozenset({"distillation"})
+
     learns: ClassVar[bool] = True
     learnt: Tensor
 

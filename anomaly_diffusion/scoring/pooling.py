@@ -4,12 +4,13 @@ from abc import ABC, abstractmethod
 
 from torch import Tensor
 
+from anomaly_diffusion.settings import Configured
 from anomaly_diffusion.types import Maps, Masks, Scores
 
 __all__ = ["MaxPooling", "Pooling", "TopKMean"]
 
 
-class Pooling(ABC):
+class Pooling(Configured, ABC):
     """One number per image, from the pixels that belong to the photograph."""
 
     @abstractmethod

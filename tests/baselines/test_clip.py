@@ -12,7 +12,6 @@ from anomaly_diffusion.baselines.clip_model import CLIPNetwork, harmonic_mean, o
 from anomaly_diffusion.baselines.clip_residual import CLIPResidual
 from anomaly_diffusion.baselines.prompts import Prompts
 from anomaly_diffusion.baselines.tiny_clip import write_tiny_clip
-from anomaly_diffusion.detectors.scoring_fingerprint import settings
 from anomaly_diffusion.scoring.pooling import MaxPooling
 from anomaly_diffusion.scoring.scorer import Scoring
 
@@ -210,6 +209,6 @@ def test_a_residual_leaves_no_trace_in_parameters_or_checkpoints(folder) -> None
 
 def test_a_way_of_judging_is_told_by_weights_and_not_by_where_they_lie(folder, tmp_path) -> None:
     networks = [CLIPNetwork(str(write_tiny_clip(tmp_path / str(seed), seed))) for seed in (0, 1)]
-    mine, same, other = (settings(CLIPResidual(network)) for network in (CLIPNetwork(folder), *networks))
+    mine, same, other = (CLIPResidual(network).settings for network in (CLIPNetwork(folder), *networks))
     assert mine == same != other
     assert len(mine) < 200

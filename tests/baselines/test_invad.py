@@ -98,7 +98,7 @@ def test_a_score_depends_on_one_image_only() -> None:
 def test_what_a_score_is_measured_by_does_not_depend_on_batches_and_is_in_the_checkpoint() -> None:
     made, whole = calibrated(), calibrated((9,))
     torch.testing.assert_close(made.mean, whole.mean)
-    torch.testing.assert_close(made.spread, whole.spread)
+    torch.testing.assert_close(made.std, whole.std)
     again = detector()
     again.load_state_dict(made.state_dict())
     torch.testing.assert_close(again(image_batch(3)).score, made(image_batch(3)).score, rtol=0, atol=0)
