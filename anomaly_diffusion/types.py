@@ -3,9 +3,9 @@
 Letters in shapes: B images, C channels, H W pixels, c h w the same in model space, D depths, K residuals.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 import torch
@@ -24,6 +24,7 @@ __all__ = [
     "Labels",
     "Maps",
     "Masks",
+    "NormalImages",
     "PerImage",
     "Prediction",
     "Reconstructed",
@@ -81,6 +82,21 @@ class ImageBatch(NamedTuple):
         path, kind = ([field[number] for number in numbers if field] for field in (self.path, self.kind))
         tensors = {name: field[keep] for name, field in self._asdict().items() if isinstance(field, Tensor)}
         return ImageBatch(**tensors, path=path, kind=kind)
+
+
+@runtime_checkable
+class NormalImages(Protocol):
+    """What a detector asks of its data, beside the batches of its steps: all that is normal, to learn from at once."""
+
+    def normal_batches(self, epoch: int = 0, whole: bool = True) -> Iterable[ImageBatch]:
+        """Batches of all training images, the same in every process, also where only a validation runs.
+
+        Args:
+            epoch: which of the orders and augmentations.
+            whole: whether frames are like those of evaluation even where training sees crops: what is learnt by
+                position would lie somewhere else otherwise.
+        """
+        ...
 
 
 class Region(NamedTuple):

@@ -6,6 +6,7 @@ from typing import Any
 from anomaly_diffusion.baselines.adapters import PromptedUNet, VAECodec
 from anomaly_diffusion.baselines.one_pass import Untrained
 from anomaly_diffusion.baselines.pipeline import Parts, Pipeline
+from anomaly_diffusion.codecs.latent import Against
 from anomaly_diffusion.detectors.diffusion_detector import DiffusionDetector
 from anomaly_diffusion.detectors.micro_batching import MicroBatcher
 from anomaly_diffusion.diffusion.denoiser import Denoiser
@@ -28,7 +29,7 @@ class PromptedDetector(DiffusionDetector):
         reconstruction: how normal latents are found.
         scoring: how image and decoded latents are compared.
         noise: what corrupts latents; white if not given.
-        round_trip: whether reconstructions are compared with what the VAE leaves of the image.
+        against: with what decoded latents are compared; the image if not given.
     """
 
     def __init__(
@@ -39,11 +40,11 @@ class PromptedDetector(DiffusionDetector):
         reconstruction: Reconstruction,
         scoring: Scoring,
         noise: NoiseSource | None = None,
-        round_trip: bool = False,
+        against: Against | None = None,
     ) -> None:
         unet = PromptedUNet(parts.unet, parts.prompts, pipeline.guidance, int(parts.schedule.length))
         denoiser = Denoiser(unet, parts.schedule, parts.parametrisation)
-        codec = VAECodec(parts.vae, pipeline.chunk, round_trip)
+        codec = VAECodec(parts.vae, pipeline.chunk, against)
         super().__init__(codec, denoiser, noise or GaussianNoise(), objective, reconstruction, scoring)
         self.micro_batches = MicroBatcher(pipeline.chunk, pipeline.chunk)
         self._backbone = [unet]  # in a list: it is the denoiser's already
@@ -87,7 +88,7 @@ class StableDiffusionDetector(Untrained, PromptedDetector):
         reconstruction: how normal latents are found; img2img is `PartialDiffusion`, its strength `Strengths`.
         scoring: how image and decoded latents are compared.
         noise: what corrupts latents; white if not given.
-        round_trip: whether reconstructions are compared with decode(encode(image)) instead of the image.
+        against: with what decoded latents are compared; the image if not given.
     """
 
     def __init__(
@@ -96,7 +97,7 @@ class StableDiffusionDetector(Untrained, PromptedDetector):
         reconstruction: Reconstruction,
         scoring: Scoring,
         noise: NoiseSource | None = None,
-        round_trip: bool = False,
+        against: Against | None = None,
     ) -> None:
-        super().__init__(pipeline, pipeline.load(), Objective(), reconstruction, scoring, noise, round_trip)
+        super().__init__(pipeline, pipeline.load(), Objective(), reconstruction, scoring, noise, against)
         self.idle_along()

@@ -17,8 +17,13 @@ __all__ = ["described", "is_compatible", "renamed"]
 
 _TENSORS = {"codec.spread": "codec.std", "spread": "std"}
 _ATTRIBUTES = {"calibration_sigma": "reach", "normalise_brightness": "level"}
+_WALK = ("sampler", "PartialDiffusion", "walk", ("start", "steps", "sampler"))
+_HELD = {
+    **dict.fromkeys(("Guided", "MaskStitchResample", "PosteriorAverage"), _WALK),
+    "TwoLevel": ("draws", "OneShot", "shot", ("start", "draws")),
+}
 _PARTS: dict[str, Callable[[Any], Sequence[object]]] = {
-    "PromptedDetector": lambda one: (one.noise, one.reconstruction, [*one.identity, one.codec.round_trip]),
+    "PromptedDetector": lambda one: (one.noise, one.reconstruction, [*one.identity, _round_trip(one.codec.against)]),
     "DiffusionDetector": lambda one: (one.noise, one.reconstruction),
     "VAEFloor": lambda one: (one.identity,),
     "PaDiM": lambda one: ((one.codec.components, one.codec.seed),),
@@ -60,7 +65,35 @@ def described(value: Any) -> str:
     public = {
         _ATTRIBUTES.get(name, name): item for name, item in inside.items() if name[0] != "_" and name != "training"
     }
-    return type(value).__name__ + described(public)
+    name = type(value).__name__
+    return name + described(_as_then(name, public))
+
+
+def _as_then(name: str, public: dict[str, Any]) -> dict[str, Any]:
+    """Attributes of a strategy that held another one then, and is one now or asks its function."""
+    if name not in _HELD:
+        return public
+    last, held, key, parts = _HELD[name]
+    told = _Told(held + described({part: public[part] for part in parts}))
+    return {key if part == last else part: told if part == last else item for part, item in public.items()}
+
+
+def _round_trip(against: object) -> bool | str:
+    """What was an option of Stable Diffusion; a comparison that it had not is told by its name."""
+    name = type(against).__name__
+    return {"AgainstInput": False, "AgainstRoundTrip": True}.get(name, name)
+
+
+class _Told:
+    """Text that is told as it is."""
+
+    __slots__ = ("text",)
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    def __repr__(self) -> str:
+        return self.text
 
 
 def _by_class(table: Mapping[str, Callable[[Any], Any]], one: object, otherwise: Any) -> Any:

@@ -11,7 +11,7 @@ from anomaly_diffusion.diffusion.denoiser import Denoiser
 from anomaly_diffusion.diffusion.noise import NoiseDraw
 from anomaly_diffusion.diffusion.sampler import falling_times
 from anomaly_diffusion.reconstruction.depths import Depths
-from anomaly_diffusion.reconstruction.strategy import Reconstruction, Restored
+from anomaly_diffusion.reconstruction.strategy import Reconstruction, Restored, check_steps
 from anomaly_diffusion.settings import Configured
 from anomaly_diffusion.types import Images, Maps, Times, like
 
@@ -92,8 +92,7 @@ class Inversion(Reconstruction):
 
     def __init__(self, depths: Depths | Sequence[float] = (1.0,), steps: int = 5, end: PathEnd | None = None) -> None:
         super().__init__(depths)
-        if steps < 1:
-            raise ValueError(f"`steps` must be at least 1, got {steps}.")
+        check_steps(steps)
         self.steps, self.end = steps, end or Displacement()
 
     @property

@@ -12,7 +12,7 @@ from anomaly_diffusion.reconstruction.depths import Depths, as_depths
 from anomaly_diffusion.settings import Configured
 from anomaly_diffusion.types import Images, Maps, Reconstructed, Times
 
-__all__ = ["Reconstruction", "Restored"]
+__all__ = ["Reconstruction", "Restored", "check_steps"]
 
 
 class Restored(NamedTuple):
@@ -20,7 +20,7 @@ class Restored(NamedTuple):
 
     Attributes:
         x_0: reconstructions in model space.
-        anomaly maps: maps of the strategy's own, which take the place of residuals; larger is worse, >= 0.
+        anomaly_maps: maps of the strategy's own, which take the place of residuals; larger is worse, >= 0.
     """
 
     x_0: Images
@@ -32,6 +32,9 @@ class Reconstruction(Configured, ABC):
 
     Args:
         depths: sigma_t / alpha_t from which reconstruction starts, > 0, one reconstruction for each.
+
+    Raises:
+        ValueError: `depths` are not positive.
     """
 
     most: ClassVar[dict[str, float]] = {"steps": 10_000, "samples": 1024, "radius": 1000, "dilation": 1000}
@@ -72,3 +75,9 @@ class Reconstruction(Configured, ABC):
         anomaly_maps = [one.anomaly_maps for one in restored if one.anomaly_maps is not None]
         nfe = self.start.nfe + len(restored) * self.evaluations
         return Reconstructed(reconstruction, nfe, torch.cat(anomaly_maps, dim=1) if anomaly_maps else None)
+
+
+def check_steps(steps: int) -> None:
+    """Refuse a walk that takes none."""
+    if steps < 1:
+        raise ValueError(f"`steps` must be at least 1, got {steps}.")

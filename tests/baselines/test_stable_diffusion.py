@@ -12,6 +12,7 @@ from anomaly_diffusion.baselines.pipeline import Pipeline, parametrisation_of, s
 from anomaly_diffusion.baselines.strength import Strengths, depth_of, steps_of, strength_of
 from anomaly_diffusion.baselines.tiny_stable_diffusion import write
 from anomaly_diffusion.cli.main import main
+from anomaly_diffusion.codecs.latent import AgainstRoundTrip
 from anomaly_diffusion.diffusion.sampler import DDIM
 from anomaly_diffusion.reconstruction.regeneration import Regeneration
 
@@ -204,7 +205,7 @@ def test_half_precision_is_near_and_maps_stay_exact_numbers(tiny_folder, precisi
 
 def test_a_round_trip_is_compared_with_what_the_vae_leaves(tiny_folder) -> None:
     batch = image_batch(2, SIDE, SIDE)
-    detector = untrained(tiny_folder, round_trip=True)
+    detector = untrained(tiny_folder, against=AgainstRoundTrip())
     reference = detector.decoded(batch).reference
     assert torch.equal(reference, detector.codec.decode(detector.codec.encode(batch.image)))
     assert torch.equal(untrained(tiny_folder).decoded(batch).reference, batch.image)
@@ -236,7 +237,7 @@ def test_another_prompt_guidance_or_model_is_another_way_of_judging(tiny_folder,
     base = untrained(tiny_folder).scoring_fingerprint
     assert untrained(tmp_path / "same").scoring_fingerprint == base
     assert untrained(tiny_folder, negative_prompt="unheard").scoring_fingerprint == base
-    others = [{"prompt": "else"}, {"guidance": 2.0}, {"precision": "bfloat16"}, {"round_trip": True}]
+    others = [{"prompt": "else"}, {"guidance": 2.0}, {"precision": "bfloat16"}, {"against": AgainstRoundTrip()}]
     assert base not in {untrained(tiny_folder, **change).scoring_fingerprint for change in others}
     assert untrained(tmp_path / "other").scoring_fingerprint != base
 
