@@ -162,10 +162,10 @@ class Decoded(PerImage):
         anomaly_maps: as of `Reconstructed`.
     """
 
-    reference: Encoded
-    reconstruction: Float[Tensor, "B D c h w"]
+    reference: Float[Tensor, "B _ _ _"]
+    reconstruction: Float[Tensor, "B D _ _ _"]
     nfe: int
-    anomaly_maps: Float[Tensor, "B D h w"] | None = None
+    anomaly_maps: Float[Tensor, "B _ _ _"] | None = None
 
 
 @dataclass(frozen=True)

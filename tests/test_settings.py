@@ -63,7 +63,7 @@ def configured(base: type[Configured] = Configured) -> Iterator[type[Configured]
     pending = [base]
     while pending:
         pending += (cls := pending.pop()).__subclasses__()
-        if cls.__module__.startswith(anomaly_diffusion.__name__):
+        if cls.__module__.startswith(anomaly_diffusion.__name__) and not inspect.isabstract(cls):
             yield cls
 
 

@@ -1,4 +1,4 @@
-"""A pre-trained, prompted UNet and its VAE in the clothes of this house: backbone and codec."""
+"""Adapters of diffusers: a prompted UNet as backbone, its VAE as codec."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from anomaly_diffusion.codecs.latent import Against, AutoencodingCodec
-from anomaly_diffusion.networks.frozen import freeze
+from anomaly_diffusion.networks.buffers import freeze
 from anomaly_diffusion.types import Encoded, Images, Times
 
 __all__ = ["PromptedUNet", "VAECodec", "freeze_all_but_adapters"]

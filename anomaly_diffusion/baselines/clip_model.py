@@ -12,7 +12,7 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from anomaly_diffusion.networks.frozen import freeze, identity
+from anomaly_diffusion.networks.buffers import freeze, identity
 from anomaly_diffusion.networks.weights import WEIGHTS_VARIABLE
 from anomaly_diffusion.settings import Configured
 from anomaly_diffusion.types import Images, Maps

@@ -1,4 +1,4 @@
-"""What features are like at each position of normal images."""
+"""Gaussians of features at each position of normal images."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""Stable Diffusion that has seen normal images: low-rank additions to its attention are trained, nothing else."""
+"""LoRA fine-tuning of Stable Diffusion on normal images: low-rank additions to its attention, nothing else."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,8 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from anomaly_diffusion.baselines.libraries import library
-from anomaly_diffusion.baselines.pipeline import Pipeline
+from anomaly_diffusion.baselines.pipeline import Pipeline, library
 from anomaly_diffusion.baselines.stable_diffusion import PromptedDetector
 from anomaly_diffusion.diffusion.denoiser import Denoiser
 from anomaly_diffusion.diffusion.noise import NoiseSource
@@ -84,7 +83,7 @@ class LoRADetector(PromptedDetector):
         objective: which depths are learnt and how they count.
         reconstruction: how normal latents are found.
         scoring: how image and decoded latents are compared.
-        noise: what corrupts latents, in training and in scoring alike; white if not given.
+        noise: forward-process noise, in training and in scoring alike; white if not given.
         lora_weight: share of the additions in scoring, in [0, 1]; 0 is the base model. Training has all of them.
 
     Raises:

@@ -1,4 +1,4 @@
-"""PaDiM: what features are like at each position of normal images."""
+"""PaDiM: Gaussians of random channels at each position of normal images."""
 
 from anomaly_diffusion.baselines.gaussian_by_position import GaussianDetector
 from anomaly_diffusion.codecs.channels import RandomChannels

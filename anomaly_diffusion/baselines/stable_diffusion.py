@@ -28,7 +28,7 @@ class PromptedDetector(DiffusionDetector):
         objective: which depths are learnt and how they count, where anything is learnt.
         reconstruction: how normal latents are found.
         scoring: how image and decoded latents are compared.
-        noise: what corrupts latents; white if not given.
+        noise: forward-process noise; white if not given.
         against: with what decoded latents are compared; the image if not given.
     """
 
@@ -87,7 +87,7 @@ class StableDiffusionDetector(Untrained, PromptedDetector):
         pipeline: which model, what it is told, and how much memory it may take.
         reconstruction: how normal latents are found; img2img is `PartialDiffusion`, its strength `Strengths`.
         scoring: how image and decoded latents are compared.
-        noise: what corrupts latents; white if not given.
+        noise: forward-process noise; white if not given.
         against: with what decoded latents are compared; the image if not given.
     """
 

@@ -1,4 +1,4 @@
-"""Some of the channels of a frozen network, as they are."""
+"""Random channels of a frozen network, neither turned nor scaled, as PaDiM takes them."""
 
 import torch
 from torch import Generator, Tensor

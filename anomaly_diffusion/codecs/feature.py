@@ -1,4 +1,4 @@
-"""Diffusion on the whitened features of a frozen network."""
+"""Codec of feature diffusion: whitened principal components of the features of a frozen network."""
 
 from collections.abc import Sequence
 

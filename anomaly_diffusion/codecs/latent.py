@@ -1,4 +1,4 @@
-"""Diffusion on the latents of a frozen autoencoder, and what decoded latents are compared with."""
+"""Codec of latent diffusion: normalised latents of a frozen autoencoder, and what they are compared with."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ from torch import Tensor
 
 from anomaly_diffusion.codecs.codec import Codec
 from anomaly_diffusion.networks.autoencoder import Autoencoder
-from anomaly_diffusion.networks.frozen import freeze, identity
+from anomaly_diffusion.networks.buffers import freeze, identity
 from anomaly_diffusion.settings import Configured
 from anomaly_diffusion.types import Encoded, Images, Masks, inside
 

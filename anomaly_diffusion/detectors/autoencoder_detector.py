@@ -1,4 +1,4 @@
-"""Training an autoencoder on normal images; what it cannot draw is the anomaly."""
+"""Autoencoder detector: trained on normal images, the anomaly is its reconstruction error."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Generator, Tensor, nn
 
-from anomaly_diffusion.codecs.pixel import PixelCodec
+from anomaly_diffusion.codecs.codec import PixelCodec
 from anomaly_diffusion.detectors.detector import Detector
 from anomaly_diffusion.detectors.learning_rate import warmup_then_cosine
 from anomaly_diffusion.diffusion.noise import mix

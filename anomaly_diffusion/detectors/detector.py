@@ -1,4 +1,4 @@
-"""What every detector does: learn what is normal, calibrate on held-out normals, judge. Wiring only."""
+"""Base class of all detectors: learn from normal images, calibrate on held-out normals, predict. Wiring only."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping

@@ -1,4 +1,4 @@
-"""What every diffusion detector does: train a denoiser, and ask it for reconstructions. Wiring only."""
+"""Base class of diffusion detectors: train a denoiser, reconstruct with it. Wiring only."""
 
 from typing import Any
 
@@ -25,7 +25,7 @@ class DiffusionDetector(Detector):
     Args:
         codec: where diffusion runs.
         denoiser: what is trained.
-        noise: what corrupts, in training and in scoring alike.
+        noise: forward-process noise, in training and in scoring alike.
         objective: how errors are drawn and weighted.
         reconstruction: how a normal image is found.
         scoring: how image and reconstruction are compared.

@@ -33,7 +33,7 @@ class LatentDetector(DiffusionDetector):
     Args:
         autoencoder: trained before; it is frozen.
         backbone: the network that is trained; its channels are those of the latent.
-        noise: what corrupts, in training and in scoring alike.
+        noise: forward-process noise, in training and in scoring alike.
         objective: which depths are learnt and how they count.
         reconstruction: how normal latents are found.
         scoring: how image and reconstruction are compared.

@@ -1,4 +1,4 @@
-"""Normal images on their way to whatever learns from them without gradients.
+"""Batches of normal images, training and validation, for whatever learns from them without gradients.
 
 Every process goes through all of them: what is learnt is the same everywhere, to the last bit, and the same as in one
 process that has as many threads. Their number is bounded, or one look at each is all it takes.

@@ -1,4 +1,4 @@
-"""A network that has learned what normal images look like, wrapped so that nobody else asks what it outputs."""
+"""Denoiser: a backbone wrapped so that it always answers with estimates of clean image and noise."""
 
 from torch import Tensor, nn
 

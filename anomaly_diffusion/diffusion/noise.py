@@ -1,4 +1,4 @@
-"""What corrupts an image: zero mean, unit variance, each image its own draw."""
+"""Forward-process noise: zero mean, unit variance, each image its own draw."""
 
 import math
 from abc import ABC, abstractmethod

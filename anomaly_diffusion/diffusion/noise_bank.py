@@ -1,4 +1,4 @@
-"""A bank of noise: costly fields drawn once, and handed out as random windows."""
+"""Noise bank: costly forward-process noise drawn once, and handed out as random windows."""
 
 import torch
 from torch import Generator, Tensor

@@ -1,4 +1,4 @@
-"""How a denoiser learns: which times are drawn, and how errors at each depth count."""
+"""Training objective: which depths are drawn, and how errors at each are weighted."""
 
 import math
 from abc import ABC, abstractmethod

@@ -1,4 +1,4 @@
-"""A look over a strategy's shoulder: everything it asked the network, and what it was told."""
+"""Records a sampling trajectory: every x_t that the network was shown, and its x_0_hat."""
 
 from typing import NamedTuple
 

@@ -1,4 +1,4 @@
-"""Walking back from noise: one step from time t to an earlier s, and the loop over steps."""
+"""Samplers of the reverse process, DDIM and Heun: one step from time t to an earlier s, and the loop over steps."""
 
 import itertools
 from abc import ABC, abstractmethod

@@ -1,4 +1,4 @@
-"""A depth for each image, as shallow as shows the defect."""
+"""Adaptive depth: for each image the shallowest at which a defect shows."""
 
 from collections.abc import Sequence
 
@@ -8,7 +8,7 @@ from torch import Tensor
 from anomaly_diffusion.diffusion.denoiser import Denoiser
 from anomaly_diffusion.diffusion.noise import NoiseDraw
 from anomaly_diffusion.reconstruction.depths import DepthList, Depths, check_depths
-from anomaly_diffusion.reconstruction.difference import check_radius, difference
+from anomaly_diffusion.reconstruction.guidance import check_radius, difference
 from anomaly_diffusion.reconstruction.one_shot import one_shot
 from anomaly_diffusion.types import Images, Scores
 

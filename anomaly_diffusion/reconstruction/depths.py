@@ -1,4 +1,4 @@
-"""From which depths reconstruction starts: the same for all images, or chosen for each."""
+"""Start depths sigma_t / alpha_t of reconstruction: the same for all images, or chosen for each."""
 
 import math
 from abc import ABC, abstractmethod

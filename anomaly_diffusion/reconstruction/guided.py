@@ -1,4 +1,4 @@
-"""Partial diffusion that holds on to the image."""
+"""Guided partial diffusion (DDAD): every estimate is pulled towards the image."""
 
 from collections.abc import Sequence
 

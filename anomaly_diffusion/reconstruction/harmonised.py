@@ -1,4 +1,4 @@
-"""Walk back from noise, and every now and then start anew from what of the image needs no change."""
+"""Temporal harmonisation (THOR): partial diffusion with blends of estimate and image along the trajectory."""
 
 from collections.abc import Sequence
 

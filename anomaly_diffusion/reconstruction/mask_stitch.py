@@ -1,4 +1,4 @@
-"""Find what the model would change, keep the rest of the image, and let the model join the two."""
+"""Mask, stitch, resample (AutoDDPM): only masked parts are replaced, and inpainted as in RePaint."""
 
 import itertools
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from anomaly_diffusion.diffusion.denoiser import Denoiser
 from anomaly_diffusion.diffusion.noise import NoiseDraw
 from anomaly_diffusion.diffusion.sampler import DDIM, Sampler, falling_times
 from anomaly_diffusion.reconstruction.depths import Depths
-from anomaly_diffusion.reconstruction.difference import check_quantile, check_radius, difference, own_quantile
+from anomaly_diffusion.reconstruction.guidance import check_quantile, check_radius, difference, own_quantile
 from anomaly_diffusion.reconstruction.partial_diffusion import PartialDiffusion, noised
 from anomaly_diffusion.reconstruction.strategy import Restored, check_steps
 from anomaly_diffusion.settings import Configured

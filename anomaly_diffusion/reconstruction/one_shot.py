@@ -1,4 +1,4 @@
-"""One network evaluation from a noisy (or merely faded) image to its clean estimate."""
+"""One-shot reconstruction: one network evaluation from a noised image to its clean estimate."""
 
 from collections.abc import Sequence
 

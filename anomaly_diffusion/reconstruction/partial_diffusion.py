@@ -1,4 +1,4 @@
-"""Noise an image part of the way, then walk back."""
+"""Partial diffusion (AnoDDPM, img2img): noise an image to a depth, then run the reverse process."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""Many reconstructions of one image: their mean, and how far the image lies outside of their spread."""
+"""Posterior average: several stochastic reconstructions, their mean, and the distance of the image in their std."""
 
 from collections.abc import Sequence
 from typing import ClassVar
@@ -21,7 +21,7 @@ class PosteriorAverage(PartialDiffusion):
 
     x_0_hat  = mean over walks
     variance = over walks, per pixel and channel, unbiased
-    anomaly maps = root of the mean over channels of (x_0 - x_0_hat)^2 / (variance + floor^2)
+    anomaly map = root of the mean over channels of (x_0 - x_0_hat)^2 / (variance + floor^2)
 
     A difference counts the less the less the model is sure of the pixel: edges and rough texture, where all
     reconstructions err, are forgiven. For independent pixels N(mean, spread^2) and a walk without discretisation error,

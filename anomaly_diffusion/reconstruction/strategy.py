@@ -1,4 +1,4 @@
-"""The base class of all strategies."""
+"""Base class of reconstruction strategies."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Two one-shots, of which the deeper guides the shallower."""
+"""Two-level reconstruction (DiffusionAD): a deep one-shot guides a shallow one."""
 
 import math
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Features that have been told what normal reconstructions get wrong, and look away from it."""
+"""Feature-cosine residual whose features are adapted to normal reconstructions, as in DDAD."""
 
 from collections.abc import Sequence
 from typing import ClassVar

@@ -1,4 +1,4 @@
-"""What residuals look like on normal images, so that maps can be read in standard deviations of normal."""
+"""Calibration: mean and covariance of residuals on normal images; maps in standard deviations of normal."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from anomaly_diffusion.scoring.any_size import AnySize
+from anomaly_diffusion.networks.buffers import AnySize
 from anomaly_diffusion.scoring.smoothing import GaussianSmoothing
 from anomaly_diffusion.types import Masks
 

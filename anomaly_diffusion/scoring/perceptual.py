@@ -1,4 +1,4 @@
-"""Differences as a frozen network sees them: pixels are rebuilt, features are compared."""
+"""Perceptual residuals: feature cosine and LPIPS between image and reconstruction."""
 
 from abc import abstractmethod
 from collections.abc import Sequence
@@ -9,8 +9,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from anomaly_diffusion.networks.buffers import freeze, identity
 from anomaly_diffusion.networks.features import FeatureExtractor
-from anomaly_diffusion.networks.frozen import freeze, identity
 from anomaly_diffusion.networks.lpips import ShiftTolerantLPIPS
 from anomaly_diffusion.scoring.residual import Residual
 from anomaly_diffusion.types import Images, Maps

@@ -1,4 +1,4 @@
-"""From an anomaly map to one number per image."""
+"""Pooling: from an anomaly map to one score per image."""
 
 from abc import ABC, abstractmethod
 

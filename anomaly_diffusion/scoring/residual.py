@@ -1,4 +1,4 @@
-"""What differs between an image and its reconstruction: maps >= 0, zero where the two agree, larger is worse."""
+"""Residuals between image and reconstruction: maps >= 0, zero where the two agree, larger is worse."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence

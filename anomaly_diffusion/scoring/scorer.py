@@ -1,4 +1,4 @@
-"""From an image and its reconstructions to calibrated maps and one score."""
+"""Scoring: residuals of all depths, smoothed, calibrated and fused to one map."""
 
 import math
 from collections.abc import Iterable, Sequence

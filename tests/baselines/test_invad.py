@@ -105,8 +105,7 @@ def test_what_a_score_is_measured_by_does_not_depend_on_batches_and_is_in_the_ch
 
 
 def test_what_is_read_at_the_end_is_part_of_the_judgement() -> None:
-    settings = detector().settings
-    assert settings(Inversion((20.0,), 3)) != settings(Inversion((20.0,), 3, LatentNorm()))
+    assert Inversion((20.0,), 3).settings != Inversion((20.0,), 3, LatentNorm()).settings
     assert detector(steps=2).scoring_fingerprint != detector(steps=3).scoring_fingerprint
 
 

@@ -23,7 +23,7 @@ from anomaly_diffusion.diffusion.objective import Objective
 from anomaly_diffusion.diffusion.parametrisation import VelocityPrediction
 from anomaly_diffusion.diffusion.schedule import CosineSchedule
 from anomaly_diffusion.networks.autoencoder import ConvAutoencoder
-from anomaly_diffusion.networks.autoencoder_features import AutoencoderFeatures
+from anomaly_diffusion.networks.features import AutoencoderFeatures
 from anomaly_diffusion.networks.unet import UNet
 from anomaly_diffusion.reconstruction.one_shot import OneShot
 from anomaly_diffusion.reconstruction.partial_diffusion import PartialDiffusion
