@@ -9,7 +9,7 @@ import json
 import math
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +54,12 @@ def safe_name(path: str) -> str:
     back = name.replace("-", "/") + ".png" * (re.search(r"\.[A-Za-z0-9]{1,5}$", name) is None)
     digest = hashlib.blake2b(path.encode(errors="surrogatepass"), digest_size=4).hexdigest()
     return name if back == path else f"{name}-{digest}"
+
+
+def names_hash(names: Iterable[str]) -> str:
+    """Sixteen hexadecimal digits that tell a set of names from every other, whatever their order."""
+    joined = "\n".join(sorted(names)).encode(errors="surrogatepass")
+    return hashlib.blake2b(joined, digest_size=8).hexdigest()
 
 
 def read_mapping(path: Path) -> dict[str, Any]:

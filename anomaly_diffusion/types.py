@@ -3,8 +3,9 @@
 Letters in shapes: B images, C channels, H W pixels, c h w the same in model space, D depths, K residuals.
 """
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
@@ -191,7 +192,9 @@ class Prediction(PerImage):
 
 @dataclass(frozen=True)
 class ImageResult:
-    """What was found in one image: a line of `per_image.csv`; whoever measures writes it, everyone else reads it.
+    """The numbers of one judged image: a line of `per_image.csv`, or of `failures.csv`.
+
+    Callbacks write it, everyone else reads it. Numbers are NaN where nobody measured them.
 
     Attributes:
         path: relative to the root of the data set.
@@ -203,6 +206,7 @@ class ImageResult:
         map_mean: its mean.
         map_p99: what 99 % of its pixels stay below.
         seconds: the batch's time, shared equally.
+        measures: further numbers by their names; those of `failures.csv` are `failure_measures.MEASURES`.
     """
 
     path: str
@@ -210,10 +214,15 @@ class ImageResult:
     kind: str
     defect_share: float
     score: float
-    map_max: float
-    map_mean: float
-    map_p99: float
-    seconds: float
+    map_max: float = math.nan
+    map_mean: float = math.nan
+    map_p99: float = math.nan
+    seconds: float = math.nan
+    measures: Mapping[str, float] = field(default_factory=dict)
+
+    def number(self, name: str) -> float:
+        """The field or the measure of that name; NaN where nobody measured it."""
+        return float(getattr(self, name, self.measures.get(name, math.nan)))
 
 
 def _cat(values: list[_Value]) -> _Value:

@@ -26,11 +26,11 @@ def fresh_global_state() -> Iterator[None]:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """How long the tests with random inputs go on."""
-    parser.addoption("--inputs", type=int, default=2000, help="spoilt files that tests/test_fuzz.py tries")
+    parser.addoption("--inputs", type=int, default=1000, help="spoilt files that tests/test_fuzz.py tries")
 
 
 TOY_CONFIG = {
-    "model": {"class_path": "ToyDetector"},
+    "model": {"class_path": "LineDetector"},
     "optimizer": {"class_path": "torch.optim.SGD", "init_args": {"lr": 0.1}},
     "trainer": {"max_steps": 8, "val_check_interval": 4, "log_every_n_steps": 2, "accelerator": "cpu"},
     "wandb": {"mode": "disabled"},
@@ -46,7 +46,7 @@ def run(tmp_path, monkeypatch):
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(lightning_cli, "import_rooms", lambda: None)
-    monkeypatch.setattr(lightning_cli, "classes", lambda: (toy.ToyDetector, toy.ToyData, {}))
+    monkeypatch.setattr(lightning_cli, "classes", lambda: (toy.LineDetector, toy.ToyData, {}))
     Path("toy.yaml").write_text(yaml.safe_dump(TOY_CONFIG))
     before = dict(os.environ)
     yield lambda *arguments: main.main(list(arguments))

@@ -4,12 +4,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import torch
-from analytic import seeded
+from analytic import TinyFeatures, seeded
 from safetensors.torch import save_file
-from torch import Tensor, nn
+from torch import Tensor
 
-from anomaly_diffusion.networks.features import FeatureExtractor
 from anomaly_diffusion.scoring.perceptual import LPIPSResidual
+
+__all__ = ["TinyFeatures", "lpips_weights", "random_lpips", "taef2_weights"]
 
 TRUNK = {
     "slice1.0": (64, 3, 11, 11),
@@ -19,19 +20,6 @@ TRUNK = {
     "slice5.13": (256, 256, 3, 3),
 }
 BLURS = {"slice1.1": 64, "slice2.4": 64, "slice3.8": 192}
-
-
-class TinyFeatures(FeatureExtractor):
-    """Two stages of strides 4 and 8, seven and five channels, the first with running statistics."""
-
-    def __init__(self, seed: int = 0, stride: int = 8) -> None:
-        torch.manual_seed(seed)
-        first = nn.Sequential(nn.Conv2d(3, 7, 4, stride=4), nn.BatchNorm2d(7), nn.Tanh())
-        super().__init__(nn.ModuleList([first, nn.Conv2d(7, 5, 2, stride=2)]), stride)
-
-    def stages(self, image: Tensor) -> list[Tensor]:
-        first = self.network[0](image)
-        return [first, self.network[1](first)]
 
 
 def lpips_weights(seed: int = 0) -> dict[str, Tensor]:

@@ -105,7 +105,6 @@ def test_every_overlay_that_is_named_after_a_paper_is_held_against_it() -> None:
     assert citing == PUBLISHED.keys()
 
 
-@pytest.mark.parametrize("where", PUBLISHED.values(), ids=PUBLISHED.keys())
-def test_what_holds_an_overlay_against_its_paper_is_there(where: str) -> None:
-    path, name = where.split("::")
-    assert name in {node.name for node in ast.walk(ast.parse((TESTS / path).read_text())) if hasattr(node, "name")}
+def test_what_holds_an_overlay_against_its_paper_is_there() -> None:
+    pairs = [where.split("::") for where in PUBLISHED.values()]
+    assert [name for path, name in pairs if f"\ndef {name}(" not in (TESTS / path).read_text()] == []

@@ -7,7 +7,7 @@ import pytest
 import torch
 from analytic import image_batch
 
-from anomaly_diffusion.files import safe_name, write, write_json
+from anomaly_diffusion.files import names_hash, safe_name, write, write_json
 
 
 def test_numbers_that_are_not_finite_become_null(tmp_path):
@@ -84,6 +84,13 @@ def test_no_two_paths_become_one_file(tmp_path):
     for name in names:
         write(tmp_path / f"{name}.tiff", "")
     assert len(list(tmp_path.iterdir())) == len(ALIKE)
+
+
+def test_a_set_of_names_has_one_hash_whatever_its_order():
+    names = ["test/dent/1.png", "test/good/0.png", "\udcff.png"]
+    assert names_hash(names) == names_hash(reversed(names))
+    assert re.fullmatch("[0-9a-f]{16}", names_hash(names))
+    assert len({names_hash(some) for some in (names, names[:2], ["a", "b"], ["ab"], [])}) == 5
 
 
 def test_the_kind_of_a_defect_is_what_the_data_set_says_and_no_guess_from_its_folder():

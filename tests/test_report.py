@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-import torch
+from commands import unchanged_process
 
 from anomaly_diffusion.cli.main import main
 
@@ -25,14 +25,10 @@ HOSTILE = '<script>alert("x")</script>.png'
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
     """The folder of all runs: one, of an experiment called small."""
-    before, here = dict(os.environ), Path.cwd()
-    os.chdir(tmp_path_factory.mktemp("report"))
-    assert main(list(COMMAND)) == 0
-    yield Path("runs").resolve()
-    os.chdir(here)
-    os.environ.clear()
-    os.environ.update(before)
-    torch.use_deterministic_algorithms(False)
+    with unchanged_process():
+        os.chdir(tmp_path_factory.mktemp("report"))
+        assert main(list(COMMAND)) == 0
+        yield Path("runs").resolve()
 
 
 @pytest.fixture(scope="module")

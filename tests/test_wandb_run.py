@@ -3,17 +3,19 @@
 import csv
 import json
 import os
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 import wandb_log
 import yaml
+from commands import unchanged_process
 from PIL import Image
 
 from anomaly_diffusion.cli.main import main
 
+SECRET = "f00d" * 10  # of the length that W&B expects
 DEPTHS = [0.3, 1.0]
 COMMAND = (
     *("train", "--config", "experiments/model/pixel.yaml", "--config", "experiments/data/textures.yaml"),
@@ -29,15 +31,13 @@ def folder(tmp_path_factory):
     """The run folder of a small training, closed as at the end of a process."""
     import wandb
 
-    before, here = dict(os.environ), Path.cwd()
-    os.chdir(tmp_path_factory.mktemp("wandb"))
-    assert main(list(COMMAND)) == 0
-    wandb.teardown()  # its service writes on after the run, until the process ends
-    yield Path("runs/small/001").resolve()
-    os.chdir(here)
-    os.environ.clear()
-    os.environ.update(before)
-    torch.use_deterministic_algorithms(False)
+    with unchanged_process():
+        os.chdir(tmp_path_factory.mktemp("wandb"))
+        os.environ["WANDB_API_KEY"] = SECRET
+        with Path("said.txt").open("w") as said, redirect_stdout(said), redirect_stderr(said):
+            assert main(list(COMMAND)) == 0
+        wandb.teardown()  # its service writes on after the run, until the process ends
+        yield Path("runs/small/001").resolve()
 
 
 @pytest.fixture(scope="module")
@@ -85,6 +85,13 @@ def test_it_has_a_row_of_figures_for_each_depth(folder, log):
     rows = table(folder, log, "depths")
     assert [row["depth"] for row in rows] == DEPTHS
     assert all(0 <= row["pixel_ap"] <= 1 and row["psnr"] > 0 for row in rows)
+
+
+def test_a_key_in_the_environment_is_in_no_file_and_no_output(folder):
+    files = [path for path in folder.parents[2].rglob("*") if path.is_file()]
+    assert {"said.txt", "config.yaml"} <= {path.name for path in files}
+    assert any("wandb" in path.parts for path in files)
+    assert [path for path in files if SECRET.encode() in path.read_bytes()] == []
 
 
 def test_its_panels_have_the_true_and_the_found_defects_as_masks(folder, log):

@@ -1,4 +1,4 @@
-"""The command line of the README with processes that make batches, however they are started; W&B is offline."""
+"""A command of the docs with processes that make batches, however they are started; W&B is offline."""
 
 import os
 import re
@@ -22,11 +22,10 @@ SMALL = (
 
 
 def commands():
-    """The README's command for a folder of photographs, and the option for processes that it recommends."""
-    text = (ROOT / "README.md").read_text()
-    typed = re.findall(r"^anomaly-diffusion (train .*)", text.replace("\\\n", " "), re.MULTILINE)
-    (train,) = (line for line in typed if "data/folder.yaml" in line)
-    (option,) = re.findall(r"(--data\.loading\.num_workers) \d", text)
+    """The docs' command for pixel diffusion on a folder, and the option for processes that they recommend."""
+    typed = re.findall(r"^anomaly-diffusion (train .*)", (ROOT / "docs/choosing_a_method.md").read_text(), re.MULTILINE)
+    (train,) = (line for line in typed if "model/pixel.yaml" in line and "data/folder.yaml" in line)
+    (option,) = re.findall(r"(--data\.loading\.num_workers) \d", (ROOT / "docs/data.md").read_text())
     return shlex.split(train), option
 
 
@@ -49,7 +48,7 @@ def folder(tmp_path_factory):
     ("workers", "start", "cache_mb"),
     [(0, "fork", 2048), (2, "fork", 0), (2, "spawn", 2048), (2, "forkserver", 0)],
 )
-def test_the_command_of_the_readme_trains(folder, workers, start, cache_mb):
+def test_the_command_of_the_docs_trains(folder, workers, start, cache_mb):
     words, option = commands()
     name = f"{start}-{workers}-{cache_mb}"
     augmented = ["--data.augmentation.horizontal_flip", "true", f"--data.loading.cache_mb={cache_mb}", "--run", name]

@@ -1,6 +1,6 @@
 """One tiny model of each kind, as settings of a run."""
 
-FEATURES = {"class_path": "frozen_networks.TinyFeatures", "init_args": {"stride": 4}}
+FEATURES = {"class_path": "analytic.TinyFeatures", "init_args": {"stride": 4}}
 AUTOENCODER = {"class_path": "ConvAutoencoder", "init_args": {"channels": 4, "widths": [8, 8]}}
 LEARNERS = {
     "feature": {

@@ -1,4 +1,4 @@
-"""Writes small images and masks."""
+"""Writes small images and masks, and makes data modules ready."""
 
 from pathlib import Path
 
@@ -18,3 +18,10 @@ def write_mask(path: Path, size: tuple[int, int] = (40, 48), value: int = 255) -
     path.parent.mkdir(parents=True, exist_ok=True)
     assert cv2.imwrite(str(path), mask)
     return path
+
+
+def ready(data, *stages: str):
+    """The data module, set up for these stages."""
+    for stage in stages:
+        data.setup(stage)
+    return data

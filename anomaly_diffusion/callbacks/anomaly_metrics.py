@@ -5,10 +5,9 @@ from typing import Any, Literal
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.trainer.states import TrainerFn
-from torch import Tensor
 
-from anomaly_diffusion.callbacks.measured_pixels import FilePixels, FramePixels, data_module
-from anomaly_diffusion.callbacks.repeats import Repeats
+from anomaly_diffusion.callbacks.measured_pixels import FilePixels, FramePixels
+from anomaly_diffusion.callbacks.result_callback import ResultCallback, data_module
 from anomaly_diffusion.measures.controls import Normals, control_maps, control_scores
 from anomaly_diffusion.metrics.anomaly import ImageMetrics, PixelMetrics
 from anomaly_diffusion.scoring.pooling import TopKMean
@@ -43,39 +42,40 @@ class Scorecard:
         return figures, thresholds
 
 
-class AnomalyMetrics(pl.Callback):
+class AnomalyMetrics(ResultCallback):
     """Measures predictions in validation and test, logs them, and sets the thresholds from validation.
 
     Logs `val/<figure>` and `test/<figure>` for image_auroc, image_ap, image_f1_max, pixel_auroc, pixel_ap,
     pixel_f1_max, aupro and aupro_05. After each validation the thresholds of largest F1 go into the module's
     `image_threshold` and `pixel_threshold`, hence into its checkpoints; test changes nothing.
 
-    The controls (`analysis.controls`) are measured on the very same images. What they know of normal images comes
+    The controls (`measures.controls`) are measured on the very same images. What they know of normal images comes
     from the first training batches, as the model sees them, but in whole frames where it sees crops, and is kept in
     the checkpoint: never from validation or test. Their maps are pooled like a detector's by default (`TopKMean`).
-    `figures[split]` holds all figures: "model" first, then each control. `pixels[split]` says at what "size" pixels
-    were measured, and what became there of the files' defective "regions" (`data.regions.Regions`).
+    All figures go into `shared`: of each split the "model" first, then each control; and at what "size" pixels were
+    measured, and what became there of the files' defective "regions" (`data.regions.Regions`).
 
     Args:
-        normals: number of training images from which the controls learn the mean image and the spread of statistics.
+        normals: number of training images from which the controls learn the mean image, and mean and standard deviation
+            of each statistic.
         size: at what size a test measures pixels: of the frames that the detector sees, or of the original files. There
             each region counts as the file has it, and small ones are as small as they are; a test takes longer,
             and memory for a few maps of one file's size. Validation measures in frames: it happens often.
     """
+
+    consumes_validation = True
 
     def __init__(self, normals: int = 1024, size: Literal["frame", "original"] = "frame") -> None:
         if normals < 2:
             raise ValueError(f"`normals` must be at least 2, got {normals}.")
         if size not in _PIXELS:
             raise ValueError(f"`size` must be one of {', '.join(_PIXELS)}, got {size}.")
+        super().__init__()
         self.wanted = normals
-        self.figures: dict[str, dict[str, dict[str, float]]] = {}
-        self.pixels: dict[str, dict[str, Any]] = {}
         self._in_test = _PIXELS[size]
         self._measured: FramePixels | FilePixels = FramePixels(None)
         self._normals: Normals | None = None
         self._cards: dict[str, Scorecard] = {}
-        self._repeats = Repeats()
         self._settled = False  # the controls have been measured on this validation split with all they will ever know
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -94,37 +94,30 @@ class AnomalyMetrics(pl.Callback):
             if seen.count:
                 self._normals = self._normals + seen if self._normals else seen
 
-    def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def begin(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Begin a new count."""
-        self._begin(trainer, FramePixels)
+        self._cards = {}
+        self._settled &= trainer.state.fn == TrainerFn.FITTING
+        self._measured = (self._in_test if trainer.testing else FramePixels)(data_module(trainer))
 
-    def on_test_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Begin a new count."""
-        self._begin(trainer, self._in_test)
-
-    def on_validation_batch_end(
-        self,
-        trainer: pl.Trainer,
-        pl_module: pl.LightningModule,
-        outputs: Any,
-        batch: ImageBatch,
-        batch_idx: int,
-        dataloader_idx: int = 0,
+    def consume(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, prediction: Prediction, batch: ImageBatch
     ) -> None:
-        """Measure a batch."""
-        self._update(outputs, batch, self._repeats.fresh(trainer, trainer.val_dataloaders, len(batch.label)))
-
-    def on_test_batch_end(
-        self,
-        trainer: pl.Trainer,
-        pl_module: pl.LightningModule,
-        outputs: Any,
-        batch: ImageBatch,
-        batch_idx: int,
-        dataloader_idx: int = 0,
-    ) -> None:
-        """Measure a batch."""
-        self._update(outputs, batch, self._repeats.fresh(trainer, trainer.test_dataloaders, len(batch.label)))
+        """Measure a batch; if it is empty too, as processes must know the same controls to compute them together."""
+        maps, scores = {"model": prediction.anomaly_map}, {"model": prediction.score}
+        if not self._settled:
+            normals = self._normals_like(batch)
+            controls = control_maps(batch, normals)
+            scores |= {name: TopKMean()(anomaly_map, batch.valid) for name, anomaly_map in controls.items()}
+            scores |= control_scores(batch, normals)
+            maps |= controls
+        for name, score in scores.items():
+            if name not in self._cards:
+                self._cards[name] = Scorecard(batch.image.device, maps=name in maps)
+            self._cards[name].count_images(score, batch.label)
+        for part in self._measured.of(batch, maps):
+            for name, anomaly_map in part.maps.items():
+                self._cards[name].count_pixels(anomaly_map, part.mask, part.valid)
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Log the figures and set the thresholds."""
@@ -144,38 +137,16 @@ class AnomalyMetrics(pl.Callback):
     def state_dict(self) -> dict[str, Any]:
         """What the controls know of normal images, and the figures of the latest validation."""
         normals = None if self._normals is None else dict(vars(self._normals))
-        return {"normals": normals, "val": self.figures.get("val"), "pixels": self.pixels.get("val")}
+        return {"normals": normals, "val": self.shared.figures.get("val"), "pixels": self.shared.pixels.get("val")}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Show the validation that belongs to the checkpoint; keep what is known of normal images if it is more."""
         if state_dict["val"] is not None:
-            self.figures["val"] = state_dict["val"]
-            self.pixels["val"] = state_dict.get("pixels") or {}  # runs of before did not say
+            self.shared.figures["val"] = state_dict["val"]
+            self.shared.pixels["val"] = state_dict.get("pixels") or {}  # runs of before did not say
         normals = state_dict["normals"]
         if normals is not None and (self._normals is None or self._normals.count < normals["count"]):
             self._normals = Normals(**normals)
-
-    def _update(self, prediction: Prediction, batch: ImageBatch, keep: Tensor) -> None:
-        batch = batch.rows(keep)  # may be empty: every process must know the same controls to compute them together
-        maps, scores = {"model": prediction.anomaly_map[keep]}, {"model": prediction.score[keep]}
-        if not self._settled:
-            normals = self._normals_like(batch)
-            controls = control_maps(batch, normals)
-            scores |= {name: TopKMean()(anomaly_map, batch.valid) for name, anomaly_map in controls.items()}
-            scores |= control_scores(batch, normals)
-            maps |= controls
-        for name, score in scores.items():
-            if name not in self._cards:
-                self._cards[name] = Scorecard(batch.image.device, maps=name in maps)
-            self._cards[name].count_images(score, batch.label)
-        for part in self._measured.of(batch, maps):
-            for name, anomaly_map in part.maps.items():
-                self._cards[name].count_pixels(anomaly_map, part.mask, part.valid)
-
-    def _begin(self, trainer: pl.Trainer, pixels: type[FramePixels] | type[FilePixels]) -> None:
-        self._cards, self._repeats = {}, Repeats()
-        self._settled &= trainer.state.fn == TrainerFn.FITTING
-        self._measured = pixels(data_module(trainer))
 
     def _normals_like(self, batch: ImageBatch) -> Normals | None:
         """What is known of normal images, if those were of the size of a batch."""
@@ -189,8 +160,8 @@ class AnomalyMetrics(pl.Callback):
     def _finish(self, pl_module: pl.LightningModule, split: str) -> dict[str, float]:
         results = {name: card.compute() for name, card in self._cards.items()}
         measured = {name: figures for name, (figures, _) in results.items()}
-        self.figures[split] = {**self.figures[split], **measured} if self._settled else measured
-        self.pixels[split] = self._measured.described({"val": "validation"}.get(split, split))
+        self.shared.figures[split] = {**self.shared.figures[split], **measured} if self._settled else measured
+        self.shared.pixels[split] = self._measured.described({"val": "validation"}.get(split, split))
         self._cards = {}
         figures, thresholds = results["model"]
         for name, figure in figures.items():

@@ -2,7 +2,6 @@
 
 import math
 from pathlib import Path
-from typing import Any
 
 import pytorch_lightning as pl
 import torch
@@ -13,8 +12,7 @@ from anomaly_diffusion import files
 from anomaly_diffusion.callbacks import weights_and_biases as wb
 from anomaly_diffusion.callbacks.anomaly_metrics import Scorecard
 from anomaly_diffusion.callbacks.measured_pixels import FramePixels
-from anomaly_diffusion.callbacks.processes import from_all_processes
-from anomaly_diffusion.callbacks.repeats import Repeats
+from anomaly_diffusion.callbacks.result_callback import ResultCallback, from_all_processes
 from anomaly_diffusion.measures import depth_sensitivity, fidelity
 from anomaly_diffusion.names import FIGURES
 from anomaly_diffusion.types import ImageBatch, Prediction
@@ -42,7 +40,7 @@ class _Depth:
         return figures | {"psnr": _mean(self.psnr), "ssim": _mean(self.ssim)}
 
 
-class DepthCurve(pl.Callback):
+class DepthCurve(ResultCallback):
     """Writes `depths.csv` and `depths.png` after a test at several depths, and prints the robust intervals.
 
     Each depth is judged by its own calibrated map, in frames, pooled as the detector pools; fidelity is that of the
@@ -51,33 +49,22 @@ class DepthCurve(pl.Callback):
     """
 
     def __init__(self) -> None:
+        super().__init__()
         self._depths: list[_Depth] = []
-        self._repeats = Repeats()
 
-    def on_test_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def begin(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Begin a new count, if there is anything to compare."""
-        self._repeats = Repeats()
         count = len(pl_module.depths)  # type: ignore[arg-type]
         self._depths = [_Depth(pl_module.device) for _ in range(count)] if count > 1 else []
 
-    def on_test_batch_end(
-        self,
-        trainer: pl.Trainer,
-        pl_module: pl.LightningModule,
-        outputs: Any,
-        batch: ImageBatch,
-        batch_idx: int,
-        dataloader_idx: int = 0,
+    def consume(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, prediction: Prediction, batch: ImageBatch
     ) -> None:
         """Measure each depth."""
-        prediction: Prediction = outputs
-        keep = self._repeats.fresh(trainer, trainer.test_dataloaders, len(batch.label))
-        kept = batch.rows(keep)
         for place, depth in enumerate(self._depths):
-            anomaly_map = prediction.depth_maps[keep, place, None].float()
-            score = pl_module.pool(anomaly_map, kept.valid)  # type: ignore[operator]
-            shown = prediction.reference[keep], prediction.reconstruction[keep, place]
-            depth.update(kept, score, anomaly_map, shown)
+            anomaly_map = prediction.depth_maps[:, place, None].float()
+            score = pl_module.pool(anomaly_map, batch.valid)  # type: ignore[operator]
+            depth.update(batch, score, anomaly_map, (prediction.reference, prediction.reconstruction[:, place]))
 
     def on_test_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Write the curve and say how wide it is at the top."""
@@ -108,7 +95,7 @@ def _write(folder: Path, depths: tuple[float, ...], figures: list[dict[str, floa
 def _report(depths: tuple[float, ...], figures: list[dict[str, float]]) -> None:
     console = Console()
     for name in ("image_auroc", "pixel_auroc", "pixel_ap"):
-        reach = depth_sensitivity.robust_interval(depths, [row[name] for row in figures])
+        interval = depth_sensitivity.robust_interval(depths, [row[name] for row in figures])
         console.print(
-            f"{FIGURES[name]:12} within a point of its best at depths {reach}", highlight=False, soft_wrap=True
+            f"{FIGURES[name]:12} within a point of its best at depths {interval}", highlight=False, soft_wrap=True
         )

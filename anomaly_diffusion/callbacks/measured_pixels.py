@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-import pytorch_lightning as pl
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
@@ -84,9 +83,10 @@ class FilePixels:
         return {"size": "original", "regions": whole}
 
     def _mask(self, batch: ImageBatch, index: int) -> Tensor:
+        height, width = batch.size[index].tolist()
         if batch.label[index]:
-            return torch.from_numpy(self._data.test_mask(batch.path[index]))
-        return torch.zeros(batch.size[index].tolist(), dtype=torch.bool)
+            return torch.from_numpy(self._data.test_mask(batch.path[index], (height, width)))
+        return torch.zeros(height, width, dtype=torch.bool)
 
 
 def file_map(data: Any, anomaly_map: Float[Tensor, "1 H W"], size: Int64[Tensor, "2"]) -> Float[Tensor, "1 H0 W0"]:
@@ -94,8 +94,3 @@ def file_map(data: Any, anomaly_map: Float[Tensor, "1 H W"], size: Int64[Tensor,
     height, width = size.tolist()
     original: Tensor = data.to_original(anomaly_map.float(), (height, width), outside=-torch.inf)
     return original
-
-
-def data_module(trainer: pl.Trainer) -> Any:
-    """The data module of a trainer; None where it was given loaders."""
-    return getattr(trainer, "datamodule", None)

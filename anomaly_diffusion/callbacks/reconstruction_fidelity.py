@@ -1,19 +1,17 @@
 """How faithful a reconstruction of a normal image is, where there is one for each image."""
 
 import math
-from typing import Any
 
 import pytorch_lightning as pl
 import torch
 
-from anomaly_diffusion.callbacks.processes import from_all_processes
-from anomaly_diffusion.callbacks.repeats import Repeats
+from anomaly_diffusion.callbacks.result_callback import ResultCallback, from_all_processes
 from anomaly_diffusion.measures.fidelity import psnr, ssim
 from anomaly_diffusion.scoring.residual import Residual
 from anomaly_diffusion.types import ImageBatch, Images, Masks, Prediction
 
 
-class Fidelity(pl.Callback):
+class Fidelity(ResultCallback):
     """Measures reconstructions of the normal test images; `summary.json` shows it under "fidelity".
 
     Means over normal images of `psnr` in dB and `ssim`, and of a residual over the pixels of the photograph if one is
@@ -30,43 +28,35 @@ class Fidelity(pl.Callback):
                 f"`perceptual` must be a residual that needs no training, as LPIPSResidual, got "
                 f"{type(perceptual).__name__}."
             )
+        super().__init__()
         self.perceptual = perceptual
-        self.figures: dict[str, float] = {}
         self._measured: list[list[float]] = []  # of each normal image
-        self._repeats = Repeats()
 
     @property
     def names(self) -> list[str]:
         """What is measured."""
         return ["psnr", "ssim", *([type(self.perceptual).__name__] if self.perceptual else [])]
 
-    def on_test_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def begin(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Begin a new count."""
-        self._repeats, self.figures, self._measured = Repeats(), {}, []
+        self.shared.fidelity, self._measured = {}, []
         if self.perceptual is not None:
             self.perceptual.to(pl_module.device)
 
-    def on_test_batch_end(
-        self,
-        trainer: pl.Trainer,
-        pl_module: pl.LightningModule,
-        outputs: Any,
-        batch: ImageBatch,
-        batch_idx: int,
-        dataloader_idx: int = 0,
+    def consume(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, prediction: Prediction, batch: ImageBatch
     ) -> None:
         """Measure the normal images of a batch."""
-        prediction: Prediction = outputs
-        keep = self._repeats.fresh(trainer, trainer.test_dataloaders, len(batch.label)) & ~batch.label.cpu()
-        if prediction.reconstruction.shape[1] == 1 and keep.any() and torch.equal(prediction.reference, batch.image):
-            rebuilt = prediction.reconstruction[keep, 0].float()
-            self._measured += self._figures(batch.image[keep], rebuilt, batch.valid[keep])
+        normal = ~batch.label
+        if prediction.reconstruction.shape[1] == 1 and normal.any() and torch.equal(prediction.reference, batch.image):
+            rebuilt = prediction.reconstruction[normal, 0].float()
+            self._measured += self._figures(batch.image[normal], rebuilt, batch.valid[normal])
 
     def on_test_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Average over all processes; `RunCard` writes the summary later."""
         columns = zip(*from_all_processes(self._measured), strict=True)
         means = [math.fsum(column) / len(column) for column in columns]  # exact, hence the same in every order
-        self.figures = dict(zip(self.names, means, strict=False))
+        self.shared.fidelity = dict(zip(self.names, means, strict=False))
 
     @torch.no_grad()
     def _figures(self, image: Images, rebuilt: Images, valid: Masks) -> list[list[float]]:

@@ -1,9 +1,8 @@
-"""What a run leaves behind for people and programs: its figures, its images one by one, its course."""
+"""The files of a run that people and programs read first: summary, images one by one, course of training."""
 
 import sys
 import time
 from collections.abc import Mapping
-from dataclasses import astuple
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +14,11 @@ from torch import Tensor
 
 from anomaly_diffusion import files
 from anomaly_diffusion.callbacks import weights_and_biases as wb
-from anomaly_diffusion.callbacks.anomaly_metrics import AnomalyMetrics
-from anomaly_diffusion.callbacks.processes import from_all_processes
-from anomaly_diffusion.callbacks.reconstruction_fidelity import Fidelity
-from anomaly_diffusion.callbacks.residual_maps import ResidualMaps
+from anomaly_diffusion.callbacks.result_callback import ResultCallback, from_all_processes
 from anomaly_diffusion.callbacks.training_curve import Course
 from anomaly_diffusion.names import FIGURES
 from anomaly_diffusion.runs import process
-from anomaly_diffusion.runs.image_results import COLUMNS, as_csv, image_results, unlabelled
+from anomaly_diffusion.runs.image_results import COLUMNS, as_csv, cells, image_results, unlabelled
 from anomaly_diffusion.runs.tables import summary_table
 from anomaly_diffusion.types import ImageBatch, ImageResult, Prediction
 
@@ -30,19 +26,23 @@ REDRAW_SECONDS = 30.0
 DRAWN = ("image_auroc", "pixel_auroc", "pixel_ap", "aupro")
 
 
-class RunCard(pl.Callback):
+class RunCard(ResultCallback):
     """Writes `summary.json`, `per_image.csv` and `progress.png` into the run folder, and prints the summary table.
 
     Must stand before the other callbacks of this package, so that the seconds per image are the detector's alone.
 
     `summary.json` holds the figures of the test (null before it), those of the validation of the same weights under
     "validation", the controls of both, under "pixels" the size at which pixel figures were taken and what became there
-    of the files' defective regions (`AnomalyMetrics.pixels`), what `Fidelity` measures under "fidelity", and the cost:
+    of the files' defective regions, what `Fidelity` measures under "fidelity", under "test_set" what `files.names_hash`
+    makes of the names of all test images (null before a test), and the cost:
     `seconds_per_image` of test steps without the first batch; `train_seconds` of fitting without validation,
     `fit_seconds` with it; `peak_memory_mb` of the process and `peak_gpu_memory_mb` of its GPU.
     """
 
+    consumes_predict = True
+
     def __init__(self) -> None:
+        super().__init__()
         self._course = Course()
         self._rows: list[ImageResult] = []
         self._batches: list[tuple[int, float]] = []
@@ -50,16 +50,14 @@ class RunCard(pl.Callback):
         self._clock = self._fit_clock = self._validation_clock = 0.0
         self._drawn = 0.0
         self._judged: str | None = None
+        self._test_set: str | None = None
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         """Refuse an order of callbacks in which the work of others would be counted as the detector's."""
-        callbacks = all_callbacks(trainer)
-        for callback in callbacks[: callbacks.index(self)]:
-            if isinstance(callback, AnomalyMetrics | ResidualMaps):
-                name = type(callback).__name__
-                raise ValueError(
-                    f"`RunCard` must stand before `{name}` in `callbacks`, or it would time {name} as well."
-                )
+        super().setup(trainer, pl_module, stage)
+        first = self.shared.order[0]
+        if first != type(self).__name__:
+            raise ValueError(f"`RunCard` must stand before `{first}` in `callbacks`, or it would time {first} as well.")
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Start the clock of training."""
@@ -101,11 +99,9 @@ class RunCard(pl.Callback):
         self._draw(trainer)
         self._write_summary(trainer, pl_module)
 
-    def on_test_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def begin(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Begin a new list of images."""
         self._rows, self._batches = [], []
-
-    on_predict_start = on_test_start
 
     def on_test_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int, dataloader_idx: int = 0
@@ -115,32 +111,27 @@ class RunCard(pl.Callback):
 
     on_predict_batch_start = on_test_batch_start
 
-    def on_test_batch_end(
-        self,
-        trainer: pl.Trainer,
-        pl_module: pl.LightningModule,
-        outputs: Any,
-        batch: ImageBatch,
-        batch_idx: int,
-        dataloader_idx: int = 0,
+    def consume(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, prediction: Prediction, batch: ImageBatch
     ) -> None:
         """Stop the clock and note the images."""
-        self._note_images(outputs, batch, _now(pl_module) - self._clock)
-
-    on_predict_batch_end = on_test_batch_end
+        seconds = _now(pl_module) - self._clock
+        self._nfe = prediction.nfe
+        self._batches.append((len(batch.path), seconds))
+        self._rows += image_results(prediction, batch, seconds)
 
     def on_test_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Write the list of images."""
-        self._write_images(trainer, "per_image.csv")
+        self._test_set = files.names_hash([row.path for row in self._write_images(trainer, "per_image.csv")])
         self._judged = "test"
 
     def on_predict_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Write the list of images, and say how many are called defective."""
         self._rows = unlabelled(self._rows)
-        self._write_images(trainer, "predictions.csv")
-        found = sum(row.score >= float(torch.as_tensor(pl_module.image_threshold)) for row in self._rows)
+        rows = self._write_images(trainer, "predictions.csv")
+        found = sum(row.score >= float(torch.as_tensor(pl_module.image_threshold)) for row in rows)
         if trainer.is_global_zero:
-            Console().print(f"{found} of {len(self._rows)} images lie above the threshold: predictions.csv, panels/")
+            Console().print(f"{found} of {len(rows)} images lie above the threshold: predictions.csv, panels/")
 
     def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         """Sum up and print after every other callback has done its part."""
@@ -173,47 +164,39 @@ class RunCard(pl.Callback):
             self._course.validation_seconds += time.perf_counter() - self._validation_clock
             self._validation_clock = 0.0
 
-    def _note_images(self, prediction: Prediction, batch: ImageBatch, seconds: float) -> None:
-        self._nfe = prediction.nfe
-        self._batches.append((len(batch.path), seconds))
-        self._rows += image_results(prediction, batch, seconds)
-
     def _draw(self, trainer: pl.Trainer) -> None:
         losses = self._course.losses
         if not trainer.is_global_zero or not (losses or self._course.figures):
             return
-        from anomaly_diffusion.figures.contact_sheet import progress
+        from anomaly_diffusion.figures.training_chart import training_chart
 
         shown = [
             (step, {name: values[name] for name in DRAWN if name in values}) for step, values in self._course.figures
         ]
-        files.write(Path(trainer.default_root_dir) / "progress.png", progress(losses, shown))
+        files.write(Path(trainer.default_root_dir) / "progress.png", training_chart(losses, shown))
         self._drawn = time.perf_counter()
 
-    def _write_images(self, trainer: pl.Trainer, name: str) -> None:
-        """One line per image of all processes; images that a sampler repeated are listed once."""
-        rows = list({row.path: row for row in from_all_processes(self._rows)}.values())
-        if not trainer.is_global_zero:
-            return
-        files.write(Path(trainer.default_root_dir) / name, as_csv(rows))
-        wb.log_table(trainer, name.removesuffix(".csv"), COLUMNS, [astuple(row) for row in rows])
+    def _write_images(self, trainer: pl.Trainer, name: str) -> list[ImageResult]:
+        """Write a line per image of all processes, and return them."""
+        rows = from_all_processes(self._rows)
+        if trainer.is_global_zero:
+            files.write(Path(trainer.default_root_dir) / name, as_csv(rows))
+            wb.log_table(trainer, name.removesuffix(".csv"), COLUMNS, [cells(row) for row in rows])
+        return rows
 
     def _write_summary(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> dict[str, Any]:
-        summary = self._figures(trainer) | self._cost(pl_module)
+        summary = self._figures() | self._cost(pl_module)
         if trainer.is_global_zero:
             files.write_json(Path(trainer.default_root_dir) / "summary.json", summary)
             for run in wb.runs(trainer):
                 run.summary.update(files.finite({name: summary[name] for name in [*FIGURES, "seconds_per_image"]}))
         return summary
 
-    def _figures(self, trainer: pl.Trainer) -> dict[str, Any]:
-        found = [callback for callback in all_callbacks(trainer) if isinstance(callback, AnomalyMetrics)]
-        splits = found[0].figures if found else {}
-        pixels = found[0].pixels if found else {}
+    def _figures(self) -> dict[str, Any]:
+        splits, pixels = self.shared.figures, self.shared.pixels
         test, validation = (_with_controls(splits.get(split, {}), pixels.get(split)) for split in ("test", "val"))
-        fidelity = [callback.figures for callback in all_callbacks(trainer) if isinstance(callback, Fidelity)]
         known = validation if "val" in splits else None
-        return test | {"validation": known, "fidelity": fidelity[0] if fidelity else {}}
+        return test | {"validation": known, "fidelity": self.shared.fidelity, "test_set": self._test_set}
 
     def _cost(self, pl_module: pl.LightningModule) -> dict[str, Any]:
         timed = self._batches[1:] or self._batches
@@ -229,12 +212,6 @@ class RunCard(pl.Callback):
             "seed": process.seed(),
             "command": process.command(sys.argv),
         }
-
-
-def all_callbacks(trainer: pl.Trainer) -> list[pl.Callback]:
-    """The callbacks of a trainer, in the order in which they are called."""
-    callbacks: list[pl.Callback] = vars(trainer)["callbacks"]
-    return callbacks
 
 
 def _with_controls(figures: Mapping[str, Mapping[str, float]], pixels: Mapping[str, Any] | None) -> dict[str, Any]:

@@ -1,5 +1,6 @@
-"""How a strategy went about it: from the image over every estimate to the reconstruction."""
+"""Sampling trajectories: how a strategy gets from an image to its reconstruction."""
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -8,11 +9,13 @@ import pytorch_lightning as pl
 import torch
 
 from anomaly_diffusion import files
+from anomaly_diffusion.callbacks.result_callback import ResultCallback
 from anomaly_diffusion.callbacks.selection import DisplaySampler
-from anomaly_diffusion.types import ImageBatch
+from anomaly_diffusion.figures.result_pictures import cut, pixels, result_pictures
+from anomaly_diffusion.types import ImageBatch, Prediction
 
 
-class SamplingTrajectories(pl.Callback):
+class SamplingTrajectories(ResultCallback):
     """Draws `<run>/panels/trajectories.png` after a test: some images on their way through the strategy.
 
     Images are chosen by kind and place only (see `DisplaySampler`), and reconstructed again while the network is
@@ -29,38 +32,30 @@ class SamplingTrajectories(pl.Callback):
             raise ValueError(f"`evaluations` must be at least 1, got {evaluations}.")
         if limit <= 0:
             raise ValueError(f"`limit` must be positive, got {limit}.")
+        super().__init__()
         self.count, self.evaluations, self.limit = count, evaluations, limit
-        self._spread: DisplaySampler[ImageBatch] = DisplaySampler(count)
+        self._sampler: DisplaySampler[ImageBatch] = DisplaySampler(count)
 
-    def on_test_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def begin(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Begin a new choice."""
-        self._spread = DisplaySampler(self.count)
+        self._sampler = DisplaySampler(self.count)
 
-    def on_test_batch_end(
-        self,
-        trainer: pl.Trainer,
-        pl_module: pl.LightningModule,
-        outputs: Any,
-        batch: ImageBatch,
-        batch_idx: int,
-        dataloader_idx: int = 0,
+    def consume(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, prediction: Prediction, batch: ImageBatch
     ) -> None:
         """Consider the images of a batch."""
         for index, kind in enumerate(batch.kinds):
-            self._spread.offer(kind, bool(batch.label[index]), partial(_alone, batch, index))
+            self._sampler.offer(kind, bool(batch.label[index]), partial(batch.rows, torch.tensor([index])))
 
     def on_test_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Draw, while the weights are still those that were tested."""
-        chosen = self._spread.chosen()
+        chosen = self._sampler.chosen()
         if not trainer.is_global_zero or not chosen:
             return
         from anomaly_diffusion.figures.trajectories import trajectory_sheet
 
-        trajectories = [
-            trajectory
-            for trajectory in (self._trajectory(pl_module, batch) for batch in chosen)
-            if trajectory.evaluations
-        ]
+        found = [self._trajectory(pl_module, batch) for batch in chosen]
+        trajectories = [trajectory for trajectory in found if trajectory.evaluations]
         if not trajectories:
             return
         title = f"{pl_module.method}: what the network is shown, and what it answers"
@@ -72,19 +67,10 @@ class SamplingTrajectories(pl.Callback):
     def _trajectory(self, detector: Any, batch: ImageBatch) -> Any:
         from anomaly_diffusion.figures.trajectories import Trajectory, spaced
 
-        asked, verdict = detector.trace(batch), detector(batch)
+        asked, prediction, valid = detector.trace(batch), detector(batch), batch.valid[0]
+        deepest = pixels(cut(prediction.reconstruction[0, -1], valid))
         shown = [asked[place] for place in spaced(len(asked), self.evaluations)]
-        return Trajectory(
-            image=batch.image[0],
-            evaluations=[(float(one.depth[0]), one.x_t[0], one.x_0_hat[0]) for one in shown],
-            reconstruction=verdict.reconstruction[0, -1],
-            anomaly_map=verdict.anomaly_map[0, 0],
-            title=batch.path[0],
-            mask=batch.mask[0, 0] if batch.mask.any() else None,
-            reference=verdict.reference[0],
-        )
-
-
-def _alone(batch: ImageBatch, index: int) -> ImageBatch:
-    """One image of a batch, which need not be kept."""
-    return batch.rows(torch.arange(len(batch.path), device=batch.label.device) == index)
+        steps = [
+            (float(one.depth[0]), pixels(cut(one.x_t[0], valid)), pixels(cut(one.x_0_hat[0], valid))) for one in shown
+        ]
+        return Trajectory(replace(result_pictures(prediction, batch, 0), reconstruction=deepest), steps)

@@ -29,9 +29,9 @@ class _Even(Generic[Item]):
 
 
 class DisplaySampler(Generic[Item]):
-    """Chooses images from a stream: defective ones of every kind, spread evenly over each, and some good ones.
+    """Chooses images from a stream: defective ones of every kind, spread evenly over each, and some normal ones.
 
-    A quarter are good ones if there are enough of both. Memory does not grow with the stream.
+    A quarter are normal ones if there are enough of both. Memory does not grow with the stream.
 
     Args:
         count: number of images to choose, at least 1.
@@ -41,25 +41,25 @@ class DisplaySampler(Generic[Item]):
         if count < 1:
             raise ValueError(f"`count` must be at least 1, got {count}.")
         self.count = count
-        self._good: _Even[Item] = _Even()
+        self._normal: _Even[Item] = _Even()
         self._defects: dict[str, _Even[Item]] = {}
 
     def offer(self, kind: str, label: bool, make: Callable[[], Item]) -> None:
         """Consider an image; `make` is called only if it is kept for now."""
         if not label:
-            return self._good.offer(make, self.count)
+            return self._normal.offer(make, self.count)
         self._defects.setdefault(kind, _Even()).offer(make, self._room())
         for even in self._defects.values():
             even.shrink(self._room())
         return None
 
     def chosen(self) -> list[Item]:
-        """The chosen ones, kind by kind, good ones last."""
-        good = min(len(self._good.items), self.count // 4 if self._defects else self.count)
-        shares = self._shares(self.count - good)
-        good = min(len(self._good.items), self.count - sum(shares.values()))
+        """The chosen ones, kind by kind, normal ones last."""
+        normal = min(len(self._normal.items), self.count // 4 if self._defects else self.count)
+        shares = self._shares(self.count - normal)
+        normal = min(len(self._normal.items), self.count - sum(shares.values()))
         defects = [item for kind, share in shares.items() for item in self._defects[kind].take(share)]
-        return defects + self._good.take(good)
+        return defects + self._normal.take(normal)
 
     def _room(self) -> int:
         return -(-self.count // len(self._defects))

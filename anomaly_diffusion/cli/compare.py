@@ -13,6 +13,7 @@ from anomaly_diffusion.runs import run_folder
 from anomaly_diffusion.runs.cost import cost_panels, lacking
 from anomaly_diffusion.runs.defect_sizes import SizeClass, by_size
 from anomaly_diffusion.runs.grouping import by_setting, paired_report
+from anomaly_diffusion.runs.image_results import from_line
 from anomaly_diffusion.runs.tables import csv_table, markdown_table, size_table
 
 __all__ = ["data_set", "group_of", "main", "run_folders"]
@@ -97,7 +98,7 @@ def _summary(folder: Path) -> dict[str, Any]:
 
 
 def _sizes(folder: Path) -> list[SizeClass]:
-    return by_size(files.read_table(folder / _IMAGES, ["defect_share"]))
+    return by_size([from_line(line) for line in files.read_table(folder / _IMAGES, ["defect_share"])])
 
 
 def _by_experiment(folders: Sequence[Path]) -> dict[str, list[Path]]:

@@ -38,7 +38,7 @@ def main(arguments: list[str]) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="anomaly-diffusion doctor",
-        description="Check a folder of images before training on it: MVTec AD layout, or folders of good and bad ones.",
+        description="Check a folder of images before training on it; its layout is recognised.",
     )
     parser.add_argument("path", type=Path, help="the folder; a category of MVTec AD, for example")
     parser.add_argument("--normal", help="folder of good photographs below it (default: found by its name)")

@@ -1,1 +1,1 @@
-"""Photographs: where they lie, how they are read, split, framed, painted and batched."""
+"""Data sets: layouts, decoding of image and mask files, train/validation split, resizing, painted defects, batches."""

@@ -1,5 +1,6 @@
-"""Makes batches of frames: one gather, one augmentation per photograph, one conversion to float."""
+"""Batches for a Trainer: collation, the epoch sampler, and a DataLoader that resumes within an epoch."""
 
+import signal
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset, DistributedSampler, get_worker_info
+from torch.utils.data import DataLoader, Dataset, DistributedSampler, get_worker_info
 
 from anomaly_diffusion.data.frame_cache import Frames, FrameStore
 from anomaly_diffusion.data.reading.photographs import BadImages
@@ -15,7 +16,7 @@ from anomaly_diffusion.data.sample import stable_hash
 from anomaly_diffusion.data.transforms import Augmentation, BadAugmentation
 from anomaly_diffusion.types import ImageBatch
 
-__all__ = ["BatchSource", "EpochSampler", "as_they_are"]
+__all__ = ["BatchLoader", "BatchSource", "EpochSampler", "as_they_are", "leave_interrupts"]
 
 
 class BatchSource(Dataset[ImageBatch]):
@@ -93,6 +94,50 @@ class EpochSampler(DistributedSampler):
     def __iter__(self) -> Iterator[tuple[int, int]]:
         start, self.skipped = self.skipped, 0
         return ((self.epoch, index) for index in islice(super().__iter__(), start, None))
+
+
+class BatchLoader(DataLoader[ImageBatch]):
+    """Gives the batches of an epoch, from the first one, or from where a checkpoint left off.
+
+    Lightning keeps `state_dict` in every checkpoint and hands it to `load_state_dict` before training goes on.
+    """
+
+    _given = 0
+    _start = 0
+
+    def __iter__(self) -> Iterator[ImageBatch]:  # type: ignore[override]
+        """Go through the rest of the epoch.
+
+        Raises:
+            BadImages: a photograph cannot be used.
+            BadAugmentation: a transform cannot be applied to one.
+        """
+        self._given, self._start = self._start, 0
+        if isinstance(self.sampler, EpochSampler):
+            self.sampler.skipped = self._given * (self.batch_size or 1)
+        for batch in super().__iter__():
+            # a worker cannot raise it: what arrives would be another error
+            if isinstance(batch, BadImages | BadAugmentation):
+                raise batch
+            self._given += 1
+            yield batch
+
+    def state_dict(self) -> dict[str, int]:
+        """The epoch, and how many of its batches have been given."""
+        return {"epoch": getattr(self.sampler, "epoch", 0), "batches": self._given}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Begin after the batches that were given; an epoch that had ended is not begun again."""
+        self._start = state_dict["batches"] % len(self)
+
+
+def leave_interrupts(worker: int) -> None:
+    """Ignore SIGINT in a DataLoader worker: a terminal sends Ctrl-C to all processes, and the main one handles it.
+
+    Args:
+        worker: its number.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def to_float(image: np.ndarray) -> Tensor:

@@ -1,4 +1,4 @@
-"""The data module that every experiment shares."""
+"""The LightningDataModule of every experiment: train, validation, test and predict loaders."""
 
 import logging
 from operator import itemgetter
@@ -10,11 +10,10 @@ from pytorch_lightning import LightningDataModule
 from pytorch_lightning.utilities import rank_zero_only
 from torch import Tensor
 
-from anomaly_diffusion.data.batches import BatchSource, EpochSampler, as_they_are
+from anomaly_diffusion.data.batches import BatchLoader, BatchSource, EpochSampler, as_they_are, leave_interrupts
 from anomaly_diffusion.data.frame_cache import FrameStore, Loading, Photograph, Reader, painting_seed
 from anomaly_diffusion.data.framing import Policy, to_original
-from anomaly_diffusion.data.loader import BatchLoader, leave_interrupts
-from anomaly_diffusion.data.painting.defects import Painter
+from anomaly_diffusion.data.painting.painter import Painter
 from anomaly_diffusion.data.reading.notes import tell
 from anomaly_diffusion.data.reading.photographs import BadImages, Mask
 from anomaly_diffusion.data.regions import Regions
@@ -79,14 +78,15 @@ class AnomalyDataModule(LightningDataModule):
         """Return a map (1, H, W) at the size (height, width) of its file; `outside` is what its frame does not show."""
         return to_original(anomaly_map, size, self.policy, outside)
 
-    def test_mask(self, name: str) -> Mask:
-        """Return the defects of a test photograph at the size of its file.
+    def test_mask(self, name: str, size: tuple[int, int]) -> Mask:
+        """Return the defects of a test photograph at the size of its file; the photograph itself is not read again.
 
         Args:
             name: what `ImageBatch.path` calls it.
+            size: height and width of the file, as in `ImageBatch.size`.
         """
         store = self._stores["test"]
-        return self.dataset.read(store.photographs[store.names.index(name)].sample)[1]
+        return self.dataset.read_mask(store.photographs[store.names.index(name)].sample, size)
 
     def regions(self, use: str) -> Regions | None:
         """Return what became of the defective regions in "validation" or "test"; None if it is not known."""

@@ -1,8 +1,10 @@
-"""Examines a data set before anyone trains on it: what it holds, what is broken, and what would fool a reader.
+"""What `doctor` finds in a data set: counts, bad files, duplicates, and statistics that separate the test classes.
 
 Test labels are used here for warnings only; nothing is chosen by them.
 """
 
+import importlib
+import pkgutil
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -13,17 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
-from anomaly_diffusion.data.layouts.conventions import normal_folder, splits_below
-from anomaly_diffusion.data.layouts.folder import Folder
-from anomaly_diffusion.data.layouts.loco import CONFIG, MVTecLOCO
-from anomaly_diffusion.data.layouts.mvtec import MVTecAD
+from anomaly_diffusion.data import layouts
 from anomaly_diffusion.data.reading.colour import channels_seen, with_channels
 from anomaly_diffusion.data.reading.notes import Colour, Note, Told, noting, tell
 from anomaly_diffusion.data.reading.photographs import BadImages, Pixels
 from anomaly_diffusion.data.sample import GOOD, AnomalyDataset, Sample
 from anomaly_diffusion.data.split import content_hash
 
-__all__ = ["STATISTICS", "Health", "Record", "Shortcut", "examine", "layout_of", "statistics"]
+__all__ = ["STATISTICS", "Health", "Record", "Shortcut", "examine", "layout_classes", "layout_of", "statistics"]
 
 STATISTICS = ("brightness", "contrast", "sharpness")
 _SEPARATES = 0.75  # AUROC from which, or below 1 minus which, a statistic alone tells test classes apart
@@ -166,19 +165,19 @@ def examine(dataset: AnomalyDataset) -> Health:
 
 
 def layout_of(path: Path) -> AnomalyDataset:
-    """Guess the layout of a folder.
+    """Read a folder in the layout that recognises it; of several, in the least general one, the first by name."""
+    known = sorted(layout_classes(), key=lambda layout: (layout.generality, layout.__name__))
+    return next(layout for layout in known if "recognises" in vars(layout) and layout.recognises(path))(path)
 
-    MVTec LOCO AD where there is a defects_config.json, MVTec AD where there is train/good, otherwise folders of good
-    and defective ones.
 
-    Raises:
-        FileNotFoundError: if it is neither.
-    """
-    if (path / CONFIG).is_file() or any(path.glob(f"*/{CONFIG}")):
-        return MVTecLOCO(path)
-    if normal_folder(path / "train").is_dir() or splits_below(path):
-        return MVTecAD(path)
-    return Folder(path)
+def layout_classes() -> list[type[AnomalyDataset]]:
+    """Return every layout: those of `data/layouts`, and those of a user that are imported."""
+    for module in pkgutil.iter_modules(layouts.__path__, f"{layouts.__name__}."):
+        importlib.import_module(module.name)
+    found = AnomalyDataset.__subclasses__()
+    for layout in found:
+        found += [one for one in layout.__subclasses__() if one not in found]
+    return found
 
 
 def statistics(pixels: Pixels) -> NDArray[np.float64]:

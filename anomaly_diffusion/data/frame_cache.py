@@ -1,4 +1,4 @@
-"""Photographs as frames of one size in memory: read, checked and framed once, in uint8."""
+"""Cache of preprocessed images (frames) in memory: each file is read, checked and resized once, uint8."""
 
 import logging
 import time
@@ -13,7 +13,7 @@ from rich import get_console
 from rich.progress import track
 
 from anomaly_diffusion.data.framing import Policy, Resize
-from anomaly_diffusion.data.painting.defects import Painter
+from anomaly_diffusion.data.painting.painter import Painter
 from anomaly_diffusion.data.reading.colour import channels_seen, with_channels
 from anomaly_diffusion.data.reading.notes import Colour, Note, note, noting
 from anomaly_diffusion.data.reading.photographs import BadImages, Mask, Pixels

@@ -1,4 +1,4 @@
-"""How a photograph of any size becomes a frame of one size, and how a map finds its way back."""
+"""Resizing policies (resize, letterbox, center crop) from files to frames, and of anomaly maps back to file size."""
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass

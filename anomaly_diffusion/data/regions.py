@@ -1,4 +1,4 @@
-"""The defective regions of a mask, and what becomes of them in a frame."""
+"""Connected defect regions of a mask, resized so that none is lost or split, and counts of those that merge."""
 
 from bisect import bisect_left
 from dataclasses import dataclass

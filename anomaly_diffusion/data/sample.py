@@ -1,4 +1,4 @@
-"""One photograph of a data set, and the base class of the layouts in which data sets come."""
+"""One photograph of a data set (Sample), and the base class of all layouts (AnomalyDataset)."""
 
 import hashlib
 import os
@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 
@@ -40,18 +41,32 @@ class Sample:
 
 
 class AnomalyDataset(ABC):
-    """Lists the photographs of a data set and reads them; subclasses only list.
+    """Lists the photographs of a data set and reads them; subclasses, the layouts, only list.
 
     Args:
         root: the folder; a relative one that is absent here is looked for under ANOMALY_DIFFUSION_DATA.
         white_level: value of a 16-bit photograph that is shown as white, 1 to 65535.
+
+    Attributes:
+        generality: of several layouts that recognise a folder, `doctor` takes the one with the lowest.
     """
+
+    generality: ClassVar[int] = 0
 
     def __init__(self, root: str | Path, white_level: int = 65535) -> None:
         if not 1 <= white_level <= 65535:
             raise ValueError(f"`white_level` must lie in [1, 65535], got {white_level}.")
         self.root = Path(root)
         self.white_level = white_level
+
+    @classmethod
+    def recognises(cls, root: Path) -> bool:
+        """Whether a folder looks like one of this layout, so that `doctor` reads it so.
+
+        Args:
+            root: an existing folder; each layout is made of it, `cls(root)`.
+        """
+        return False
 
     @cached_property
     def folder(self) -> Path:
@@ -77,10 +92,19 @@ class AnomalyDataset(ABC):
             BadImages: if the photograph or its mask cannot be used.
         """
         pixels = read_pixels(sample.path, self.white_level)
-        size = pixels.shape[:2]
-        if sample.mask is None:
-            return pixels, np.zeros(size, bool)
-        return pixels, read_mask(sample.mask, size, sample.path)
+        return pixels, self.read_mask(sample, (pixels.shape[0], pixels.shape[1]))
+
+    def read_mask(self, sample: Sample, size: tuple[int, int]) -> Mask:
+        """Read the defect pixels of a photograph alone; none where nobody drew a mask.
+
+        Args:
+            sample: the photograph.
+            size: its height and width.
+
+        Raises:
+            BadImages: if the mask cannot be used.
+        """
+        return np.zeros(size, bool) if sample.mask is None else read_mask(sample.mask, size, sample.path)
 
     def notes(self) -> list[Note]:
         """Return what is worth knowing about how the folder is read: the files that are left out."""
@@ -93,7 +117,7 @@ class AnomalyDataset(ABC):
         return [self.folder]
 
     def _samples(self) -> Iterator[Sample]:
-        """Give all samples that can be listed; whoever needs the others says what is wrong."""
+        """Give the samples of every split that can be listed; a split that cannot raises where it is used."""
         for listing in (self.train_samples, self.validation_samples, self.test_samples):
             with suppress(FileNotFoundError, ValueError):
                 yield from listing()

@@ -1,4 +1,4 @@
-"""Who trains and who validates: decided by hashes of names, copies kept together, written down in the run folder."""
+"""Train/validation split by hashes of file names, duplicate files kept on one side, saved as split.json."""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""What pictures are drawn with: the only place that knows how matplotlib's objects become a PNG, without pyplot."""
+"""Drawing pictures: overlays, contours, scales and text, and how matplotlib's objects become a PNG without pyplot."""
 
 import warnings
 from typing import Any
@@ -47,7 +47,7 @@ def scaled(picture: ndarray, height: int, interpolation: int = cv2.INTER_CUBIC) 
 
 def as_rgb(picture: ndarray) -> Picture:
     """The picture (H, W, 1 or 3) in three channels, within [0, 1]."""
-    return np.broadcast_to(picture.clip(0, 1), (*picture.shape[:2], 3))
+    return np.broadcast_to(picture.astype(np.float32).clip(0, 1), (*picture.shape[:2], 3))
 
 
 def blank_figure(width: int, height: int) -> Figure:
@@ -65,9 +65,14 @@ def png(figure: Figure, background: Picture | None = None) -> bytes:
     drawn = np.asarray(canvas.buffer_rgba(), dtype=np.float32)
     opacity = drawn[..., 3:] / 255
     below = 1.0 if background is None else background
-    picture = drawn[..., :3] * opacity + 255 * (1 - opacity) * below
-    encoded = cv2.imencode(".png", picture[..., ::-1].round().clip(0, 255).astype(np.uint8))
-    return bytes(encoded[1])
+    picture = drawn[..., :3] / 255 * opacity + (1 - opacity) * below
+    return encoded(picture)
+
+
+def encoded(picture: Picture) -> bytes:
+    """The picture itself as a PNG; pixels in [0, 1]."""
+    content = cv2.imencode(".png", (picture[..., ::-1] * 255).round().clip(0, 255).astype(np.uint8))[1]
+    return bytes(content)
 
 
 def write_text(figure: Figure, left: float, top: float, text: str, size: float = 8.5, **style: Any) -> None:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from anomaly_diffusion.figures.canvas import as_rgb, blank_figure, outlined, overlay, png, scaled, write_text
 from anomaly_diffusion.figures.display import Picture
+from anomaly_diffusion.figures.result_pictures import pixels
 
 __all__ = ["gallery", "marked"]
 
@@ -64,7 +65,7 @@ def marked(
         A larger image in [-1, 1], for a gallery.
     """
     height = max(_FINE, image.shape[1])
-    picture = as_rgb(scaled(_pixels(image), height))
+    picture = as_rgb(scaled(as_rgb(pixels(image)), height))
     if anomaly_map is not None:
         picture = overlay(picture, scaled(anomaly_map.detach().float().cpu().numpy(), height), limit)
     if mask is not None:
@@ -75,10 +76,4 @@ def marked(
 def _drawn(image: Float[Tensor, "C H W"], tile: int) -> ndarray:
     """The image at the height of a tile; pixels that are enlarged stay squares."""
     enlarged = tile >= image.shape[1]
-    return as_rgb(scaled(_pixels(image), tile, cv2.INTER_NEAREST if enlarged else cv2.INTER_CUBIC))
-
-
-def _pixels(image: Float[Tensor, "C H W"]) -> ndarray:
-    """From [-1, 1] with channels first to [0, 1] with three channels last."""
-    values: ndarray = np.moveaxis(image.detach().float().cpu().numpy(), 0, -1)
-    return as_rgb((values + 1) / 2)
+    return as_rgb(scaled(as_rgb(pixels(image)), tile, cv2.INTER_NEAREST if enlarged else cv2.INTER_CUBIC))

@@ -4,23 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from matplotlib.figure import Figure
 from numpy import ndarray
-from torch import Tensor
 
-from anomaly_diffusion.figures.canvas import (
-    RESIDUAL_WHITE,
-    Picture,
-    as_rgb,
-    blank_figure,
-    map_legend,
-    outlined,
-    overlay,
-    png,
-    scaled,
-    write_text,
-)
+from anomaly_diffusion.figures.canvas import Picture, as_rgb, blank_figure, map_legend, png, scaled, write_text
+from anomaly_diffusion.figures.result_pictures import ResultPictures
+from anomaly_diffusion.figures.tiles import tiles
 
 __all__ = ["Trajectory", "spaced", "trajectory_sheet"]
 
@@ -29,25 +19,15 @@ GAP, HEAD, TEXT, FOOT = 14, 34, 20, 58
 
 @dataclass(frozen=True)
 class Trajectory:
-    """One image on its way through one strategy; all pictures in pixels, [-1, 1], of one or three channels.
+    """One image on its way through one strategy.
 
     Args:
-        image: where it comes from.
-        evaluations: (depth, x_t, x_0_hat) of some network evaluations, in their order.
-        reconstruction: where it ends.
-        anomaly_map: in standard deviations of normal images.
-        title: strategy and file.
-        mask: the true defect, if known.
-        reference: where a perfect reconstruction would end, if not at the image.
+        pictures: where it begins and ends.
+        evaluations: (depth, x_t, x_0_hat) of some network evaluations, in their order; pixels in [0, 1].
     """
 
-    image: Float[Tensor, "C H W"]
-    evaluations: Sequence[tuple[float, Float[Tensor, "C H W"], Float[Tensor, "C H W"]]]
-    reconstruction: Float[Tensor, "C H W"]
-    anomaly_map: Float[Tensor, "H W"]
-    title: str = ""
-    mask: Bool[Tensor, "H W"] | None = None
-    reference: Float[Tensor, "C H W"] | None = None
+    pictures: ResultPictures
+    evaluations: Sequence[tuple[float, Float[ndarray, "H W C"], Float[ndarray, "H W C"]]]
 
 
 @dataclass(frozen=True)
@@ -80,7 +60,7 @@ def trajectory_sheet(trajectories: Sequence[Trajectory], title: str = "", limit:
     write_text(figure, GAP, 10, title, size=11, weight="bold")
     top = head
     for trajectory, pair, block in zip(trajectories, rows, blocks, strict=True):
-        write_text(figure, GAP, top, trajectory.title)
+        write_text(figure, GAP, top, trajectory.pictures.path)
         top += TEXT
         canvas[top : top + len(block), GAP : GAP + block.shape[1]] = block
         for place, row in enumerate(pair):
@@ -92,32 +72,14 @@ def trajectory_sheet(trajectories: Sequence[Trajectory], title: str = "", limit:
 
 def _cells(trajectory: Trajectory, limit: float, tile: int) -> tuple[list[_Cell], list[_Cell]]:
     """The upper and the lower row."""
-    image, reconstruction = _pixels(trajectory.image), _pixels(trajectory.reconstruction)
-    found = overlay(scaled(image, tile), scaled(trajectory.anomaly_map.float().cpu().numpy(), tile), limit)
-    perfect = image if trajectory.reference is None else _pixels(trajectory.reference)
-    difference = np.abs(perfect - reconstruction).mean(2, keepdims=True) / RESIDUAL_WHITE
-    upper = [_Cell(_marked(scaled(image, tile), trajectory, tile), "image")]
-    lower = [_Cell(_marked(found, trajectory, tile), "anomaly map")]
+    ends = tiles(trajectory.pictures, limit, tile)
+    upper, lower = [_Cell(ends.image, "image")], [_Cell(ends.anomaly_map, "anomaly map")]
     for depth, x_t, x_0_hat in trajectory.evaluations:
-        upper.append(_Cell(scaled(_pixels(x_t), tile), f"depth {depth:.2g}"))
-        lower.append(_Cell(scaled(_pixels(x_0_hat), tile), "estimate"))
-    upper.append(_Cell(scaled(reconstruction, tile), "reconstruction"))
-    lower.append(_Cell(as_rgb(scaled(as_rgb(difference), tile)), "difference"))
+        upper.append(_Cell(scaled(as_rgb(x_t), tile), f"depth {depth:.2g}"))
+        lower.append(_Cell(scaled(as_rgb(x_0_hat), tile), "estimate"))
+    upper.append(_Cell(ends.reconstruction, "reconstruction"))
+    lower.append(_Cell(ends.difference, "difference"))
     return upper, lower
-
-
-def _pixels(image: Float[Tensor, "C H W"]) -> Picture:
-    """From [-1, 1] with channels first to [0, 1] with three channels last."""
-    values: ndarray = image.detach().float().cpu().numpy()
-    return as_rgb((np.moveaxis(values, 0, -1) + 1) / 2)
-
-
-def _marked(picture: Picture, trajectory: Trajectory, tile: int) -> Picture:
-    """The picture with the contour of the true defect."""
-    if trajectory.mask is None:
-        return picture
-    mask = scaled(trajectory.mask.float().cpu().numpy(), tile)
-    return outlined(picture, mask > 0.5)
 
 
 def _joined(row: Sequence[_Cell]) -> Picture:

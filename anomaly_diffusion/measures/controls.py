@@ -1,7 +1,8 @@
 """Trivial detectors that stand beside every result: a model is worth what it adds to them.
 
-Each control knows normal training images at most by their mean and spread. Two are maps, |image - something|; four
-are single numbers of the grey image. A data set in which one of them does well has a shortcut, and a reader must know.
+Each control knows normal training images at most by mean and standard deviation. Two are maps, |image - something|;
+four are single numbers of the grey image. A data set in which one of them does well has a shortcut, and a reader must
+know.
 """
 
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ BLUR = 1 / 32  # standard deviation of the blur relative to the shorter side: 2 
 
 @dataclass(frozen=True)
 class Normals:
-    """Sums over normal images, from which their mean image and the spread of their statistics follow.
+    """Sums over normal images, from which their mean image and the standard deviations of their statistics follow.
 
     Args:
         count: number of images.
@@ -52,8 +53,8 @@ class Normals:
     def distance(self, values: Tensor) -> Tensor:
         """How many standard deviations of normal images the statistics (B, 3) lie from their mean, either way."""
         mean = self.total / self.count
-        spread = (self.square / self.count - mean**2).clamp(min=1e-12).sqrt()
-        return (values - mean.to(values)).abs() / spread.to(values)
+        std = (self.square / self.count - mean**2).clamp(min=1e-12).sqrt()
+        return (values - mean.to(values)).abs() / std.to(values)
 
 
 def statistics(image: Images, valid: Masks) -> Tensor:

@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from statistics import fmean, median
 from typing import Any, ClassVar, Generic, TypeVar
 
-from anomaly_diffusion.measures.failure_measures import COLUMNS, FailureRow
+from anomaly_diffusion.measures.failure_measures import MEASURES
+from anomaly_diffusion.types import ImageResult
 
 __all__ = [
     "FAILURES",
@@ -24,7 +25,7 @@ __all__ = [
 ]
 
 Item = TypeVar("Item")
-_MEASURED = COLUMNS[COLUMNS.index("score") :]
+_SUMMED_UP = ("score", "defect_share", *MEASURES)
 
 
 class Failure:
@@ -34,11 +35,11 @@ class Failure:
     title: ClassVar[str]
 
     @abstractmethod
-    def severity(self, row: FailureRow) -> float:
+    def severity(self, result: ImageResult) -> float:
         """The larger, the worse; NaN for an image that cannot fail in this way."""
 
     @abstractmethod
-    def verdict(self, row: FailureRow) -> str:
+    def verdict(self, result: ImageResult) -> str:
         """The number in a few words."""
 
 
@@ -53,13 +54,14 @@ class OverSmoothing(Failure):
 
     name, title = "over_smoothing", "over-smoothing: normal images that lost most fine structure"
 
-    def severity(self, row: FailureRow) -> float:
+    def severity(self, result: ImageResult) -> float:
         """Share of fine power that is lost; negative if some was added."""
-        return math.nan if row.label else 1 - row.retained_fine
+        return math.nan if result.label else 1 - result.number("retained_fine")
 
-    def verdict(self, row: FailureRow) -> str:
+    def verdict(self, result: ImageResult) -> str:
         """The power that was kept."""
-        return f"fine power kept: {row.retained_fine:.0%}"
+        kept = result.number("retained_fine")
+        return f"fine power kept: {kept:.0%}"
 
 
 class TextureLoss(Failure):
@@ -72,13 +74,14 @@ class TextureLoss(Failure):
 
     name, title = "texture_loss", "texture loss: normal images whose texture changed most"
 
-    def severity(self, row: FailureRow) -> float:
+    def severity(self, result: ImageResult) -> float:
         """Distance of co-occurrence matrices."""
-        return math.nan if row.label else row.cooccurrence
+        return math.nan if result.label else result.number("cooccurrence")
 
-    def verdict(self, row: FailureRow) -> str:
+    def verdict(self, result: ImageResult) -> str:
         """Distance, and what is left of roughness."""
-        return f"co-occurrence distance {row.cooccurrence:.2f}, local variance {row.variance_ratio:.0%}"
+        distance, variance = result.number("cooccurrence"), result.number("variance_ratio")
+        return f"co-occurrence distance {distance:.2f}, local variance {variance:.0%}"
 
 
 class IdentityLoss(Failure):
@@ -91,13 +94,14 @@ class IdentityLoss(Failure):
 
     name, title = "identity_loss", "identity loss: normal images least like their reconstruction"
 
-    def severity(self, row: FailureRow) -> float:
+    def severity(self, result: ImageResult) -> float:
         """One minus SSIM."""
-        return math.nan if row.label else 1 - row.ssim
+        return math.nan if result.label else 1 - result.number("ssim")
 
-    def verdict(self, row: FailureRow) -> str:
+    def verdict(self, result: ImageResult) -> str:
         """SSIM and PSNR."""
-        return f"SSIM {row.ssim:.2f}, PSNR {row.psnr:.1f} dB"
+        ssim, psnr = result.number("ssim"), result.number("psnr")
+        return f"SSIM {ssim:.2f}, PSNR {psnr:.1f} dB"
 
 
 class Hallucination(Failure):
@@ -110,13 +114,14 @@ class Hallucination(Failure):
 
     name, title = "hallucination", "hallucination: largest differences far from any defect"
 
-    def severity(self, row: FailureRow) -> float:
+    def severity(self, result: ImageResult) -> float:
         """Largest difference of a window."""
-        return row.hallucination
+        return result.number("hallucination")
 
-    def verdict(self, row: FailureRow) -> str:
+    def verdict(self, result: ImageResult) -> str:
         """The difference."""
-        return f"window differs by {row.hallucination:.1%} of the range"
+        difference = result.number("hallucination")
+        return f"window differs by {difference:.1%} of the range"
 
 
 class CopiedDefect(Failure):
@@ -130,13 +135,14 @@ class CopiedDefect(Failure):
 
     name, title = "copied_defect", "copied defect: defects that stand out least in the difference"
 
-    def severity(self, row: FailureRow) -> float:
+    def severity(self, result: ImageResult) -> float:
         """Negative contrast of residual energy."""
-        return -row.energy_contrast
+        return -result.number("energy_contrast")
 
-    def verdict(self, row: FailureRow) -> str:
+    def verdict(self, result: ImageResult) -> str:
         """The contrast."""
-        return f"energy on the defect {row.energy_contrast:+.1f} dB against normal pixels"
+        contrast = result.number("energy_contrast")
+        return f"energy on the defect {contrast:+.1f} dB against normal pixels"
 
 
 class MissedDefect(Failure):
@@ -148,13 +154,14 @@ class MissedDefect(Failure):
 
     name, title = "missed_defect", "missed defect: defects that stand out least in the map"
 
-    def severity(self, row: FailureRow) -> float:
+    def severity(self, result: ImageResult) -> float:
         """Negative contrast of the map."""
-        return -row.map_contrast
+        return -result.number("map_contrast")
 
-    def verdict(self, row: FailureRow) -> str:
+    def verdict(self, result: ImageResult) -> str:
         """The contrast."""
-        return f"map on the defect {row.map_contrast:+.1f} sd against normal pixels"
+        contrast = result.number("map_contrast")
+        return f"map on the defect {contrast:+.1f} sd against normal pixels"
 
 
 class FalseAlarm(Failure):
@@ -166,13 +173,14 @@ class FalseAlarm(Failure):
 
     name, title = "false_alarm", "false alarm: highest maps far from any defect"
 
-    def severity(self, row: FailureRow) -> float:
+    def severity(self, result: ImageResult) -> float:
         """Largest value of the map."""
-        return row.map_far
+        return result.number("map_far")
 
-    def verdict(self, row: FailureRow) -> str:
+    def verdict(self, result: ImageResult) -> str:
         """The value."""
-        return f"map reaches {row.map_far:.1f} sd"
+        highest = result.number("map_far")
+        return f"map reaches {highest:.1f} sd"
 
 
 FAILURES: tuple[Failure, ...] = (
@@ -223,20 +231,23 @@ class Worst(Generic[Item]):
         return [(severity, name, item) for severity, name, _, item in ordered]
 
 
-def summary(rows: Sequence[FailureRow]) -> dict[str, Any]:
+def summary(results: Sequence[ImageResult]) -> dict[str, Any]:
     """Mean, median, least and largest value of every column over normal and over defective images."""
     return {
         name: {"count": len(chosen)}
-        | {column: _spread([getattr(row, column) for row in chosen]) for column in _MEASURED}
-        for name, chosen in _by_label(rows).items()
+        | {column: _statistics([result.number(column) for result in chosen]) for column in _SUMMED_UP}
+        for name, chosen in _by_label(results).items()
     }
 
 
-def _by_label(rows: Sequence[FailureRow]) -> Mapping[str, Sequence[FailureRow]]:
-    return {name: [row for row in rows if row.label == label] for label, name in enumerate(("normal", "defective"))}
+def _by_label(results: Sequence[ImageResult]) -> Mapping[str, Sequence[ImageResult]]:
+    return {
+        name: [result for result in results if result.label == label]
+        for label, name in enumerate(("normal", "defective"))
+    }
 
 
-def _spread(values: Sequence[float]) -> dict[str, float] | None:
+def _statistics(values: Sequence[float]) -> dict[str, float] | None:
     known = [value for value in values if not math.isnan(value)]
     if not known:
         return None

@@ -6,11 +6,11 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 
-from anomaly_diffusion.measures.failure_measures import from_line
 from anomaly_diffusion.measures.failures import FAILURES
 from anomaly_diffusion.report.image_table import verdict
 from anomaly_diffusion.report.sheet_parts import Parts, sheet_parts
 from anomaly_diffusion.report.thumbnails import Thumbnail, photograph
+from anomaly_diffusion.runs.image_results import from_line
 from anomaly_diffusion.runs.run_results import RunResults, Shown
 
 __all__ = ["Gallery", "Slide", "galleries", "within"]

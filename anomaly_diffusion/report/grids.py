@@ -9,6 +9,7 @@ from typing import Any
 from anomaly_diffusion.measures.depth_sensitivity import robust_interval
 from anomaly_diffusion.names import FIGURES
 from anomaly_diffusion.runs.defect_sizes import by_size
+from anomaly_diffusion.runs.image_results import from_line
 from anomaly_diffusion.runs.run_results import RunResults
 from anomaly_diffusion.runs.tables import by_test_set, mean_and_spread, table_rows
 
@@ -141,7 +142,7 @@ def _classes(run: RunResults, by: str) -> list[Mapping[str, Any]]:
     known: list[Mapping[str, Any]] = run.analysis.get("found", {}).get(by, [])
     if known or by != "by_size" or not run.images or not run.images[0].get("defect_share"):
         return known
-    return [vars(size) for size in by_size(run.images)]
+    return [vars(size) for size in by_size([from_line(line) for line in run.images])]
 
 
 def _found(runs: Sequence[Sequence[Mapping[str, Any]]], share: bool) -> list[str]:

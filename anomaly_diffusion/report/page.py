@@ -174,7 +174,7 @@ def _template() -> Template:
 
 
 def _source(name: str) -> str:
-    return (files("anomaly_diffusion.analysis") / "templates" / name).read_text(encoding="utf-8")
+    return (files("anomaly_diffusion.report") / "templates" / name).read_text(encoding="utf-8")
 
 
 def _hash(text: str) -> str:

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy import ndarray
 
-from anomaly_diffusion.figures.contact_sheet import FOOT, GAP, RIM, TEXT, columns_of, head_of
+from anomaly_diffusion.figures.contact_sheet import FOOT, GAP, RIM, TEXT
 
 __all__ = ["Parts", "sheet_parts"]
 
@@ -37,7 +37,7 @@ def sheet_parts(sheet: ndarray, count: int, titled: bool) -> list[Parts | None]:
         count: number of its panels, at least 1.
         titled: whether it has a headline.
     """
-    columns, head = columns_of(count), head_of(titled)
+    columns, head = 2 if count > 4 else 1, 34 if titled else 8
     lines = -(-count // columns)
     height = (sheet.shape[0] - head - TEXT - FOOT + GAP) // lines - TEXT - GAP
     width = (sheet.shape[1] - GAP) // columns - GAP

@@ -1,13 +1,13 @@
 """Which defects are found, by their size and by how much they stand out from their surroundings."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from anomaly_diffusion.metrics.curves import auroc, count_scores
+from anomaly_diffusion.types import ImageResult
 
 
 @dataclass(frozen=True)
@@ -27,34 +27,33 @@ class SizeClass:
     recall: float = math.nan
 
 
-def by_size(rows: Sequence[Mapping[str, Any]], classes: int = 3, threshold: float = math.nan) -> list[SizeClass]:
+def by_size(results: Sequence[ImageResult], classes: int = 3, threshold: float = math.nan) -> list[SizeClass]:
     """Image AUROC and recall of equally many small, middle and large defects; images without a mask are left out.
 
     Args:
-        rows: lines of a `per_image.csv` or a `failures.csv`.
+        results: of images of both classes.
         classes: number of classes, at least 1.
         threshold: score from which an image is called defective.
     """
-    return _by("defect_share", rows, classes, threshold)
+    return _by("defect_share", results, classes, threshold)
 
 
-def by_contrast(rows: Sequence[Mapping[str, Any]], classes: int = 3, threshold: float = math.nan) -> list[SizeClass]:
+def by_contrast(results: Sequence[ImageResult], classes: int = 3, threshold: float = math.nan) -> list[SizeClass]:
     """The same of equally many faint, middle and strong defects.
 
     Args:
-        rows: lines of a `failures.csv`.
+        results: of images of both classes, with the measure "defect_contrast".
         classes: number of classes, at least 1.
         threshold: score from which an image is called defective.
     """
-    return _by("defect_contrast", rows, classes, threshold)
+    return _by("defect_contrast", results, classes, threshold)
 
 
-def _by(column: str, rows: Sequence[Mapping[str, Any]], classes: int, threshold: float) -> list[SizeClass]:
+def _by(column: str, results: Sequence[ImageResult], classes: int, threshold: float) -> list[SizeClass]:
     if classes < 1:
         raise ValueError(f"`classes` must be at least 1, got {classes}.")
-    normal = [float(row["score"]) for row in rows if int(row["label"]) == 0]
-    masked = [row for row in rows if float(row["defect_share"]) > 0]
-    values = [(float("nan" if row[column] == "" else row[column]), float(row["score"])) for row in masked]
+    normal = [result.score for result in results if result.label == 0]
+    values = [(result.number(column), result.score) for result in results if result.defect_share > 0]
     known = sorted(value for value in values if not math.isnan(value[0]))
     parts = np.array_split(np.array(known).reshape(-1, 2), classes)
     return [_class(part[:, 0], part[:, 1], normal, threshold) for part in parts if len(part)]

@@ -1,12 +1,12 @@
 """CLIP through the command line: train, test again."""
 
-import json
 import os
 from pathlib import Path
 
 import pytest
 import torch
 import yaml
+from commands import figures, unchanged_process
 
 from anomaly_diffusion.baselines.tiny_clip import write_tiny_clip
 from anomaly_diffusion.cli.main import main
@@ -22,18 +22,11 @@ SMALL = {
 def run(tmp_path, monkeypatch):
     """The command line, in a folder with a tiny CLIP below that of weights."""
     monkeypatch.chdir(tmp_path)
-    before = dict(os.environ)
     write_tiny_clip(tmp_path / "weights/openai/clip-vit-base-patch16")
-    os.environ["ANOMALY_DIFFUSION_WEIGHTS"] = str(tmp_path / "weights")
     Path("small.yaml").write_text(yaml.safe_dump(SMALL))
-    yield lambda *arguments: main(list(arguments))
-    os.environ.clear()
-    os.environ.update(before)
-
-
-def figures(folder):
-    summary = json.loads((Path(folder) / "summary.json").read_text())
-    return [summary[name] for name in ("image_auroc", "pixel_auroc", "aupro", "nfe")]
+    with unchanged_process():
+        os.environ["ANOMALY_DIFFUSION_WEIGHTS"] = str(tmp_path / "weights")
+        yield lambda *arguments: main(list(arguments))
 
 
 @pytest.mark.slow

@@ -1,11 +1,11 @@
 import json
-import os
 from pathlib import Path
 
 import pytest
 import torch
 import yaml
 from analytic import image_batch, seeded
+from commands import unchanged_process
 from tiny import EXACT, LAYERS, PROMPT, SIDE, doubled, img2img_of_diffusers, in_double, tuned, untrained, walk
 
 from anomaly_diffusion.baselines.lora import LoRA
@@ -132,10 +132,8 @@ def run(tmp_path, monkeypatch, tiny_folder):
         "trainer": {"log_every_n_steps": 1},
     }
     Path("tiny.yaml").write_text(yaml.safe_dump(settings))
-    before = dict(os.environ)
-    yield lambda *arguments: main(list(arguments))
-    os.environ.clear()
-    os.environ.update(before)
+    with unchanged_process():
+        yield lambda *arguments: main(list(arguments))
 
 
 def shipped(name: str) -> tuple[str, ...]:

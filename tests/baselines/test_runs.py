@@ -1,12 +1,11 @@
 """The controls go through the command line like every other detector: train, test again, predict, go on."""
 
-import json
-import os
 from pathlib import Path
 
 import pytest
 import torch
 import yaml
+from commands import figures, unchanged_process
 
 from anomaly_diffusion.cli.arguments import experiments_folder
 from anomaly_diffusion.cli.main import main
@@ -30,15 +29,8 @@ def control(request, tmp_path, monkeypatch):
     config["model"]["init_args"] |= CONTROLS[request.param]
     settings = {"data": DATA, "wandb": {"mode": "disabled"}}
     Path("tiny.yaml").write_text(yaml.safe_dump(config | settings))
-    before = dict(os.environ)
-    yield lambda *arguments: main(list(arguments))
-    os.environ.clear()
-    os.environ.update(before)
-
-
-def figures(folder):
-    summary = json.loads((Path(folder) / "summary.json").read_text())
-    return [summary[name] for name in ("image_auroc", "pixel_auroc", "aupro", "nfe")]
+    with unchanged_process():
+        yield lambda *arguments: main(list(arguments))
 
 
 @pytest.mark.slow

@@ -36,14 +36,14 @@ def test_logged_figures_equal_scikit_learn_on_all_predictions_at_once(tmp_path):
 
 @pytest.mark.parametrize("batch_size", [1, 7, 24])
 def test_figures_do_not_depend_on_the_batch_size(tmp_path, batch_size):
-    reference = measured(tmp_path)[2].figures["test"]
-    figures = measured(tmp_path, batch_size=batch_size)[2].figures["test"]
+    reference = measured(tmp_path)[2].shared.figures["test"]
+    figures = measured(tmp_path, batch_size=batch_size)[2].shared.figures["test"]
     for name, expected in reference.items():
         assert figures[name] == pytest.approx(expected, abs=1e-6), name
 
 
 def test_controls_equal_scikit_learn_with_normals_from_training_only(tmp_path):
-    figures = measured(tmp_path)[2].figures["test"]
+    figures = measured(tmp_path)[2].shared.figures["test"]
     everything, normals = TEST.batch(EVERYTHING), Normals.of(TRAIN.batch(list(range(len(TRAIN)))))
     distance = normals.distance(statistics(everything.image, everything.valid))
     for place, name in enumerate(("brightness", "contrast", "sharpness")):
@@ -91,19 +91,19 @@ def test_a_test_from_a_checkpoint_knows_the_normals_and_its_validation(tmp_path)
     run.save_checkpoint(tmp_path / "run.ckpt")
     fresh = AnomalyMetrics()
     trainer(tmp_path, fresh).test(ToyDetector(), TEST.loader(), ckpt_path=tmp_path / "run.ckpt", verbose=False)
-    assert fresh.figures == metrics.figures
+    assert fresh.shared.figures == metrics.shared.figures
 
 
 def test_without_training_images_the_controls_that_need_them_are_left_out(tmp_path):
     metrics = AnomalyMetrics()
     trainer(tmp_path, metrics).test(ToyDetector(), TEST.loader(), verbose=False)
-    assert set(metrics.figures["test"]) == {"model", "blurred_self", "brightness_raw"}
+    assert set(metrics.shared.figures["test"]) == {"model", "blurred_self", "brightness_raw"}
 
 
 def test_pixels_of_defects_without_a_mask_are_not_counted_as_normal(tmp_path):
     unknown = ToyImages(24, seed=2)
     unknown.mask[13:] = False
-    figures = measured(tmp_path, unknown)[2].figures["test"]
+    figures = measured(tmp_path, unknown)[2].shared.figures["test"]
     known = [index for index in EVERYTHING if index < 13 or not TEST.label[index]]
     batch = unknown.batch(known)
     blurred = blurred_self(batch.image, batch.valid)
@@ -120,6 +120,6 @@ def test_later_validations_keep_the_controls_of_the_first_that_knew_enough(tmp_p
     short, long = (AnomalyMetrics(normals=10), ToyDetector()), (AnomalyMetrics(normals=10), ToyDetector())
     for epochs, (metrics, detector) in ((1, short), (3, long)):
         trainer(tmp_path, metrics, epochs=epochs).fit(detector, TRAIN.loader(), VALIDATION.loader())
-    first, last = short[0].figures["val"], long[0].figures["val"]
+    first, last = short[0].shared.figures["val"], long[0].shared.figures["val"]
     assert list(first) == list(last)
     assert {name: first[name] for name in list(first)[1:]} == {name: last[name] for name in list(last)[1:]}

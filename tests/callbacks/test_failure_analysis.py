@@ -8,6 +8,7 @@ import torch
 from toy_detector import ToyDetector, ToyImages, trainer
 
 from anomaly_diffusion.callbacks.failure_analysis import FailureAnalysis
+from anomaly_diffusion.files import safe_name
 from anomaly_diffusion.measures.failures import FAILURES
 
 TEST = ToyImages(24, seed=2)
@@ -63,6 +64,13 @@ def test_the_worst_cases_are_those_of_the_table(tmp_path):
     assert [case["path"] for case in report["worst"]["false_alarm"]] == [row["path"] for row in far[:3]]
     defects = sorted((row for row in rows if row["label"] == "1"), key=lambda row: float(row["energy_contrast"]))
     assert [case["path"] for case in report["worst"]["copied_defect"]] == [row["path"] for row in defects[:3]]
+
+
+def test_every_worst_case_has_its_tiles(tmp_path):
+    _, report = analysed(tmp_path)
+    names = {safe_name(case["path"]) for kept in report["worst"].values() for case in kept}
+    assert {folder.name for folder in (tmp_path / "tiles").iterdir()} == names
+    assert {len(list(folder.iterdir())) for folder in (tmp_path / "tiles").iterdir()} == {4}
 
 
 def test_the_report_does_not_depend_on_the_batch_size(tmp_path):

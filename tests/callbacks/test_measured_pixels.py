@@ -102,7 +102,7 @@ def test_figures_of_files_equal_an_independent_reference(root, tmp_path, policy)
             masks.append(cv2.imread(str(truth), 0) > 0 if there else np.zeros((height, width), bool))
             scores.append(at_file(anomaly_map[0].numpy(), (height, width), policy))
     label, score = (np.concatenate([part.ravel() for part in parts]) for parts in (masks, scores))
-    figures = metrics.figures["test"]["model"]
+    figures = metrics.shared.figures["test"]["model"]
     assert figures["aupro"] == pytest.approx(official_aupro(scores, masks, 0.3), abs=1e-4)
     assert figures["aupro_05"] == pytest.approx(official_aupro(scores, masks, 0.05), abs=1e-4)
     assert figures["pixel_auroc"] == pytest.approx(roc_auc_score(label, score), abs=1e-4)
@@ -110,7 +110,7 @@ def test_figures_of_files_equal_an_independent_reference(root, tmp_path, policy)
     files = sum(ndimage.label(mask, np.ones((3, 3)))[1] for mask in masks)
     assert written["pixels"]["size"] == "original"
     assert (written["pixels"]["regions"]["files"], written["pixels"]["regions"]["whole"]) == (files, files)
-    assert set(metrics.figures["test"]) == {"model", "blurred_self", "brightness_raw"}
+    assert set(metrics.shared.figures["test"]) == {"model", "blurred_self", "brightness_raw"}
 
 
 def test_a_run_says_what_its_frames_show_of_the_files_regions(root, tmp_path, caplog):
@@ -139,10 +139,10 @@ def test_frames_that_keep_every_region_say_nothing(tmp_path, caplog):
 
 def test_batches_do_not_matter_and_validation_stays_in_frames(root, tmp_path):
     first, second = (measured(root, tmp_path / str(size), "original", None, size)[1] for size in (2, 5))
-    assert first.figures["test"] == second.figures["test"]
+    assert first.shared.figures["test"] == second.shared.figures["test"]
     run = trainer(tmp_path, first)
     run.fit(ToyDetector(), ToyImages(12, normal_only=True).loader(), ToyImages(8).loader())
-    assert first.pixels["val"] == {"size": [SIDE, SIDE], "regions": None}
+    assert first.shared.pixels["val"] == {"size": [SIDE, SIDE], "regions": None}
 
 
 def test_one_file_at_a_time_is_in_memory(root, tmp_path):
@@ -158,7 +158,7 @@ def test_files_without_masks_count_as_images_only(root, tmp_path):
     for folder in ("ground_truth", "test/good"):
         shutil.rmtree(root / folder)
     _, metrics, written = measured(root, tmp_path / "run", "original")
-    assert np.isnan(metrics.figures["test"]["model"]["aupro"])
+    assert np.isnan(metrics.shared.figures["test"]["model"]["aupro"])
     assert written["pixels"]["regions"]["files"] == 0
 
 

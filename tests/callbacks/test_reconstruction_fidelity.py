@@ -31,7 +31,7 @@ def _measure(sizes: list[int], perceptual=None, depths: int = 1, reference=BATCH
         )
         start += size
     callback.on_test_epoch_end(trainer, module)
-    return callback.figures
+    return callback.shared.fidelity
 
 
 @pytest.mark.parametrize("sizes", [[7], [3, 4], [2, 1, 4]])

@@ -49,6 +49,19 @@ def test_what_the_single_panels_show_is_listed(tmp_path):
     ]
 
 
+def test_every_image_shown_has_its_tiles(tmp_path):
+    drawn(tmp_path, count=4)
+    told = json.loads((tmp_path / "panels" / "test.json").read_text())
+    names = {safe_name(entry["path"]) for entry in told["images"]}
+    assert {folder.name for folder in (tmp_path / "tiles").iterdir()} == names
+    for name in names:
+        found = {path.name: picture(path) for path in (tmp_path / "tiles" / name).iterdir()}
+        assert set(found) == {"image.png", "reconstruction.png", "difference.png", "anomaly_map.png"}
+        assert {tile.shape for tile in found.values()} == {(256, 256, 3)}
+        assert (contour(found["image.png"]) > 0) == (contour(found["anomaly_map.png"]) > 0) == ("good" not in name)
+        np.testing.assert_allclose(found["reconstruction.png"], (0.3 + 1) / 2, atol=1 / 255)
+
+
 def test_validation_draws_its_own_sheet_and_no_single_panels(tmp_path):
     trainer(tmp_path, ResidualMaps(count=4)).validate(ToyDetector(), VALIDATION.loader(), verbose=False)
     assert [path.name for path in (tmp_path / "panels").iterdir()] == ["val.png"]

@@ -10,6 +10,7 @@ from toy_detector import ToyDetector, ToyImages, trainer
 from anomaly_diffusion.callbacks.anomaly_metrics import AnomalyMetrics
 from anomaly_diffusion.callbacks.residual_maps import ResidualMaps
 from anomaly_diffusion.callbacks.run_card import RunCard
+from anomaly_diffusion.files import names_hash
 from anomaly_diffusion.names import FIGURES
 
 TRAIN, VALIDATION, TEST = ToyImages(30, normal_only=True), ToyImages(12, seed=1), ToyImages(24, seed=2)
@@ -48,9 +49,9 @@ class SlowPainter(pl.Callback):
 def test_the_summary_holds_the_figures_that_were_measured(tmp_path):
     _, _, metrics = run_all(tmp_path)
     written = summary(tmp_path)
-    assert {name: written[name] for name in FIGURES} == pytest.approx(metrics.figures["test"]["model"])
-    assert written["validation"]["pixel_ap"] == pytest.approx(metrics.figures["val"]["model"]["pixel_ap"])
-    controls = {name: figures for name, figures in metrics.figures["test"].items() if name != "model"}
+    assert {name: written[name] for name in FIGURES} == pytest.approx(metrics.shared.figures["test"]["model"])
+    assert written["validation"]["pixel_ap"] == pytest.approx(metrics.shared.figures["val"]["model"]["pixel_ap"])
+    controls = {name: figures for name, figures in metrics.shared.figures["test"].items() if name != "model"}
     assert {name: pytest.approx(figures) for name, figures in controls.items()} == written["controls"]
 
 
@@ -59,6 +60,13 @@ def test_before_any_test_the_test_figures_are_null_and_validation_is_there(tmp_p
     written = summary(tmp_path)
     assert [written[name] for name in FIGURES] == [None] * len(FIGURES)
     assert 0 < written["validation"]["image_auroc"] <= 1
+
+
+def test_the_test_set_is_named_by_its_images_and_by_nothing_before_a_test(tmp_path):
+    run_all(tmp_path)
+    assert summary(tmp_path)["test_set"] == names_hash(map(TEST.path, range(24)))
+    trainer(tmp_path / "fit", RunCard()).fit(ToyDetector(), TRAIN.loader(), VALIDATION.loader())
+    assert summary(tmp_path / "fit")["test_set"] is None
 
 
 def test_costs_are_what_was_spent(tmp_path, monkeypatch):

@@ -64,7 +64,7 @@ def test_a_taken_run_name_is_refused_and_the_first_run_is_left_alone(run, capsys
 
 def test_a_run_resumed_after_ctrl_c_reaches_the_weights_of_an_uninterrupted_one_and_keeps_its_metrics(run, monkeypatch):
     run("fit", *TOY, "--run", "whole")
-    step = toy.ToyDetector.training_step
+    step = toy.LineDetector.training_step
 
     def interrupted(self, batch, batch_idx):
         if self.global_step == 6:  # two steps after the first checkpoint
@@ -73,7 +73,7 @@ def test_a_run_resumed_after_ctrl_c_reaches_the_weights_of_an_uninterrupted_one_
 
     handler = signal.getsignal(signal.SIGINT)
     with monkeypatch.context() as patch:
-        patch.setattr(toy.ToyDetector, "training_step", interrupted)
+        patch.setattr(toy.LineDetector, "training_step", interrupted)
         assert run("fit", *TOY) == 130
     signal.signal(signal.SIGINT, handler)  # Lightning ignores further ones
     before = rows("runs/toy/001")
@@ -118,10 +118,10 @@ def test_a_trial_run_is_kept_apart_from_real_ones(run):
     ("settings", "told"),
     [
         ("trainer: {max_stepz: 3}", "`trainer.max_stepz` is no known setting. Did you mean `trainer.max_steps`?"),
-        ("model: {init_args: {widht: 3}}", "`widht` is no argument of ToyDetector. Did you mean `width`?"),
+        ("model: {init_args: {widht: 3}}", "`widht` is no argument of LineDetector. Did you mean `width`?"),
         (
             "model: {class_path: PixelDetectr}",
-            "`model` must be a ToyDetector or null, got PixelDetectr. Did you mean `PixelDetector`?",
+            "`model` must be a LineDetector or null, got PixelDetectr. Did you mean `PixelDetector`?",
         ),
         ("model: {init_args: {width: many}}", "`model.width` must be a whole number, got many."),
         ("wandb: {mode: onlin}", "`wandb.mode` must be one of offline, online, disabled, got onlin."),
@@ -151,13 +151,13 @@ def test_a_run_without_a_model_is_told_where_to_find_one(run, capsys):
 
 def test_wandb_is_not_imported_when_it_is_disabled(run):
     program = (
-        "import sys, anomaly_diffusion; sys.path.insert(0, sys.argv.pop()); import toy;"
+        "import sys; sys.path.insert(0, sys.argv.pop()); from anomaly_diffusion.cli.main import main; import toy;"
         "from anomaly_diffusion.cli import lightning_cli;"
-        "lightning.import_rooms = lambda: None; lightning_cli.classes = lambda: (toy.ToyDetector, toy.ToyData, {});"
-        "from anomaly_diffusion.cli.main import main; assert main(['fit', '--config', 'toy.yaml']) == 0;"
+        "lightning_cli.import_rooms = lambda: None; lightning_cli.classes = lambda: (toy.ToyDetector, toy.ToyData, {});"
+        "assert main(['fit', '--config', 'toy.yaml']) == 0;"
         "sys.exit('wandb' in sys.modules)"
     )
-    here = str(Path(__file__).parent)
+    here = str(Path(__file__).parents[1])
     subprocess.run([sys.executable, "-c", program, here], check=True, stdout=subprocess.DEVNULL)
 
 
@@ -174,6 +174,6 @@ def test_offline_wandb_keeps_everything_in_the_run_folder_and_gets_the_whole_con
     wandb.teardown()  # its service writes on after the run, until the process ends
     (log,) = Path("runs/toy/001/wandb").glob("offline-run-*/*.wandb")
     written = log.read_bytes()
-    assert [word for word in (b"ToyDetector", b"max_steps", b"val/pixel_ap") if word not in written] == []
+    assert [word for word in (b"LineDetector", b"max_steps", b"val/pixel_ap") if word not in written] == []
     assert not [path for path in home.rglob("*") if "wandb" in str(path.relative_to(home))]
     assert sent[0] == yaml.safe_load(Path("runs/toy/001/config.yaml").read_text())

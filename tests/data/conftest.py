@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from trees import write, write_mask
 
-from anomaly_diffusion.data.reading import photographs
+from anomaly_diffusion.data.reading import photographs as reader
 
 
 @pytest.fixture
@@ -24,10 +24,20 @@ def mvtec(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
+def photographs(tmp_path: Path) -> Path:
+    """Twenty good photographs and three with a scratch."""
+    for number in range(20):
+        write(tmp_path / f"good/{number:03}.png", number)
+    for number in range(3):
+        write(tmp_path / f"scratch/{number:03}.png", 100 + number)
+    return tmp_path
+
+
+@pytest.fixture
 def opened(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     """Every file that is decoded or read while the test runs."""
     paths: list[Path] = []
-    decode, read_bytes = photographs._decode, Path.read_bytes
+    decode, read_bytes = reader._decode, Path.read_bytes
 
     def spy(path):
         paths.append(path)
@@ -37,7 +47,7 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
         paths.append(path)
         return read_bytes(path)
 
-    monkeypatch.setattr(photographs, "_decode", spy)
+    monkeypatch.setattr(reader, "_decode", spy)
     monkeypatch.setattr(Path, "read_bytes", spy_bytes)
     return paths
 

@@ -1,15 +1,18 @@
+"""The data module: who is shown what, when files are opened, and what is refused."""
+
 import json
 import shutil
 
+import cv2
 import numpy as np
 import pytest
 import torch
 from pytorch_lightning import LightningModule, Trainer
-from trees import write
+from trees import ready, write, write_mask
 
 from anomaly_diffusion.data.datamodule import AnomalyDataModule
 from anomaly_diffusion.data.frame_cache import Loading
-from anomaly_diffusion.data.framing import Letterbox
+from anomaly_diffusion.data.framing import CenterCrop, Letterbox
 from anomaly_diffusion.data.layouts.folder import Folder
 from anomaly_diffusion.data.layouts.mvtec import MVTecAD
 from anomaly_diffusion.data.layouts.textures import Textures
@@ -70,12 +73,6 @@ def same(first, second):
     return first.keys() == second.keys() and all(
         torch.equal(torch.stack(first[path]), torch.stack(second[path])) for path in first
     )
-
-
-def ready(data, *stages):
-    for stage in stages:
-        data.setup(stage)
-    return data
 
 
 def test_workers_batches_and_cache_do_not_change_what_is_seen(mvtec, tmp_path):
@@ -174,6 +171,13 @@ def test_testing_never_opens_a_training_file(mvtec, tmp_path, opened):
     assert not [path for path in opened if "train" in path.parts]
 
 
+def test_a_mask_at_the_size_of_its_file_opens_the_mask_and_no_photograph(mvtec, opened):
+    data = ready(AnomalyDataModule(MVTecAD(mvtec), (32, 32)), "test")
+    opened.clear()
+    assert data.test_mask("test/hole/001.png", (40, 48)).sum() == 10 * 20
+    assert {path.relative_to(mvtec).as_posix() for path in opened} == {"ground_truth/hole/001_mask.png"}
+
+
 def test_the_split_is_written_and_used_again(mvtec, tmp_path):
     watched(AnomalyDataModule(MVTecAD(mvtec), (32, 32)), tmp_path / "run", 1)
     written = json.loads((tmp_path / "run/split.json").read_text())
@@ -235,7 +239,6 @@ def test_pixels_span_minus_one_to_one_exactly(tmp_path):
     for number in range(4):
         write(tmp_path / f"train/good/{number}.png", number)
         np.save(tmp_path / "ignored.npy", number)
-    import cv2
 
     cv2.imwrite(str(tmp_path / "train/good/0.png"), np.tile(np.array([[[0]], [[255]]], np.uint8), (20, 48, 3)))
     data = ready(AnomalyDataModule(MVTecAD(tmp_path), (40, 48), validation=Validation(at_least=2)), "fit")
@@ -319,3 +322,77 @@ def test_a_cache_over_its_limit_is_not_built(mvtec):
     assert sum(store.bytes for store in full._stores.values()) == 40 * 32 * 32 * 5
     none = ready(AnomalyDataModule(MVTecAD(mvtec), (128, 128), loading=Loading(cache_mb=1)), "fit")
     assert sum(store.bytes for store in none._stores.values()) <= 1_000_000
+
+
+def test_every_bad_file_is_listed_at_once(mvtec):
+    good = mvtec / "train/good"
+    (good / "000.png").write_bytes(b"")
+    (good / "001.png").write_bytes(b"no image at all")
+    with pytest.raises(BadImages) as error:
+        AnomalyDataModule(MVTecAD(mvtec), (32, 32)).setup("fit")
+    message = str(error.value)
+    assert "2 files are unusable" in message
+    for name, problem in [("000.png", "0 bytes"), ("001.png", "corrupt")]:
+        assert any(name in line and problem in line for line in message.splitlines())
+
+
+@pytest.mark.parametrize("cache_mb", [0, 100])
+def test_every_bad_mask_is_listed_at_once(mvtec, cache_mb):
+    masks = mvtec / "ground_truth/hole"
+    (masks / "000_mask.png").unlink()
+    write_mask(masks / "001_mask.png", value=0)
+    write_mask(masks / "002_mask.png", size=(48, 40))
+    with pytest.raises(BadImages) as error:
+        AnomalyDataModule(MVTecAD(mvtec), (32, 32), loading=Loading(cache_mb=cache_mb)).setup("test")
+    problems = error.value.problems
+    assert ["missing" in text or "empty" in text or "48 x 40" in text for text in problems.values()] == [True] * 3
+    assert sorted(path.rpartition("/")[2] for path in problems) == [f"00{number}_mask.png" for number in range(3)]
+
+
+def test_a_cropped_defect_out_of_sight_leaves_a_label_without_mask(mvtec):
+    mask = np.zeros((40, 48), np.uint8)
+    mask[:, 0] = 1
+
+    cv2.imwrite(str(mvtec / "ground_truth/hole/000_mask.png"), mask)
+    data = AnomalyDataModule(MVTecAD(mvtec), (40, 40), loading=Loading(policy=CenterCrop()))
+    (batch,) = ready(data, "test").test_dataloader()
+    unseen = batch.path.index("test/hole/000.png")
+    assert batch.label[unseen]
+    assert not batch.mask[unseen].any()
+
+
+REFUSALS = [
+    (lambda: AnomalyDataModule(Textures(), (0, 64)), "`image_size`"),
+    (lambda: AnomalyDataModule(Textures(), batch_size=0), "`batch_size`"),
+    (lambda: AnomalyDataModule(Textures(), channels=2), "`channels` must be 1 or 3, got 2"),
+    (lambda: AnomalyDataModule(Textures(), augmentation=Augmentation(crop=(65, 64))), "`crop` must fit"),
+    (lambda: AnomalyDataModule(Textures(), (64, 32), augmentation=FLIPS), "`quarter_turns` must be off"),
+    (lambda: Validation(share=0.0), r"`share` must lie in \(0, 1\), got 0.0"),
+    (lambda: Validation(at_least=1), "`at_least`"),
+    (lambda: Textures(crop=500), r"`crop` must lie in \[16, 168\], got 500"),
+    (lambda: Folder("x", test_share=1.0), "`test_share`"),
+    (lambda: MVTecAD(white_level=0), "`white_level`"),
+    (
+        lambda: Augmentation(transforms=[{"NoSuchThing": {}}])(np.zeros((4, 4, 3), np.uint8), np.ones((4, 4), bool), 0),
+        "NoSuchThing",
+    ),
+]
+
+
+@pytest.mark.parametrize(("call", "message"), REFUSALS, ids=[message for _, message in REFUSALS])
+def test_a_refusal_names_the_argument(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()
+
+
+def test_the_real_sets_are_read_whole(real_data):
+    for root, category, train, test in [
+        ("mvtec_ad", "screw", 320, 160),
+        ("magnetic_tile", "tile", 801, 272),
+        ("bsdata", "ball_screw", 521, 228),
+    ]:
+        data = ready(AnomalyDataModule(MVTecAD(real_data / root, category), (64, 64)), "fit", "test")
+        assert len(data._stores["train"]) + len(data._stores["validation"]) == train
+        batches = list(data.test_dataloader())
+        assert sum(len(batch.path) for batch in batches) == test
+        assert all(torch.equal(batch.mask.flatten(1).any(1), batch.label) for batch in batches)

@@ -87,7 +87,7 @@ def scratches(seed, size, count=5):
 @pytest.mark.parametrize("policy", [Resize(), Letterbox()], ids=lambda policy: type(policy).__name__)
 @pytest.mark.parametrize("size", [(200, 240), (500, 90), (1000, 700), (40, 30)], ids=str)
 def test_no_region_is_lost_and_none_splits(policy, size):
-    for seed in range(8):
+    for seed in range(2 if max(size) > 500 else 8):
         for mask in (scratches(seed, size), np.random.default_rng(seed).random(size) > 0.998):
             framed = policy.place(size, (64, 64)).mask(mask)
             labels, count = regions(mask)

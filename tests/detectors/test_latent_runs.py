@@ -1,12 +1,12 @@
 """From nothing to latent diffusion on the command line: an autoencoder, its floor, diffusion on its latents."""
 
 import json
-import os
 from pathlib import Path
 
 import pytest
 import torch
 import yaml
+from commands import unchanged_process
 
 from anomaly_diffusion.cli.arguments import experiments_folder
 from anomaly_diffusion.cli.main import main
@@ -20,7 +20,6 @@ TRAINED = AUTOENCODER | {"weights": "runs/autoencoder/001"}
 def train(tmp_path, monkeypatch):
     """The command line and a shipped experiment, made small."""
     monkeypatch.chdir(tmp_path)
-    before = dict(os.environ)
 
     def _train(name: str, trainer: dict, **model: object) -> Path:
         config = yaml.safe_load((experiments_folder() / f"model/{name}.yaml").read_text())
@@ -30,9 +29,8 @@ def train(tmp_path, monkeypatch):
         assert main(["train", "--config", f"{name}.yaml"]) == 0
         return Path(f"runs/{name}/001")
 
-    yield _train
-    os.environ.clear()
-    os.environ.update(before)
+    with unchanged_process():
+        yield _train
 
 
 @pytest.mark.slow

@@ -91,7 +91,7 @@ def test_an_optimiser_of_another_kind_is_refused_where_no_config_named_the_first
     del settings["optimizer"]
     Path("toy.yaml").write_text(yaml.safe_dump(settings))
     monkeypatch.setattr(
-        toy.ToyDetector, "configure_optimizers", lambda self: torch.optim.SGD(self.parameters(), 0.1), raising=False
+        toy.LineDetector, "configure_optimizers", lambda self: torch.optim.SGD(self.parameters(), 0.1), raising=False
     )
     assert run("fit", *TOY, "--run", "mine") == 0
     assert resume(run, "--optimizer=AdamW") == 1

@@ -1,9 +1,9 @@
 import cv2
 import numpy as np
 import pytest
-import torch
 
 from anomaly_diffusion.figures.canvas import TRUTH
+from anomaly_diffusion.figures.result_pictures import ResultPictures
 from anomaly_diffusion.figures.trajectories import GAP, HEAD, TEXT, Trajectory, spaced, trajectory_sheet
 
 TILE = 64
@@ -14,14 +14,15 @@ def decode(png):
 
 
 def grey(value, side=32, channels=3):
-    return torch.full((channels, side, side), float(value))
+    return np.full((side, side, channels), float(value))
 
 
 def trajectory(count=3, z=0.0, channels=3, mask=None, title="walk", side=32):
-    shown = [(1 / (1 + place), grey(-1, side, channels), grey(0.5, side, channels)) for place in range(count)]
-    return Trajectory(
-        grey(0, side, channels), shown, grey(1, side, channels), torch.full((side, side), z), title=title, mask=mask
-    )
+    mask = np.zeros((side, side), bool) if mask is None else mask
+    image, found = grey(0.5, side, channels), grey(1, side, channels)
+    pictures = ResultPictures(title, True, 0.0, image, mask, image, found, np.full((side, side), z))
+    steps = [(1 / (1 + place), grey(0, side, channels), grey(0.75, side, channels)) for place in range(count)]
+    return Trajectory(pictures, steps)
 
 
 def cell(picture, row, column, top=8 + TEXT):
@@ -47,7 +48,7 @@ def test_one_colour_means_one_value_on_every_sheet():
 
 
 def test_the_true_defect_is_outlined_where_it_is_known():
-    mask = torch.zeros(32, 32, dtype=torch.bool)
+    mask = np.zeros((32, 32), bool)
     mask[10:20, 10:20] = True
     marked, plain = (
         decode(trajectory_sheet([trajectory(mask=mask)], tile=TILE)),

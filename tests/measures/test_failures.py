@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from anomaly_diffusion.measures.failure_measures import COLUMNS, as_csv, failure_rows, places
+from anomaly_diffusion.measures.failure_measures import MEASURES, as_csv, measured, places
 from anomaly_diffusion.measures.failures import FAILURES, Worst, summary
 from anomaly_diffusion.measures.mean_spectra import spectra_of
 from anomaly_diffusion.types import ImageBatch, Prediction
@@ -37,7 +37,11 @@ def judged(images, reconstruction, anomaly_map=None):
 def rows_of(images, prediction, photographs=True):
     where = places(images, MARGIN)
     powers = spectra_of(images, prediction, where.normal) if photographs else None
-    return failure_rows(prediction, images, where, powers)
+    return measured(prediction, images, where, powers)
+
+
+def of(result, *names):
+    return tuple(map(result.number, names))
 
 
 def healed(images):
@@ -48,21 +52,21 @@ def healed(images):
 def test_an_exact_copy_keeps_everything_and_hallucinates_nothing():
     images = batch()
     for row in rows_of(images, judged(images, images.image)):
-        kept = row.retained_coarse, row.retained_middle, row.retained_fine, row.gradient_ratio, row.variance_ratio
-        assert kept == (1, 1, 1, 1, 1)
-        assert (row.ssim, row.cooccurrence, row.hallucination, row.energy_normal, row.map_far) == (1, 0, 0, 0, 0)
-        assert row.psnr == pytest.approx(106.02, abs=0.01)
-    assert row.energy_contrast == 0  # of the defect, which was copied as well
+        assert of(row, "retained_coarse", "retained_middle", "retained_fine") == (1, 1, 1)
+        assert of(row, "gradient_ratio", "variance_ratio", "ssim") == (1, 1, 1)
+        assert of(row, "cooccurrence", "hallucination", "energy_normal", "map_far") == (0, 0, 0, 0)
+        assert row.number("psnr") == pytest.approx(106.02, abs=0.01)
+    assert row.number("energy_contrast") == 0  # of the defect, which was copied as well
 
 
 def test_a_perfect_detector_fails_in_no_way():
     images = batch()
     good, dent = rows_of(images, judged(images, healed(images)))
-    assert (dent.retained_fine, dent.cooccurrence, dent.hallucination, dent.map_far) == (1, 0, 0, 0)
-    assert dent.energy_contrast > 60
-    assert dent.energy_defect == pytest.approx(0.4**2)
-    assert dent.map_contrast == pytest.approx(0.8)
-    assert math.isnan(good.energy_contrast)
+    assert of(dent, "retained_fine", "cooccurrence", "hallucination", "map_far") == (1, 0, 0, 0)
+    assert dent.number("energy_contrast") > 60
+    assert dent.number("energy_defect") == pytest.approx(0.4**2)
+    assert dent.number("map_contrast") == pytest.approx(0.8)
+    assert math.isnan(good.number("energy_contrast"))
 
 
 def test_what_is_made_up_beside_a_defect_counts_as_its_halo_and_far_from_it_as_hallucination():
@@ -71,9 +75,9 @@ def test_what_is_made_up_beside_a_defect_counts_as_its_halo_and_far_from_it_as_h
     near[:, :, 20:28, 40:45] += 0.5  # within the margin of the defect
     far[:, :, 50:58, 50:58] += 0.5
     (_, beside), (_, away) = (rows_of(images, judged(images, reconstruction)) for reconstruction in (near, far))
-    assert (beside.hallucination, beside.map_far) == (0, 0)
-    assert away.hallucination == pytest.approx(0.25, abs=0.01)
-    assert away.map_far == pytest.approx(0.5)
+    assert of(beside, "hallucination", "map_far") == (0, 0)
+    assert away.number("hallucination") == pytest.approx(0.25, abs=0.01)
+    assert away.number("map_far") == pytest.approx(0.5)
 
 
 def test_a_defect_says_how_large_and_how_strong_it_is():
@@ -81,24 +85,23 @@ def test_a_defect_says_how_large_and_how_strong_it_is():
     good, dent = rows_of(images, judged(images, healed(images)))
     assert dent.defect_share == pytest.approx(64 / SIDE**2)
     deviation = 0.2 / math.sqrt(3)  # of the mean of three channels
-    assert dent.defect_contrast == pytest.approx(0.8 / deviation, rel=0.15)
+    assert dent.number("defect_contrast") == pytest.approx(0.8 / deviation, rel=0.15)
     assert good.defect_share == 0
-    assert math.isnan(good.defect_contrast)
+    assert math.isnan(good.number("defect_contrast"))
 
 
 def test_false_colours_have_maps_but_no_fidelity():
     images = batch()
     for row in rows_of(images, judged(images, healed(images)), photographs=False):
-        assert math.isnan(row.psnr + row.retained_fine + row.hallucination + row.energy_normal)
-        assert row.map_far == 0
+        assert all(map(math.isnan, of(row, "psnr", "retained_fine", "hallucination", "energy_normal")))
+        assert row.number("map_far") == 0
 
 
 def test_of_a_defect_without_a_mask_nobody_knows_what_is_normal():
     images = batch()
     unknown = images._replace(mask=torch.zeros_like(images.mask))
     _, row = rows_of(unknown, judged(images, healed(images)))
-    measured = [getattr(row, name) for name in COLUMNS[COLUMNS.index("defect_contrast") :]]
-    assert all(math.isnan(value) for value in measured)
+    assert all(math.isnan(row.number(name)) for name in MEASURES)
     assert row.defect_share == 0
 
 
@@ -108,8 +111,8 @@ def test_rows_do_not_depend_on_the_batch():
     _, second = rows_of(images, prediction)
     keep = torch.tensor([False, True])
     (alone,) = rows_of(images.rows(keep), judged(images.rows(keep), 0.5 * healed(images)[1:]))
-    for name in COLUMNS[3:]:
-        assert getattr(alone, name) == pytest.approx(getattr(second, name), rel=1e-4), name
+    for name in ("score", "defect_share", *MEASURES):
+        assert alone.number(name) == pytest.approx(second.number(name), rel=1e-4), name
 
 
 def test_the_codec_is_told_from_the_detector():

@@ -4,15 +4,16 @@ import cv2
 import numpy as np
 import pytest
 
-from anomaly_diffusion.figures.contact_sheet import Panel, Row, contact_sheet
+from anomaly_diffusion.figures.contact_sheet import Panel, contact_sheet
+from anomaly_diffusion.figures.result_pictures import ResultPictures
 from anomaly_diffusion.report.sheet_parts import sheet_parts
 
 
 def panel(shade, shape, rows=1):
     """A flat image, a flat reconstruction half as bright, a map without any anomaly; white images are the hard case."""
     image = np.full((*shape, 3), shade, dtype=np.float32)
-    row = Row(image / 2, np.zeros(shape, dtype=np.float32))
-    return Panel(image, np.zeros(shape, dtype=bool), [row] * rows, "a file", "score 1")
+    zeros = np.zeros(shape, dtype=np.float32)
+    return Panel([ResultPictures("a file", False, 1.0, image, zeros > 0, image, image / 2, zeros)] * rows, "score 1")
 
 
 def drawn(panels, title, tile=64):

@@ -1,10 +1,13 @@
+import math
+
 import pytest
 
 from anomaly_diffusion.runs.defect_sizes import by_contrast, by_size
+from anomaly_diffusion.types import ImageResult
 
 
-def row(share: float, score: float) -> dict[str, str]:
-    return {"label": str(int(share > 0)), "defect_share": str(share), "score": str(score)}
+def row(share: float, score: float, **measures: float) -> ImageResult:
+    return ImageResult("", int(share > 0), "", float(share), float(score), measures=measures)
 
 
 NORMAL = [row(0, score) for score in (1, 2, 3, 4)]
@@ -26,7 +29,7 @@ def test_fewer_defects_than_classes_leave_classes_out() -> None:
 
 
 def test_a_defect_without_a_mask_belongs_to_no_size() -> None:
-    unknown = {"label": "1", "defect_share": "0.0", "score": "9"}
+    unknown = ImageResult("", 1, "", 0.0, 9.0)
     assert sum(size.count for size in by_size([*NORMAL, unknown, row(0.1, 5)])) == 1
 
 
@@ -42,7 +45,7 @@ def test_recall_is_the_share_of_each_class_that_reaches_the_threshold() -> None:
 
 
 def test_faint_defects_may_be_missed_where_strong_ones_are_found() -> None:
-    defects = [row(0.1, score) | {"defect_contrast": contrast} for contrast, score in (("0.2", 0), ("3", 9), ("", 9))]
+    defects = [row(0.1, score, defect_contrast=contrast) for contrast, score in ((0.2, 0), (3.0, 9), (math.nan, 9))]
     faint, strong = by_contrast([*NORMAL, *defects], classes=2, threshold=5)
     assert (faint.largest, faint.recall, faint.image_auroc) == (0.2, 0.0, pytest.approx(0.0))
     assert (strong.largest, strong.recall, strong.count) == (3.0, 1.0, 1)

@@ -1,1 +1,1 @@
-"""How data sets lie in folders: one file per layout."""
+"""Data set layouts: which files are training and test images, masks and kinds of defects; one file per layout."""

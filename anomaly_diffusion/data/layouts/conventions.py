@@ -1,4 +1,4 @@
-"""Which files of a folder are images, and what the names of folders mean: one rule for every layout and command."""
+"""Naming conventions of all layouts: image extensions, hidden files, folders of good photographs and of masks."""
 
 import mimetypes
 import re

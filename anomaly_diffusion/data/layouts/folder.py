@@ -44,6 +44,8 @@ class Folder(AnomalyDataset):
         white_level: value of a 16-bit photograph that is shown as white.
     """
 
+    generality = 2
+
     def __init__(
         self,
         root: str | Path,
@@ -59,6 +61,11 @@ class Folder(AnomalyDataset):
             raise ValueError(f"`test_share` must lie in (0, 1), got {test_share}.")
         self.normal, self.defects, self.masks = normal, defects, masks
         self.test_normal, self.test_share = test_normal, test_share
+
+    @classmethod
+    def recognises(cls, root: Path) -> bool:
+        """Always: what no other layout recognises is read so, or the user is told what is missing."""
+        return True
 
     def train_samples(self) -> list[Sample]:
         """Return the good photographs that are not kept for testing.

@@ -1,4 +1,4 @@
-"""The layout of MVTec LOCO AD, whose defects are of logic as well as of structure, and come with saturations."""
+"""The layout of MVTec LOCO AD: logical and structural anomalies, one mask per region, saturation thresholds (sPRO)."""
 
 import json
 from functools import cached_property
@@ -16,7 +16,7 @@ from anomaly_diffusion.data.layouts.conventions import (
     normal_folder,
     splits_below,
 )
-from anomaly_diffusion.data.reading.photographs import BadImages, Mask, Pixels, along, read_pixels
+from anomaly_diffusion.data.reading.photographs import BadImages, Mask, along, read_pixels
 from anomaly_diffusion.data.sample import AnomalyDataset, Sample, find_root
 from anomaly_diffusion.types import Region
 
@@ -61,6 +61,11 @@ class MVTecLOCO(AnomalyDataset):
     ) -> None:
         super().__init__(Path(root, category) if category else root, white_level)
 
+    @classmethod
+    def recognises(cls, root: Path) -> bool:
+        """Whether there is a defects_config.json, or one in a category below."""
+        return (root / CONFIG).is_file() or any(root.glob(f"*/{CONFIG}"))
+
     def train_samples(self) -> list[Sample]:
         """Return train/good.
 
@@ -84,35 +89,34 @@ class MVTecLOCO(AnomalyDataset):
         """
         return [self._sample(path, kind) for kind in kind_folders(self.folder / "test") for path in image_files(kind)]
 
-    def read(self, sample: Sample) -> tuple[Pixels, Mask]:
-        """Read a photograph and the pixels of all its regions.
+    def read_mask(self, sample: Sample, size: tuple[int, int]) -> Mask:
+        """Read the pixels of all regions of a photograph.
 
         Raises:
-            BadImages: if the photograph or a mask cannot be used.
+            BadImages: if a mask cannot be used.
         """
-        pixels = read_pixels(sample.path, self.white_level)
-        mask = np.zeros(pixels.shape[:2], bool)
+        mask = np.zeros(size, bool)
         for path in self._masks(sample):
-            region = self._region(path, sample.path, (pixels.shape[0], pixels.shape[1])).mask
-            if region.shape != mask.shape:
+            region = self._region(path, sample.path, size).mask
+            if region.shape != size:
                 rule = "a mask has the size of its photograph"
-                raise BadImages(
-                    {str(path): f"mask is of {region.shape} pixels, its photograph of {mask.shape}; {rule}"}
-                )
+                raise BadImages({str(path): f"mask is of {region.shape} pixels, its photograph of {size}; {rule}"})
             mask |= region
-        return pixels, mask
+        return mask
 
-    def regions(self, name: str) -> list[Region]:
-        """Return the defects of the test photograph that `AnomalyDataset.name` calls so; none of a good one.
+    def regions(self, name: str, size: tuple[int, int]) -> list[Region]:
+        """Return the defects of a test photograph; none of a good one.
+
+        Args:
+            name: what `AnomalyDataset.name` calls it.
+            size: its height and width.
 
         Raises:
             BadImages: if a mask cannot be used, or its value has no entry in `defects_config.json`.
         """
         path, test = self.folder / name, self.folder / "test"
         kind = test / path.relative_to(test).parts[0]
-        masks = self._masks(self._sample(path, kind))
-        height, width = read_pixels(path).shape[:2] if masks else (0, 0)
-        return [self._region(mask, path, (height, width)) for mask in masks]
+        return [self._region(mask, path, size) for mask in self._masks(self._sample(path, kind))]
 
     def _region(self, path: Path, photograph: Path, size: tuple[int, int]) -> Region:
         values = read_pixels(path).max(axis=2)

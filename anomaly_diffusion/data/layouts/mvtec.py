@@ -24,6 +24,8 @@ class MVTecAD(AnomalyDataset):
         white_level: value of a 16-bit photograph that is shown as white.
     """
 
+    generality = 1
+
     def __init__(
         self, root: str | Path = "mvtec_ad", category: str | list[str] | None = None, white_level: int = 65535
     ) -> None:
@@ -32,6 +34,11 @@ class MVTecAD(AnomalyDataset):
         super().__init__(Path(root, category) if isinstance(category, str) else root, white_level)
         self.categories = category if isinstance(category, list) else ["."]
         self._unmasked: set[str] = set()
+
+    @classmethod
+    def recognises(cls, root: Path) -> bool:
+        """Whether there is train/good, or one in a category below."""
+        return normal_folder(root / "train").is_dir() or bool(splits_below(root))
 
     def train_samples(self) -> list[Sample]:
         """Return train/good.

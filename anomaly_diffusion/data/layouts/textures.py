@@ -1,4 +1,4 @@
-"""The built-in data set: three photographs of scikit-image and painted defects; nothing is downloaded."""
+"""The built-in data set: crops of brick, grass and gravel of scikit-image with synthetic defects; no download."""
 
 from functools import cached_property
 from pathlib import Path
@@ -7,7 +7,8 @@ from typing import Literal
 import numpy as np
 
 from anomaly_diffusion.data.framing import Box
-from anomaly_diffusion.data.painting.defects import DEFECTS, Painter
+from anomaly_diffusion.data.painting.defects import DEFECTS
+from anomaly_diffusion.data.painting.painter import Painter
 from anomaly_diffusion.data.reading.photographs import Mask, Pixels
 from anomaly_diffusion.data.sample import GOOD, AnomalyDataset, Sample, stable_hash
 
@@ -94,6 +95,10 @@ class Textures(AnomalyDataset):
         painter = Painter(self.severity, [defect for defect in DEFECTS if defect.kind == sample.kind])
         painted = painter(crop, generator)
         return painted.image, painted.mask
+
+    def read_mask(self, sample: Sample, size: tuple[int, int]) -> Mask:
+        """Paint the defect again."""
+        return self.read(sample)[1]
 
     def _good(self, use: str, count: int) -> list[Sample]:
         return [Sample(self.root / use / GOOD / f"{number:03}.png") for number in range(count)]

@@ -1,4 +1,4 @@
-"""Archives from others: nothing in them gets outside of the folder that they are meant for."""
+"""Safe extraction of tar and zip archives: no path traversal, no link that leads out of the target folder."""
 
 import shutil
 import stat

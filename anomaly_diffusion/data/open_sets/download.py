@@ -1,4 +1,4 @@
-"""Large files from the network: begun ones go on, and what arrived is what was meant."""
+"""Downloads of large files over HTTP: interrupted ones resume (Range), and a SHA-256 checksum is verified."""
 
 import hashlib
 import time

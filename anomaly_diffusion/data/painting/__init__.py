@@ -1,1 +1,1 @@
-"""Defects painted on normal photographs."""
+"""Synthetic defects, painted on normal photographs with exact masks."""

@@ -1,1 +1,1 @@
-"""From image files to pixels and masks, whatever camera and program they come from."""
+"""Decoding of image and mask files: formats, bit depth, EXIF orientation, grey or RGB, label values."""

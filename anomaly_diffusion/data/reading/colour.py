@@ -1,4 +1,4 @@
-"""Whether a photograph is grey, whatever its file says, and how it gets the channels that a detector wants."""
+"""Colour channels: detection of grey photographs that are stored as RGB, and conversion between grey and RGB."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""From the bytes of an image file to its pixels, the way up that its camera says."""
+"""Decoding of image files by OpenCV or Pillow, truncated files refused, EXIF orientation applied."""
 
 from io import BytesIO
 from typing import TYPE_CHECKING, NamedTuple

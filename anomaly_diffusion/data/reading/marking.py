@@ -1,4 +1,4 @@
-"""Which pixels of a mask file are marked, whatever program and format it went through."""
+"""Binarisation of masks: which pixels of a mask file are defects, with label values, grey levels or JPEG noise."""
 
 from dataclasses import dataclass
 from typing import NamedTuple

@@ -1,4 +1,4 @@
-"""What a user should know about files that can be used all the same: noted where they are read, told once for all."""
+"""Warnings and remarks about readable files (soft masks, 16 bit, left out), collected and logged once per kind."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -217,7 +217,7 @@ _notes: ContextVar[list[Note] | None] = ContextVar("notes", default=None)
 
 
 def note(one: Note) -> None:
-    """Keep a note for whoever is `noting`; nobody may be."""
+    """Add a note to the list of the enclosing `noting`, if there is one."""
     notes = _notes.get()
     if notes is not None:
         notes.append(one)
@@ -225,7 +225,7 @@ def note(one: Note) -> None:
 
 @contextmanager
 def noting(notes: list[Note]) -> Iterator[None]:
-    """Gather in `notes` what this thread notes meanwhile."""
+    """Collect in `notes` what `note` is given in this thread within the context."""
     token = _notes.set(notes)
     try:
         yield

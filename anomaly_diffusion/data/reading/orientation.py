@@ -1,4 +1,4 @@
-"""How a camera was held: the orientation tag of EXIF and TIFF, which every viewer and labelling tool applies."""
+"""The orientation tag of EXIF and TIFF, which every viewer and labelling tool applies."""
 
 from collections.abc import Iterator
 from typing import Literal, NamedTuple

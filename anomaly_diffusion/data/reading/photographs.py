@@ -1,4 +1,4 @@
-"""Decodes image files as users have them: 8 or 16 bit, grey, RGB, with alpha, or with a palette."""
+"""Reads photographs and masks: 8 or 16 bit, grey, RGB, with alpha, or with a palette; bad files are named."""
 
 from pathlib import Path
 

@@ -5,10 +5,11 @@ import numpy as np
 import pytest
 
 from anomaly_diffusion.data.framing import Resize
-from anomaly_diffusion.data.layouts.textures import Textures
-from anomaly_diffusion.data.painting.defects import DEFECTS, SKETCH, VISIBLE, Painter
+from anomaly_diffusion.data.painting.defects import DEFECTS
+from anomaly_diffusion.data.painting.painter import SKETCH, VISIBLE, Painter
 
 SIZES = [(64, 64, 1), (48, 130, 3), (300, 200, 3), (26, 90, 1)]
+
 every = pytest.mark.parametrize("defect", DEFECTS, ids=lambda defect: defect.kind)
 
 
@@ -44,9 +45,9 @@ def traits(change):
 def test_the_same_defect_is_painted_at_every_size(defect, size):
     """Painting and then shrinking is painting what has been shrunk: in place, extent and strength."""
     frame = SKETCH, round(SKETCH * 4 / 3)
-    image, seeds = scene(*size), range(3)
+    image = scene(*size)
     small = framed(image, frame).astype(np.uint8)
-    for seed in seeds:
+    for seed in range(3 if size[0] < 1000 else 1):
         large = Painter(defects=[defect])(image, np.random.default_rng(seed))
         expected = Painter(defects=[defect])(small, np.random.default_rng(seed))
         found, known = (
@@ -116,29 +117,3 @@ def test_a_defect_too_weak_to_see_is_refused():
         Painter(0.01)(texture((64, 64, 1)), np.random.default_rng(0))
     with pytest.raises(ValueError, match=r"`severity` must lie in \(0, 1\], got 1.5"):
         Painter(1.5)
-
-
-@pytest.mark.parametrize("name", ["brick", "grass", "gravel"])
-def test_parts_of_the_photograph_are_disjoint(name):
-    dataset = Textures(name, crop=64)
-    dataset._photograph = np.arange(512 * 512).reshape(512, 512, 1)  # every pixel is its own address
-    uses = (dataset.train_samples(), dataset.validation_samples(), [s for s in dataset.test_samples() if not s.label])
-    seen = [set(np.concatenate([dataset.read(sample)[0].ravel() for sample in use]).tolist()) for use in uses]
-    assert all(seen)
-    assert not seen[0] & seen[1]
-    assert not seen[0] & seen[2]
-    assert not seen[1] & seen[2]
-
-
-def test_textures_are_the_same_in_every_order_and_instance():
-    first, second = Textures("gravel"), Textures("gravel")
-    samples = first.test_samples()
-    backwards = [second.read(sample) for sample in reversed(samples)][::-1]
-    for sample, (image, mask) in zip(samples, backwards, strict=True):
-        assert np.array_equal(first.read(sample)[0], image)
-        assert mask.any() == sample.label
-
-
-def test_texture_defects_come_in_equal_numbers():
-    kinds = [sample.kind for sample in Textures("brick", test=80).test_samples()]
-    assert {kind: kinds.count(kind) for kind in kinds} == {"good": 40, **{defect.kind: 8 for defect in DEFECTS}}

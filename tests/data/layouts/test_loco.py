@@ -59,7 +59,7 @@ def test_each_use_has_its_photographs(box):
 def test_each_region_has_its_saturation(box):
     dataset = MVTecLOCO(box)
     names = [dataset.name(sample) for sample in dataset.test_samples()]
-    found = [[(region.mask.sum(), region.saturation) for region in dataset.regions(name)] for name in names]
+    found = [[(region.mask.sum(), region.saturation) for region in dataset.regions(name, (40, 48))] for name in names]
     assert found == [[], [], [], [(100, 30.0)], [(20, 20.0)], [(80, 20.0), (80, 30.0)], [(4, 1.0)]]
 
 
@@ -101,4 +101,4 @@ def test_masks_that_cannot_be_used_are_named_before_anything_is_trained(box, spo
 def test_a_configuration_that_cannot_be_read_is_named(box, text, told):
     (box / CONFIG).unlink() if text is None else (box / CONFIG).write_text(text)
     with pytest.raises((FileNotFoundError, ValueError), match=told):
-        MVTecLOCO(box).regions("test/logical_anomalies/000.png")
+        MVTecLOCO(box).regions("test/logical_anomalies/000.png", (40, 48))

@@ -1,6 +1,7 @@
-"""Anomaly maps as files, and at the size of the photograph they belong to."""
+"""Files of single images: anomaly maps, as drawn and as numbers, and the tiles that a report shows."""
 
 import io
+from pathlib import Path
 from typing import Any
 
 import cv2
@@ -9,6 +10,9 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from numpy import ndarray
 from torch import Tensor
+
+from anomaly_diffusion import files
+from anomaly_diffusion.figures.result_pictures import ResultPictures, cut
 
 SCALE, OFFSET = 1 / 512, -16.0  # 16-bit files reach from -16 to 112 standard deviations in steps of 0.002
 
@@ -37,19 +41,23 @@ def scale_note() -> dict[str, Any]:
     }
 
 
-def box(valid: Bool[Tensor, "1 H W"]) -> tuple[slice, slice]:
-    """Rows and columns of the photograph inside its padding."""
-    rows, columns = valid[0].any(1).nonzero().flatten(), valid[0].any(0).nonzero().flatten()
-    if not len(rows):
-        return slice(None), slice(None)
-    return slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)
-
-
 def at_original_size(
     anomaly_map: Float[Tensor, "1 H W"], valid: Bool[Tensor, "1 H W"], size: tuple[int, int]
 ) -> Float[Tensor, "1 h w"]:
     """The map without padding, stretched to (height, width) of the file; exact for images resized or letterboxed."""
-    rows, columns = box(valid)
-    return F.interpolate(anomaly_map[None, :, rows, columns].float(), size=size, mode="bilinear", align_corners=False)[
-        0
-    ]
+    inside = cut(anomaly_map, valid)[None].float()
+    return F.interpolate(inside, size=size, mode="bilinear", align_corners=False)[0]
+
+
+def write_tiles(run: Path, pictures: ResultPictures, limit: float) -> None:
+    """Write `tiles/<safe name>/{image,reconstruction,difference,anomaly_map}.png` below a run folder.
+
+    Args:
+        run: the run folder.
+        pictures: of one image.
+        limit: where the colour scale of the map ends, in standard deviations of normal images, > 0.
+    """
+    from anomaly_diffusion.figures.tiles import tile_files  # loads matplotlib
+
+    for name, content in tile_files(pictures, limit).items():
+        files.write(run / "tiles" / files.safe_name(pictures.path) / name, content)

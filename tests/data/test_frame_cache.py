@@ -12,7 +12,7 @@ from anomaly_diffusion.data import frame_cache
 from anomaly_diffusion.data.frame_cache import FrameStore, Photograph, Reader, painting_seed
 from anomaly_diffusion.data.framing import Resize
 from anomaly_diffusion.data.layouts.textures import Textures
-from anomaly_diffusion.data.painting.defects import Painter
+from anomaly_diffusion.data.painting.painter import Painter
 
 
 class SlowPainter(Painter):

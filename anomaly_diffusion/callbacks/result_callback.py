@@ -1,0 +1,152 @@
+"""What all callbacks that look at judged images share: each image comes once, and figures are put down in one place."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, TypeVar
+from weakref import WeakKeyDictionary
+
+import pytorch_lightning as pl
+import torch
+import torch.distributed
+
+from anomaly_diffusion.types import ImageBatch, Prediction
+
+__all__ = ["ResultCallback", "RunFigures", "data_module", "from_all_processes"]
+
+Item = TypeVar("Item")
+
+
+@dataclass
+class RunFigures:
+    """What the callbacks of one trainer have measured: each adds its own part, `RunCard` writes all of it.
+
+    Args:
+        figures: by split, "val" or "test", then by "model" or the name of a control, then by their own names.
+        pixels: by split, at what "size" pixels were measured, and what became there of the files' "regions".
+        fidelity: of reconstructions of normal test images.
+        order: names of the callbacks, in the order in which they are called.
+    """
+
+    figures: dict[str, dict[str, dict[str, float]]] = field(default_factory=dict)
+    pixels: dict[str, dict[str, Any]] = field(default_factory=dict)
+    fidelity: dict[str, float] = field(default_factory=dict)
+    order: list[str] = field(default_factory=list)
+
+
+_OF_TRAINER: WeakKeyDictionary[pl.Trainer, RunFigures] = WeakKeyDictionary()
+
+
+class ResultCallback(pl.Callback, ABC):
+    """Consumes every judged image of a test once; images that a sampler repeats, to give all processes as many, do not.
+
+    Attributes:
+        shared: what the callbacks of the same trainer have measured.
+        consumes_validation: whether images of validations come as well.
+        consumes_predict: whether unknown images come as well.
+    """
+
+    consumes_validation: ClassVar[bool] = False
+    consumes_predict: ClassVar[bool] = False
+
+    def __init__(self) -> None:
+        self.shared = RunFigures()
+        self._seen = 0  # images of this process in the present pass, repeated ones among them
+
+    @abstractmethod
+    def begin(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Forget the images of the last pass."""
+
+    @abstractmethod
+    def consume(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, prediction: Prediction, batch: ImageBatch
+    ) -> None:
+        """Take in a batch, which may be empty where all its images have been seen by other processes."""
+
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        """Share figures with the other callbacks of the trainer."""
+        self.shared = _OF_TRAINER.setdefault(trainer, RunFigures())
+        if type(self).__name__ not in self.shared.order:
+            self.shared.order.append(type(self).__name__)
+
+    def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Begin a pass."""
+        if self.consumes_validation:
+            self._seen = 0
+            self.begin(trainer, pl_module)
+
+    def on_test_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Begin a pass."""
+        self._seen = 0
+        self.begin(trainer, pl_module)
+
+    def on_predict_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Begin a pass."""
+        if self.consumes_predict:
+            self._seen = 0
+            self.begin(trainer, pl_module)
+
+    def on_validation_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,
+        batch: ImageBatch,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Consume a batch."""
+        if self.consumes_validation:
+            self.consume(trainer, pl_module, *self._new(trainer, trainer.val_dataloaders, outputs, batch))
+
+    def on_test_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,
+        batch: ImageBatch,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Consume a batch."""
+        self.consume(trainer, pl_module, *self._new(trainer, trainer.test_dataloaders, outputs, batch))
+
+    def on_predict_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,
+        batch: ImageBatch,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Consume a batch."""
+        if self.consumes_predict:
+            self.consume(trainer, pl_module, *self._new(trainer, trainer.predict_dataloaders, outputs, batch))
+
+    def _new(
+        self, trainer: pl.Trainer, loader: Any, prediction: Prediction, batch: ImageBatch
+    ) -> tuple[Prediction, ImageBatch]:
+        """A batch without the images that a sampler has added at the end of the pass."""
+        count, world = len(batch.path), trainer.world_size
+        place = torch.arange(self._seen, self._seen + count) * world + trainer.global_rank
+        self._seen += count
+        if world == 1 or bool((place < len(loader.dataset)).all()):
+            return prediction, batch
+        keep = place < len(loader.dataset)
+        return prediction.rows(keep), batch.rows(keep)
+
+
+def from_all_processes(items: Sequence[Item]) -> list[Item]:
+    """The items of all processes, the first of each, then the second of each: as samplers deal images out."""
+    if not torch.distributed.is_initialized():
+        return list(items)
+    gathered: list[list[Item]] = [[] for _ in range(torch.distributed.get_world_size())]
+    torch.distributed.all_gather_object(gathered, list(items))
+    rounds = range(max(map(len, gathered)))
+    return [items[place] for place in rounds for items in gathered if place < len(items)]
+
+
+def data_module(trainer: pl.Trainer) -> Any:
+    """The data module of a trainer; None where it was given loaders."""
+    return getattr(trainer, "datamodule", None)

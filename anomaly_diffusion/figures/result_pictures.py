@@ -1,0 +1,88 @@
+"""What can be drawn of a judged image, taken from a batch: without padding, on the CPU, small enough to be kept."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float
+from numpy import ndarray
+from torch import Tensor
+
+from anomaly_diffusion.types import ImageBatch, Prediction
+
+__all__ = ["ResultPictures", "box", "by_depth", "cut", "pixels", "result_pictures"]
+
+
+@dataclass(frozen=True)
+class ResultPictures:
+    """The pictures of one judged image, for one reconstruction; pixels in [0, 1], one or three channels, in float16.
+
+    Args:
+        path: of the image, relative to the root of the data set.
+        label: whether it is defective.
+        score: image anomaly score.
+        image: the image.
+        mask: pixels of the true defect.
+        reference: what a perfect reconstruction would be.
+        reconstruction: what was found.
+        anomaly_map: in standard deviations of normal images.
+    """
+
+    path: str
+    label: bool
+    score: float
+    image: Float[ndarray, "H W C"]
+    mask: Bool[ndarray, "H W"]
+    reference: Float[ndarray, "H W C"]
+    reconstruction: Float[ndarray, "H W C"]
+    anomaly_map: Float[ndarray, "H W"]
+
+
+def result_pictures(prediction: Prediction, batch: ImageBatch, index: int, depth: int | None = None) -> ResultPictures:
+    """The pictures of one image of a batch.
+
+    Args:
+        prediction: the verdict on the batch.
+        batch: the images.
+        index: which of them.
+        depth: index of a depth whose reconstruction and map are taken; None takes the reconstruction of the middle
+            depth and the map that fuses all of them.
+    """
+    valid = batch.valid[index]
+    middle = prediction.reconstruction.shape[1] // 2
+    anomaly_map = prediction.anomaly_map[index, 0] if depth is None else prediction.depth_maps[index, depth]
+    return ResultPictures(
+        path=batch.path[index],
+        label=bool(batch.label[index]),
+        score=float(prediction.score[index]),
+        image=pixels(cut(batch.image[index], valid)),
+        mask=cut(batch.mask[index, 0], valid).cpu().numpy(),
+        reference=pixels(cut(prediction.reference[index], valid)),
+        reconstruction=pixels(cut(prediction.reconstruction[index, middle if depth is None else depth], valid)),
+        anomaly_map=cut(anomaly_map, valid).detach().float().cpu().numpy(),
+    )
+
+
+def by_depth(prediction: Prediction, batch: ImageBatch, index: int) -> list[ResultPictures]:
+    """The pictures of one image for all depths fused, then for each depth."""
+    depths = (None, *range(prediction.reconstruction.shape[1]))
+    return [result_pictures(prediction, batch, index, depth) for depth in depths]
+
+
+def pixels(image: Float[Tensor, "C H W"]) -> Float[ndarray, "H W C"]:
+    """From [-1, 1] with channels first to [0, 1] with channels last; half precision still tells 8-bit values apart."""
+    values: ndarray = (image.detach().float().clamp(-1, 1).cpu().numpy() + 1) / 2
+    return np.ascontiguousarray(np.moveaxis(values, 0, -1), dtype=np.float16)
+
+
+def cut(tensor: Tensor, valid: Bool[Tensor, "1 H W"]) -> Tensor:
+    """The part of (..., H, W) that shows the photograph, without its padding."""
+    rows, columns = box(valid)
+    return tensor[..., rows, columns]
+
+
+def box(valid: Bool[Tensor, "1 H W"]) -> tuple[slice, slice]:
+    """Rows and columns of the photograph inside its padding."""
+    rows, columns = valid[0].any(1).nonzero().flatten(), valid[0].any(0).nonzero().flatten()
+    if not len(rows):
+        return slice(None), slice(None)
+    return slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)
