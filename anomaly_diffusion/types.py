@@ -4,9 +4,9 @@ Letters in shapes: B images, C channels, H W pixels, c h w the same in model spa
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import NamedTuple, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 import torch
@@ -16,6 +16,7 @@ from torch.nn import functional as F
 
 __all__ = [
     "Categories",
+    "Decoded",
     "Encoded",
     "Estimate",
     "ImageBatch",
@@ -24,6 +25,8 @@ __all__ = [
     "Labels",
     "Maps",
     "Masks",
+    "NormalImages",
+    "PerImage",
     "Prediction",
     "Reconstructed",
     "Region",
@@ -82,6 +85,21 @@ class ImageBatch(NamedTuple):
         return ImageBatch(**tensors, path=path, kind=kind)
 
 
+@runtime_checkable
+class NormalImages(Protocol):
+    """What a detector asks of its data, beside the batches of its steps: all that is normal, to learn from at once."""
+
+    def normal_batches(self, epoch: int = 0, whole: bool = True) -> Iterable[ImageBatch]:
+        """Batches of all training images, the same in every process, also where only a validation runs.
+
+        Args:
+            epoch: which of the orders and augmentations.
+            whole: whether frames are like those of evaluation even where training sees crops: what is learnt by
+                position would lie somewhere else otherwise.
+        """
+        ...
+
+
 class Region(NamedTuple):
     """One defect of a photograph, at the size of its file, as MVTec LOCO AD marks it.
 
@@ -104,21 +122,55 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Reconstructed:
-    """Reconstructions of a batch, one per depth.
+    """Reconstructions of a batch in model space, one per depth.
 
     Attributes:
-        x_0: reconstructions in model space, shallowest first.
+        x_0: reconstructions, shallowest first.
         nfe: number of network evaluations spent on each image.
         anomaly_maps: maps of the strategy's own, of any size, which take the place of residuals; larger is worse, >= 0.
     """
 
-    x_0: Float[Tensor, "B D C H W"]
+    x_0: Float[Tensor, "B D c h w"]
     nfe: int
     anomaly_maps: Float[Tensor, "B D h w"] | None = None
 
 
+_Record = TypeVar("_Record", bound="PerImage")
+_Value = TypeVar("_Value")
+
+
+class PerImage:
+    """A dataclass whose tensors have a row for each image; whatever else it holds is the same for all of them."""
+
+    @classmethod
+    def cat(cls: type[_Record], parts: Sequence[_Record]) -> _Record:
+        """The record of all images of `parts`, in their order."""
+        return cls(*(_cat([vars(part)[name] for part in parts]) for name in vars(parts[0])))
+
+    def rows(self: _Record, keep: Labels | Int64[Tensor, " K"]) -> _Record:
+        """The images that `keep` marks, in their order, or those whose numbers it holds, in its order."""
+        return type(self)(*(value[keep] if isinstance(value, Tensor) else value for value in vars(self).values()))
+
+
 @dataclass(frozen=True)
-class Prediction:
+class Decoded(PerImage):
+    """A batch and its reconstructions where the codec compares them: pixels, latents or features.
+
+    Attributes:
+        reference: what a perfect reconstruction would be.
+        reconstruction: what was found, one per depth, shallowest first.
+        nfe: number of network evaluations spent on each image.
+        anomaly_maps: as of `Reconstructed`.
+    """
+
+    reference: Float[Tensor, "B _ _ _"]
+    reconstruction: Float[Tensor, "B D _ _ _"]
+    nfe: int
+    anomaly_maps: Float[Tensor, "B _ _ _"] | None = None
+
+
+@dataclass(frozen=True)
+class Prediction(PerImage):
     """The verdict on a batch.
 
     Attributes:
@@ -136,11 +188,6 @@ class Prediction:
     anomaly_map: Maps
     score: Scores
     nfe: int
-
-    def rows(self, keep: Labels | Int64[Tensor, " K"]) -> "Prediction":
-        """The verdict on the images that `keep` marks, in their order, or whose numbers it holds, in its order."""
-        kept = {name: value[keep] for name, value in vars(self).items() if isinstance(value, Tensor)}
-        return Prediction(**kept, nfe=self.nfe)
 
 
 @dataclass(frozen=True)
@@ -176,6 +223,12 @@ class ImageResult:
     def number(self, name: str) -> float:
         """The field or the measure of that name; NaN where nobody measured it."""
         return float(getattr(self, name, self.measures.get(name, math.nan)))
+
+
+def _cat(values: list[_Value]) -> _Value:
+    """Tensors as one; of anything else the first."""
+    first = values[0]
+    return torch.cat(values) if isinstance(first, Tensor) else first  # type: ignore[arg-type,return-value]
 
 
 def like(scale: Tensor, x: Tensor) -> Tensor:

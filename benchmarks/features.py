@@ -93,20 +93,19 @@ def parts(options: argparse.Namespace) -> dict[str, Callable[[], object]]:
         x_0 = detector.codec.encode(batch.image)
 
         def judge() -> Tensor:
-            compared = detector.compare(batch, x_0)
-            maps = detector.differences(batch, compared)
-            return detector.score(
-                batch, compared, detector.scoring.judge(maps, detector.calibration, detector.weights)[1]
-            )
+            decoded = detector.decoded(batch, x_0)
+            maps = detector.residual_maps(batch, decoded)
+            _, anomaly_map = detector.scoring.judge(maps, detector.calibration, detector.weights)
+            return detector.score(batch, decoded, anomaly_map)
 
         return judge
 
     x_0 = ours.codec.encode(batch.image)
-    compared = ours.compare(batch, x_0)
+    decoded = ours.decoded(batch, x_0)
     return {
         "frozen network and components": lambda: ours.codec.encode(batch.image),
         "denoiser": lambda: ours.restore(batch, x_0),
-        "by position and nearest": lambda: ours.differences(batch, compared),
+        "by position and nearest": lambda: ours.residual_maps(batch, decoded),
         "feature diffusion without the network": after_network(ours),
         "feature diffusion": whole(ours),
         "PatchCore without the network": after_network(theirs),

@@ -26,8 +26,7 @@ from anomaly_diffusion.diffusion.noise import GaussianNoise
 from anomaly_diffusion.diffusion.objective import Objective
 from anomaly_diffusion.diffusion.parametrisation import VelocityPrediction
 from anomaly_diffusion.diffusion.schedule import CosineSchedule
-from anomaly_diffusion.networks.shortcut import LinearShortcut
-from anomaly_diffusion.networks.unet import Backbone, DiffusersUNet, UNet
+from anomaly_diffusion.networks.unet import Backbone, DiffusersUNet, LinearShortcut, UNet
 from anomaly_diffusion.reconstruction.one_shot import OneShot
 
 TURNS = 5

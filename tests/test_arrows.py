@@ -7,15 +7,15 @@ from pathlib import Path
 import anomaly_diffusion
 
 PACKAGE = Path(anomaly_diffusion.__file__).parent
-SHARED = {"types", "names", "files"}
+SHARED = {"types", "names", "files", "settings"}
 WIRED = SHARED | {"diffusion", "reconstruction", "codecs", "networks", "scoring"}
 ALLOWED: dict[str, set[str]] = {
     **{room: set() for room in SHARED},
     **dict.fromkeys(("diffusion", "networks", "metrics", "data"), SHARED),
     "scoring": SHARED | {"networks"},
     "measures": {"types", "names", "metrics"},
-    "reconstruction": {"types", "diffusion"},
-    "codecs": {"types", "networks"},
+    "reconstruction": {"types", "settings", "diffusion"},
+    "codecs": {"types", "settings", "networks"},
     "detectors": WIRED,
     "baselines": WIRED | {"detectors"},
     "runs": SHARED | {"metrics"},

@@ -15,7 +15,7 @@ from anomaly_diffusion.diffusion.pyramid import PyramidNoise
 from anomaly_diffusion.diffusion.sampler import DDIM
 from anomaly_diffusion.diffusion.schedule import LinearBetaSchedule, ScaledLinearSchedule
 from anomaly_diffusion.diffusion.simplex import SimplexNoise
-from anomaly_diffusion.diffusion.spectral import SimplexSpectrum
+from anomaly_diffusion.diffusion.spectral import PowerLaw, SimplexSpectrum
 from anomaly_diffusion.networks.layers import AttentionBlock
 from anomaly_diffusion.networks.unet import DiffusersUNet, UNet
 from anomaly_diffusion.reconstruction.adaptive import AdaptiveDepth
@@ -85,6 +85,12 @@ REFUSALS: list[tuple[Callable[[], object], str, str]] = [
     (lambda: Guided(pull=-0.1), "`pull`", "-0.1"),
     (lambda: ConstantPull(1.5), "`rho`", "1.5"),
     (lambda: DDADPull(-1.0), "`weight`", "-1.0"),
+    (lambda: DDADPull(math.inf), "`weight`", "inf"),
+    (lambda: PowerLaw(math.inf), "`slope`", "inf"),
+    (lambda: PowerLaw(1e300), "`slope`", "1e+300"),
+    (lambda: LogRange(0.5, math.inf, 3), "`deepest`", "inf"),
+    (lambda: LogRange(0.5, 1.0, 10**9), "`count`", "1000000000"),
+    (lambda: PartialDiffusion(steps=10**9), "`steps`", "1000000000"),
     (lambda: ResidualPull(tolerance=0.0), "`tolerance`", "0.0"),
     (lambda: ResidualPull(radius=-1), "`radius`", "-1"),
     (lambda: TwoLevel(depths=(0.5, 1.5), deep=1.5), "`deep`", "1.5"),

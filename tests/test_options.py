@@ -181,7 +181,7 @@ CHECKPOINTS = {
     "words for weights": (lambda content: {"state_dict": {"a": 1}}, "test", "its `state_dict` holds more than tensors"),
     "callbacks that are none": (lambda content: {**content, "callbacks": 7}, "test", "its `callbacks` is no dict"),
 }  # fmt: skip
-FIRST_HAD_NOT = ("judgement", "model", "frame")
+FIRST_HAD_NOT = ("scoring_settings", "model", "frame")
 
 
 @pytest.mark.parametrize("name", CHECKPOINTS)

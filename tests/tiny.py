@@ -11,6 +11,7 @@ from anomaly_diffusion.baselines.lora import LoRA, LoRADetector
 from anomaly_diffusion.baselines.pipeline import Pipeline
 from anomaly_diffusion.baselines.stable_diffusion import StableDiffusionDetector
 from anomaly_diffusion.baselines.strength import Strengths
+from anomaly_diffusion.codecs.latent import Against
 from anomaly_diffusion.detectors.diffusion_detector import DiffusionDetector
 from anomaly_diffusion.diffusion.objective import MinSNR, Objective
 from anomaly_diffusion.reconstruction.partial_diffusion import PartialDiffusion
@@ -26,9 +27,9 @@ def walk(strength: float = 0.6, steps: int = 3) -> PartialDiffusion:
     return PartialDiffusion(Strengths([strength]), steps)
 
 
-def untrained(folder, reconstruction=None, round_trip: bool = False, **settings) -> StableDiffusionDetector:
+def untrained(folder, reconstruction=None, against: Against | None = None, **settings) -> StableDiffusionDetector:
     pipeline = Pipeline(str(folder), **{"prompt": PROMPT, **settings})
-    return StableDiffusionDetector(pipeline, reconstruction or walk(), Scoring(), round_trip=round_trip).eval()
+    return StableDiffusionDetector(pipeline, reconstruction or walk(), Scoring(), against=against).eval()
 
 
 def tuned(folder, lora_weight: float = 1.0, lora: LoRA = LAYERS, **settings) -> LoRADetector:

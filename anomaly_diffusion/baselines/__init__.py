@@ -1,1 +1,1 @@
-"""Methods to measure up to: classical ones, and Stable Diffusion."""
+"""Baselines: PaDiM, PatchCore, WinCLIP, InvAD, and Stable Diffusion."""

@@ -1,4 +1,4 @@
-"""A pre-trained, prompted UNet and its VAE in the clothes of this house: backbone and codec."""
+"""Adapters of diffusers: a prompted UNet as backbone, its VAE as codec."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,8 +8,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from anomaly_diffusion.codecs.codec import Codec
-from anomaly_diffusion.networks.frozen import freeze
+from anomaly_diffusion.codecs.latent import Against, AutoencodingCodec
+from anomaly_diffusion.networks.buffers import freeze
 from anomaly_diffusion.types import Encoded, Images, Times
 
 __all__ = ["PromptedUNet", "VAECodec", "freeze_all_but_adapters"]
@@ -72,21 +72,20 @@ class PromptedUNet(nn.Module):
         return output.to(x_t.dtype)
 
 
-class VAECodec(Codec):
+class VAECodec(AutoencodingCodec):
     """Latents of a frozen VAE, scaled to about unit variance: the mean of what the encoder gives, without a draw.
 
     Args:
         vae: an AutoencoderKL of diffusers.
         chunk: images that pass through it together, >= 1.
-        round_trip: whether reconstructions are compared with decode(encode(image)) instead of the image, so that what
-            the VAE itself loses is no anomaly; nor is then a defect that it loses.
+        against: what reconstructions are compared with; the image, in colour, if not given.
     """
 
-    def __init__(self, vae: Any, chunk: int, round_trip: bool = False) -> None:
-        super().__init__()
+    def __init__(self, vae: Any, chunk: int, against: Against | None = None) -> None:
+        super().__init__(against)
         freeze(vae)
         self._vae = vae  # private: its layers are no settings
-        self.chunk, self.round_trip = chunk, round_trip
+        self.chunk = chunk
         self.stride = 2 ** (len(vae.config.block_out_channels) - 1)
 
     def encode(self, image: Images) -> Encoded:
@@ -103,15 +102,15 @@ class VAECodec(Codec):
         latents: Encoded = torch.cat(means) * self._vae.config.scaling_factor
         return latents.to(image.dtype)
 
-    def decode(self, x_0: Encoded) -> Images:
+    def pixels(self, x_0: Encoded) -> Images:
         """From latents to pixels in [-1, 1], in colour."""
         pieces = (x_0.to(self._vae.dtype) / self._vae.config.scaling_factor).split(self.chunk)
         decoded = torch.cat([self._vae.decode(piece, return_dict=False)[0] for piece in pieces])
         return decoded.to(x_0.dtype).clamp(-1, 1)
 
-    def reference(self, image: Images, x_0: Encoded) -> Images:
-        """The image in colour, or what the VAE leaves of it."""
-        return self.decode(x_0) if self.round_trip else _coloured(image)
+    def reference(self, image: Images, x_0: Encoded) -> Tensor:
+        """What reconstructions are compared with."""
+        return super().reference(_coloured(image), x_0)
 
 
 def freeze_all_but_adapters(network: nn.Module) -> None:

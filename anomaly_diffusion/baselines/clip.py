@@ -8,10 +8,9 @@ from anomaly_diffusion.baselines.clip_model import CLIPNetwork, harmonic_mean
 from anomaly_diffusion.baselines.one_pass import OnePassDetector
 from anomaly_diffusion.baselines.prompts import Prompts
 from anomaly_diffusion.codecs.codec import Codec
-from anomaly_diffusion.detectors.detector import Compared
 from anomaly_diffusion.scoring.pooling import MaxPooling
 from anomaly_diffusion.scoring.scorer import Scoring
-from anomaly_diffusion.types import Encoded, ImageBatch, Images, Maps, Reconstructed, Scores
+from anomaly_diffusion.types import Decoded, Encoded, ImageBatch, Images, Maps, Reconstructed, Scores
 
 __all__ = ["ZeroShotCLIP"]
 
@@ -88,11 +87,6 @@ class ZeroShotCLIP(OnePassDetector):
         self.temperature = learnt if temperature is None else float(temperature)
         self.register_buffer("labels", labels, persistent=False)  # (2, E): normal, anomalous
 
-    @property
-    def scoring_fingerprint(self) -> str:
-        """The settings that decide what a map is like."""
-        return self.settings(self.network, self.prompts, self.temperature)
-
     def restore(self, batch: ImageBatch, x_0: Encoded) -> Reconstructed:
         """What texts say of normal objects, and a map of what they say of windows."""
         return self.reconstruction(x_0, self.told(self.network.windows(batch.image), x_0))
@@ -110,15 +104,15 @@ class ZeroShotCLIP(OnePassDetector):
             likeness = torch.einsum("le,behw->blhw", self.labels, views.to(self.labels))
             return (likeness / self.temperature).softmax(1)[:, 1:]
 
-    def pictures(self, batch: ImageBatch, compared: Compared) -> tuple[Images, Tensor]:
+    def pictures(self, batch: ImageBatch, decoded: Decoded) -> tuple[Images, Tensor]:
         """The image, twice."""
         return batch.image, batch.image[:, None]
 
-    def score(self, batch: ImageBatch, compared: Compared, anomaly_map: Maps) -> Scores:
+    def score(self, batch: ImageBatch, decoded: Decoded, anomaly_map: Maps) -> Scores:
         """What texts say of the image as a whole, in [0, 1]."""
-        return self.anomalous(compared.reference).flatten()
+        return self.anomalous(decoded.reference).flatten()
 
     def reconstruction(self, x_0: Encoded, anomaly_maps: Float[Tensor, "B D g g"]) -> Reconstructed:
-        """What texts say of normal objects, wherever there is anomaly maps."""
+        """What texts say of normal objects, wherever there are anomaly maps."""
         normal = self.labels[0][:, None, None].expand(*anomaly_maps.shape[:2], -1, *anomaly_maps.shape[2:])
         return Reconstructed(normal.to(x_0), nfe=0, anomaly_maps=anomaly_maps)

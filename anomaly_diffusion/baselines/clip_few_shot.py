@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import torch
 from jaxtyping import Float
@@ -12,12 +12,11 @@ from torch.nn import functional as F
 from anomaly_diffusion.baselines.clip import ZeroShotCLIP
 from anomaly_diffusion.baselines.clip_model import CLIPNetwork, harmonic_mean
 from anomaly_diffusion.baselines.prompts import Prompts
-from anomaly_diffusion.detectors.detector import Compared
 from anomaly_diffusion.diffusion.noise import mix
 from anomaly_diffusion.scoring.memory import Candidates, Memory
 from anomaly_diffusion.scoring.pooling import MaxPooling
 from anomaly_diffusion.scoring.scorer import Scoring
-from anomaly_diffusion.types import Encoded, ImageBatch, Images, Maps, Reconstructed, Scores
+from anomaly_diffusion.types import Decoded, Encoded, ImageBatch, Images, Maps, Reconstructed, Scores
 
 __all__ = ["FewShotCLIP"]
 
@@ -63,11 +62,6 @@ class FewShotCLIP(ZeroShotCLIP):
         super().__init__(network, prompts, scoring, temperature)
         self.shots, self.seed = shots, seed
         self.memories = nn.ModuleList(Memory(share=1.0, at_most=_MOST) for _ in (1, *self.network.scales))
-
-    @property
-    def scoring_fingerprint(self) -> str:
-        """The settings that decide what a map is like."""
-        return self.settings(self.network, self.prompts, self.temperature, self.shots, self.seed)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Forget what another way of judging has remembered: validation fills memories anew."""
@@ -120,22 +114,15 @@ class FewShotCLIP(ZeroShotCLIP):
         scales = zip(views, self._memories(), (1, *self.network.scales), strict=True)
         return torch.stack([harmonic_mean(_distance(seen, memory), scale) for seen, memory, scale in scales]).mean(0)
 
-    def differences(self, batch: ImageBatch, compared: Compared) -> Tensor:
+    def residual_maps(self, batch: ImageBatch, decoded: Decoded) -> Tensor:
         """The mean of the two maps, smoothed."""
-        mean = (
-            None
-            if compared.reconstruction.anomaly_maps is None
-            else compared.reconstruction.anomaly_maps.mean(1, keepdim=True)
-        )
-        reconstruction = replace(compared.reconstruction, x_0=compared.reconstruction.x_0[:, :1], anomaly_maps=mean)
-        return super().differences(batch, compared._replace(reconstruction=reconstruction))
+        maps = cast(Tensor, decoded.anomaly_maps)  # `restore` always brings some
+        mean = replace(decoded, reconstruction=decoded.reconstruction[:, :1], anomaly_maps=maps.mean(1, keepdim=True))
+        return super().residual_maps(batch, mean)
 
-    def score(self, batch: ImageBatch, compared: Compared, anomaly_map: Maps) -> Scores:
+    def score(self, batch: ImageBatch, decoded: Decoded, anomaly_map: Maps) -> Scores:
         """The mean of what texts say of the image as a whole and of its largest distance, in [0, 1]."""
-        told = super().score(batch, compared, anomaly_map)
-        if compared.reconstruction.anomaly_maps is None:
-            return told
-        distance = compared.reconstruction.anomaly_maps[:, 1:]
+        told, distance = super().score(batch, decoded, anomaly_map), cast(Tensor, decoded.anomaly_maps)[:, 1:]
         inside = F.interpolate(batch.valid.float(), size=distance.shape[-2:], mode="area") > 0.5
         return (told + MaxPooling()(distance, inside)) / 2
 

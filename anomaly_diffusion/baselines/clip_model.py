@@ -12,8 +12,9 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from anomaly_diffusion.networks.frozen import freeze, identity
+from anomaly_diffusion.networks.buffers import freeze, identity
 from anomaly_diffusion.networks.weights import WEIGHTS_VARIABLE
+from anomaly_diffusion.settings import Configured
 from anomaly_diffusion.types import Images, Maps
 
 __all__ = ["DEFAULT_CLIP", "CLIPNetwork", "harmonic_mean", "import_transformers", "overlap_mean", "quiet"]
@@ -21,10 +22,10 @@ __all__ = ["DEFAULT_CLIP", "CLIPNetwork", "harmonic_mean", "import_transformers"
 DEFAULT_CLIP = "openai/clip-vit-base-patch16"
 _CHUNK = 1024  # windows, or sentences, that pass together: more of them only take more memory
 _BYTES = 256  # of which every vocabulary is made
-_MEAN, _SPREAD = (0.4815, 0.4578, 0.4082), (0.2686, 0.2613, 0.2758)  # of the pixels CLIP has seen, if not told
+_MEAN, _STD = (0.4815, 0.4578, 0.4082), (0.2686, 0.2613, 0.2758)  # of the pixels CLIP has seen, if not told
 
 
-class CLIPNetwork(nn.Module):
+class CLIPNetwork(Configured, nn.Module):
     """The image tower of a CLIP of transformers; all that it says has unit length.
 
     A window is seen by leaving out the patches outside it, before the transformer: it costs as much as it is large.
@@ -47,7 +48,9 @@ class CLIPNetwork(nn.Module):
     """
 
     mean: Tensor
-    spread: Tensor
+    std: Tensor
+
+    ignored = frozenset({"name"})
 
     def __init__(self, name: str = DEFAULT_CLIP, scales: Sequence[int] = (2, 3)) -> None:
         super().__init__()
@@ -62,9 +65,14 @@ class CLIPNetwork(nn.Module):
         self._parts = nn.ModuleDict({"tower": model.vision_model, "projection": model.visual_projection})
         freeze(self._parts)
         self.identity = identity(self._parts)["weights"]
-        for buffer, values in zip(("mean", "spread"), colours, strict=True):
+        for buffer, values in zip(("mean", "std"), colours, strict=True):
             self.register_buffer(buffer, torch.tensor(values)[:, None, None], persistent=False)
         self.eval()
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The scales of windows, and a digest of the weights."""
+        return {**super().settings, "weights": self.identity}
 
     def train(self, mode: bool = True) -> "CLIPNetwork":
         """Stay in evaluation."""
@@ -102,7 +110,7 @@ class CLIPNetwork(nn.Module):
         colour = (image.expand(-1, 3, -1, -1) + 1) / 2
         if colour.shape[-2:] != (self.size, self.size):
             colour = F.interpolate(colour, size=(self.size, self.size), mode="bicubic", antialias=True).clamp(0, 1)
-        tokens: Tensor = self._tower.pre_layrnorm(self._tower.embeddings((colour - self.mean) / self.spread))
+        tokens: Tensor = self._tower.pre_layrnorm(self._tower.embeddings((colour - self.mean) / self.std))
         return tokens
 
     def _windows(self, hidden: Tensor, scale: int) -> Float[Tensor, "B E w w"]:
@@ -185,7 +193,7 @@ def _colours(name: str) -> tuple[Sequence[float], Sequence[float]]:
     from transformers.image_processing_base import ImageProcessingMixin
 
     told = _read(name, lambda place: ImageProcessingMixin.get_image_processor_dict(place, local_files_only=True)[0])
-    return told.get("image_mean", _MEAN), told.get("image_std", _SPREAD)
+    return told.get("image_mean", _MEAN), told.get("image_std", _STD)
 
 
 def import_transformers() -> Any:

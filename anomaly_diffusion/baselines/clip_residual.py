@@ -1,4 +1,4 @@
-"""Differences as CLIP sees them: pixels are rebuilt, patches and windows are compared."""
+"""CLIP residual: patches and windows of image and reconstruction, compared by their embeddings."""
 
 import torch
 from jaxtyping import Float

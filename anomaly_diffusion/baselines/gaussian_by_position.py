@@ -1,4 +1,4 @@
-"""What features are like at each position of normal images."""
+"""Gaussians of features at each position of normal images."""
 
 from dataclasses import replace
 
@@ -7,12 +7,11 @@ from torch import Tensor
 
 from anomaly_diffusion.baselines.one_pass import OnePassDetector
 from anomaly_diffusion.codecs.feature import FeatureCodec
-from anomaly_diffusion.detectors.detector import Compared
 from anomaly_diffusion.networks.features import FeatureExtractor
 from anomaly_diffusion.scoring.mahalanobis import MahalanobisResidual
 from anomaly_diffusion.scoring.pooling import MaxPooling
 from anomaly_diffusion.scoring.scorer import Scoring
-from anomaly_diffusion.types import Encoded, ImageBatch, Images, Reconstructed
+from anomaly_diffusion.types import Decoded, Encoded, ImageBatch, Images, Reconstructed
 
 __all__ = ["GaussianByPosition", "GaussianDetector"]
 
@@ -38,15 +37,13 @@ class GaussianDetector(OnePassDetector):
         """Nothing: zero, the mean of all features over all positions."""
         return Reconstructed(torch.zeros_like(x_0)[:, None], nfe=0)
 
-    def pictures(self, batch: ImageBatch, compared: Compared) -> tuple[Images, Tensor]:
+    def pictures(self, batch: ImageBatch, decoded: Decoded) -> tuple[Images, Tensor]:
         """Features, and beside them their mean at each position."""
-        normal = compared.reconstruction.x_0
+        normal = decoded.reconstruction
         size = normal.shape[-2:]
         mean = self._gaussians().mean.transpose(1, 2)  # (1, C, P), with one position for all or each of its own
         mean = mean.expand(-1, -1, size.numel()).unflatten(2, size)
-        return super().pictures(
-            batch, compared._replace(reconstruction=replace(compared.reconstruction, x_0=normal + mean))
-        )
+        return super().pictures(batch, replace(decoded, reconstruction=normal + mean))
 
     def _gaussians(self) -> MahalanobisResidual:
         for residual in self.scoring.learners:
@@ -86,8 +83,3 @@ class GaussianByPosition(GaussianDetector):
     ) -> None:
         scoring = scoring or Scoring([MahalanobisResidual()], smoothing=4.0, pooling=MaxPooling())
         super().__init__(FeatureCodec(features, components, normalise_brightness), scoring)
-
-    @property
-    def scoring_fingerprint(self) -> str:
-        """The settings that decide what a residual is like."""
-        return self.settings()

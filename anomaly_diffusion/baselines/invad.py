@@ -7,7 +7,6 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from anomaly_diffusion.detectors.detector import Compared
 from anomaly_diffusion.detectors.feature_detector import FeatureDetector
 from anomaly_diffusion.detectors.normal_batches import normals
 from anomaly_diffusion.diffusion.objective import Objective
@@ -15,7 +14,7 @@ from anomaly_diffusion.networks.features import FeatureExtractor
 from anomaly_diffusion.networks.unet import Backbone
 from anomaly_diffusion.reconstruction.inversion import Inversion, LatentNorm
 from anomaly_diffusion.scoring.scorer import Scoring
-from anomaly_diffusion.types import ImageBatch, Maps, Scores, inside
+from anomaly_diffusion.types import Decoded, ImageBatch, Maps, Scores, inside
 
 __all__ = ["InvAD"]
 
@@ -50,7 +49,7 @@ class InvAD(FeatureDetector):
     """
 
     mean: Tensor
-    spread: Tensor
+    std: Tensor
 
     def __init__(
         self,
@@ -68,7 +67,7 @@ class InvAD(FeatureDetector):
         scoring = scoring or Scoring(smoothing=0.0)
         super().__init__(features, backbone, objective, path, scoring, components, views, normalise_brightness)
         self.register_buffer("mean", torch.zeros(2))
-        self.register_buffer("spread", torch.ones(2))
+        self.register_buffer("std", torch.ones(2))
 
     @torch.no_grad()
     def calibrate(self, batches: Iterable[ImageBatch]) -> None:
@@ -83,7 +82,7 @@ class InvAD(FeatureDetector):
             for batch in batches:
                 normal = normals(self, batch)
                 if normal.path:
-                    seen.extend(self.micro_batches(lambda part: (self.parts(part, self.compare(part)),), normal))
+                    seen.append(self.micro_batches(lambda part: self.parts(part, self.decoded(part)), normal))
                 yield batch
 
         super().calibrate(watched())
@@ -91,15 +90,15 @@ class InvAD(FeatureDetector):
         if len(parts) < 2:
             raise ValueError("One normal image has no spread. Hold out at least two for validation.")
         self.mean.copy_(parts.mean(0))
-        self.spread.copy_(parts.std(0).clamp(min=torch.finfo(parts.dtype).eps))
+        self.std.copy_(parts.std(0).clamp(min=torch.finfo(parts.dtype).eps))
 
-    def score(self, batch: ImageBatch, compared: Compared, anomaly_map: Maps) -> Scores:
+    def score(self, batch: ImageBatch, decoded: Decoded, anomaly_map: Maps) -> Scores:
         """How far the range of norms and the likelihood of the latent lie above those of normal images."""
-        return ((self.parts(batch, compared) - self.mean) / self.spread).sum(1)
+        return ((self.parts(batch, decoded) - self.mean) / self.std).sum(1)
 
-    def parts(self, batch: ImageBatch, compared: Compared) -> Float[Tensor, "B 2"]:
+    def parts(self, batch: ImageBatch, decoded: Decoded) -> Float[Tensor, "B 2"]:
         """Range of the norms over the photograph, and half their mean square."""
-        found = cast(Tensor, compared.reconstruction.anomaly_maps)  # an inversion always brings some
+        found = cast(Tensor, decoded.anomaly_maps)  # an inversion always brings some
         known, norms = inside(batch.valid, found.shape[-2:]), found.flatten(1).float()
         ends = norms.masked_fill(~known, -torch.inf).amax(1) - norms.masked_fill(~known, torch.inf).amin(1)
         likelihood = (norms.square() * known).sum(1) / known.sum(1) / 2

@@ -1,4 +1,4 @@
-"""Stable Diffusion that has seen normal images: low-rank additions to its attention are trained, nothing else."""
+"""LoRA fine-tuning of Stable Diffusion on normal images: low-rank additions to its attention, nothing else."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,14 +7,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from anomaly_diffusion.baselines.libraries import library
-from anomaly_diffusion.baselines.pipeline import Pipeline
+from anomaly_diffusion.baselines.pipeline import Pipeline, library
 from anomaly_diffusion.baselines.stable_diffusion import PromptedDetector
 from anomaly_diffusion.diffusion.denoiser import Denoiser
 from anomaly_diffusion.diffusion.noise import NoiseSource
 from anomaly_diffusion.diffusion.objective import Objective
 from anomaly_diffusion.reconstruction.strategy import Reconstruction
 from anomaly_diffusion.scoring.scorer import Scoring
+from anomaly_diffusion.settings import Configured
 from anomaly_diffusion.types import Encoded, ImageBatch, Reconstructed
 
 __all__ = ["LoRA", "LoRADetector"]
@@ -24,7 +24,7 @@ _IN_CHECKPOINT = "denoiser.backbone.unet."
 
 
 @dataclass(frozen=True)
-class LoRA:
+class LoRA(Configured):
     """Layers W + weight * alpha / rank * B A in place of W, with A of `rank` rows and B of as many columns.
 
     Reference: Hu et al., "LoRA: Low-Rank Adaptation of Large Language Models", 2022, Eq. 3.
@@ -83,12 +83,14 @@ class LoRADetector(PromptedDetector):
         objective: which depths are learnt and how they count.
         reconstruction: how normal latents are found.
         scoring: how image and decoded latents are compared.
-        noise: what corrupts latents, in training and in scoring alike; white if not given.
+        noise: forward-process noise, in training and in scoring alike; white if not given.
         lora_weight: share of the additions in scoring, in [0, 1]; 0 is the base model. Training has all of them.
 
     Raises:
         ValueError: `lora_weight` is out of range.
     """
+
+    ignored = PromptedDetector.ignored | {"lora_weight", "lora"}
 
     def __init__(
         self,
@@ -109,9 +111,9 @@ class LoRADetector(PromptedDetector):
         self.lora, self.lora_weight = lora, lora_weight
 
     @property
-    def scoring_fingerprint(self) -> str:
-        """The settings that decide what a residual is like."""
-        return f"{super().scoring_fingerprint} LoRA x {self.lora_weight * self.lora.alpha / self.lora.rank}"
+    def settings(self) -> dict[str, Any]:
+        """Those of the constructor, and the factor of the additions that weight, alpha and rank make together."""
+        return {**super().settings, "lora": self.lora_weight * self.lora.alpha / self.lora.rank}
 
     def training_step(self, batch: ImageBatch, batch_idx: int) -> Tensor:
         """Mean loss of a batch, without guidance and with all of the additions."""

@@ -1,4 +1,4 @@
-"""PaDiM: what features are like at each position of normal images."""
+"""PaDiM: Gaussians of random channels at each position of normal images."""
 
 from anomaly_diffusion.baselines.gaussian_by_position import GaussianDetector
 from anomaly_diffusion.codecs.channels import RandomChannels
@@ -40,8 +40,3 @@ class PaDiM(GaussianDetector):
         if not any(isinstance(residual, PositionGaussian) for residual in self.scoring.learners):
             raise ValueError("`scoring.residuals` must hold a PositionGaussian, which regularises as PaDiM does.")
         self._drawn = channels, seed
-
-    @property
-    def scoring_fingerprint(self) -> str:
-        """The settings that decide what a residual is like."""
-        return self.settings(self._drawn)

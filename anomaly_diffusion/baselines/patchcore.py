@@ -8,12 +8,11 @@ from torch import Tensor
 
 from anomaly_diffusion.baselines.one_pass import OnePassDetector
 from anomaly_diffusion.codecs.feature import FeatureCodec
-from anomaly_diffusion.detectors.detector import Compared
 from anomaly_diffusion.networks.features import FeatureExtractor
 from anomaly_diffusion.scoring.memory import Candidates, Memory
 from anomaly_diffusion.scoring.pooling import MaxPooling
 from anomaly_diffusion.scoring.scorer import Scoring
-from anomaly_diffusion.types import Encoded, ImageBatch, Maps, Reconstructed, Scores, inside
+from anomaly_diffusion.types import Decoded, Encoded, ImageBatch, Maps, Reconstructed, Scores, inside
 
 __all__ = ["PatchCore"]
 
@@ -62,11 +61,6 @@ class PatchCore(OnePassDetector):
         super().__init__(FeatureCodec(features, components, normalise_brightness, whiten), scoring, provides_maps=True)
         self.memory, self.neighbours = memory or Memory(), neighbours
 
-    @property
-    def scoring_fingerprint(self) -> str:
-        """The settings that decide what a distance is like."""
-        return self.settings(self.memory, self.neighbours)
-
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Forget what another way of judging has remembered: validation fills the memory anew."""
         super().on_load_checkpoint(checkpoint)
@@ -93,7 +87,7 @@ class PatchCore(OnePassDetector):
         """
         candidates = Candidates(self.memory.candidates, self.memory.seed)
         for batch in batches:
-            (x_0,) = self.micro_batches(lambda part: (self.encode_training(part),), batch)
+            x_0 = self.micro_batches(self.encode_training, batch)
             candidates.add(_patches(x_0), inside(batch.valid, x_0.shape[-2:]), batch.key.tolist())
         self.memory.fill(candidates)
         if len(self.memory.items) < self.neighbours:
@@ -110,17 +104,15 @@ class PatchCore(OnePassDetector):
         distance = (patches - nearest).norm(dim=1).reshape(B, 1, h, w)
         return Reconstructed(nearest.reshape(B, 1, h, w, -1).movedim(-1, 2), nfe=0, anomaly_maps=distance)
 
-    def score(self, batch: ImageBatch, compared: Compared, anomaly_map: Maps) -> Scores:
+    def score(self, batch: ImageBatch, decoded: Decoded, anomaly_map: Maps) -> Scores:
         """The distance of the farthest patch, less where memory is dense around its nearest item."""
-        distance = compared.reconstruction.anomaly_maps
+        distance = decoded.anomaly_maps
         if not self.neighbours or distance is None:
-            return super().score(batch, compared, anomaly_map)
-        outside = ~inside(batch.valid, compared.reference.shape[-2:])
+            return super().score(batch, decoded, anomaly_map)
+        outside = ~inside(batch.valid, decoded.reference.shape[-2:])
         worst = distance.flatten(1).masked_fill(outside, -torch.inf).argmax(1)
         one = torch.arange(len(worst), device=worst.device), worst
-        patch, nearest = (
-            _patches(maps)[one].float() for maps in (compared.reference, compared.reconstruction.x_0[:, 0])
-        )
+        patch, nearest = (_patches(maps)[one].float() for maps in (decoded.reference, decoded.reconstruction[:, 0]))
         around = self.memory.nearest(nearest, self.neighbours)
         away, reach = (patch - nearest).norm(dim=1), (patch[:, None] - around).norm(dim=2)
         weighted: Tensor = (1 - torch.exp(away - reach.logsumexp(1))).clamp(min=0) * away

@@ -3,6 +3,7 @@
 The only file that loads pipelines of diffusers.
 """
 
+import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -13,7 +14,6 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from anomaly_diffusion.baselines.libraries import library
 from anomaly_diffusion.diffusion.parametrisation import (
     ImagePrediction,
     NoisePrediction,
@@ -21,8 +21,9 @@ from anomaly_diffusion.diffusion.parametrisation import (
     VelocityPrediction,
 )
 from anomaly_diffusion.diffusion.schedule import LinearBetaSchedule, ScaledLinearSchedule, Schedule
+from anomaly_diffusion.settings import Configured
 
-__all__ = ["Parts", "Pipeline", "parametrisation_of", "schedule_of"]
+__all__ = ["Parts", "Pipeline", "library", "parametrisation_of", "schedule_of"]
 
 _TARGETS: dict[str, Callable[[], Parametrisation]] = {
     "epsilon": NoisePrediction,
@@ -41,7 +42,7 @@ class Parts:
         unet: network (x_t, timestep, prompt) -> output.
         vae: from pixels to latents, and back.
         prompts: embeddings of the negative prompt, where there is guidance, and of the prompt, (1 or 2, tokens, width).
-        schedule: how fast it drowns in noise.
+        schedule: noise schedule, alpha_t and sigma_t.
         parametrisation: what the UNet predicts.
         digest: tells its weights from others.
     """
@@ -55,7 +56,7 @@ class Parts:
 
 
 @dataclass(frozen=True)
-class Pipeline:
+class Pipeline(Configured):
     """Which Stable Diffusion, what it is told, and how much memory it may take.
 
     Args:
@@ -144,6 +145,21 @@ class Pipeline:
             f'{offline}hf download {self.model} --exclude "v1-5-pruned*" --exclude "*.bin"  '
             "Or name a folder: --model.init_args.pipeline.model FOLDER"
         )
+
+
+def library(name: str) -> Any:
+    """The package `name`, without bars that tell the progress of reading files; those of downloads stay.
+
+    Raises:
+        ImportError: it is not installed.
+    """
+    try:
+        package = importlib.import_module(name)
+    except ImportError:
+        raise ImportError(f"{name} is not installed. Run: pip install 'anomaly-diffusion[baselines]'") from None
+    if name in ("diffusers", "transformers"):
+        importlib.import_module(f"{name}.utils.logging").disable_progress_bar()
+    return package
 
 
 def schedule_of(config: Any) -> Schedule:

@@ -4,6 +4,8 @@ import re
 from collections.abc import Sequence
 from itertools import product
 
+from anomaly_diffusion.settings import Configured
+
 __all__ = ["Prompts"]
 
 _NORMAL = (
@@ -16,7 +18,7 @@ _LOOKS = ("", "bright ", "dark ", "blurred ", "enlarged ")
 _VIEWS = ("photo of {}", "close view of {}", "photo of {} for inspection")
 
 
-class Prompts:
+class Prompts(Configured):
     """Each state of an object in each template: many ways of saying that it is normal, or that it is not.
 
     Reference: Jeong et al., "WinCLIP: Zero-/Few-Shot Anomaly Classification and Segmentation", 2023, section 4.1.

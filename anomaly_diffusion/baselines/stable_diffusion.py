@@ -1,10 +1,12 @@
 """Stable Diffusion as it comes: img2img is our own partial diffusion with a foreign denoiser."""
 
 from dataclasses import replace
+from typing import Any
 
 from anomaly_diffusion.baselines.adapters import PromptedUNet, VAECodec
 from anomaly_diffusion.baselines.one_pass import Untrained
 from anomaly_diffusion.baselines.pipeline import Parts, Pipeline
+from anomaly_diffusion.codecs.latent import Against
 from anomaly_diffusion.detectors.diffusion_detector import DiffusionDetector
 from anomaly_diffusion.detectors.micro_batching import MicroBatcher
 from anomaly_diffusion.diffusion.denoiser import Denoiser
@@ -26,8 +28,8 @@ class PromptedDetector(DiffusionDetector):
         objective: which depths are learnt and how they count, where anything is learnt.
         reconstruction: how normal latents are found.
         scoring: how image and decoded latents are compared.
-        noise: what corrupts latents; white if not given.
-        round_trip: whether reconstructions are compared with what the VAE leaves of the image.
+        noise: forward-process noise; white if not given.
+        against: with what decoded latents are compared; the image if not given.
     """
 
     def __init__(
@@ -38,26 +40,26 @@ class PromptedDetector(DiffusionDetector):
         reconstruction: Reconstruction,
         scoring: Scoring,
         noise: NoiseSource | None = None,
-        round_trip: bool = False,
+        against: Against | None = None,
     ) -> None:
         unet = PromptedUNet(parts.unet, parts.prompts, pipeline.guidance, int(parts.schedule.length))
         denoiser = Denoiser(unet, parts.schedule, parts.parametrisation)
-        codec = VAECodec(parts.vae, pipeline.chunk, round_trip)
+        codec = VAECodec(parts.vae, pipeline.chunk, against)
         super().__init__(codec, denoiser, noise or GaussianNoise(), objective, reconstruction, scoring)
-        self.micro_batches = MicroBatcher(on_cpu=pipeline.chunk)
-        self._chunk, self._backbone = pipeline.chunk, [unet]  # in a list: it is the denoiser's already
+        self.micro_batches = MicroBatcher(pipeline.chunk, pipeline.chunk)
+        self._backbone = [unet]  # in a list: it is the denoiser's already
         told = (pipeline.prompt, pipeline.negative_prompt) if unet.evaluations > 1 else (pipeline.prompt,)
-        self._identity = [parts.digest, *told, pipeline.guidance, pipeline.precision, round_trip]
+        self.identity = [parts.digest, *told, pipeline.guidance, pipeline.precision]
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Those of the constructor; of the pipeline what it is told, its precision and a digest of its weights."""
+        return {**super().settings, "pipeline": self.identity}
 
     @property
     def backbone(self) -> PromptedUNet:
         """The prompted UNet."""
         return self._backbone[0]
-
-    @property
-    def scoring_fingerprint(self) -> str:
-        """The settings that decide what a residual is like, the weights of the pipeline among them."""
-        return self.settings(self.noise, self.reconstruction, self._identity)
 
     def restore(self, batch: ImageBatch, x_0: Encoded, denoiser: Denoiser | None = None) -> Reconstructed:
         """Reconstructions; with guidance each evaluation counts twice.
@@ -67,7 +69,7 @@ class PromptedDetector(DiffusionDetector):
             x_0: the same in model space.
             denoiser: a stand-in for the detector's own.
         """
-        found = super().restore(batch, x_0, (denoiser or self.denoiser).chunked(self._chunk))
+        found = super().restore(batch, x_0, denoiser)
         return replace(found, nfe=found.nfe * self.backbone.evaluations)
 
 
@@ -85,8 +87,8 @@ class StableDiffusionDetector(Untrained, PromptedDetector):
         pipeline: which model, what it is told, and how much memory it may take.
         reconstruction: how normal latents are found; img2img is `PartialDiffusion`, its strength `Strengths`.
         scoring: how image and decoded latents are compared.
-        noise: what corrupts latents; white if not given.
-        round_trip: whether reconstructions are compared with decode(encode(image)) instead of the image.
+        noise: forward-process noise; white if not given.
+        against: with what decoded latents are compared; the image if not given.
     """
 
     def __init__(
@@ -95,7 +97,7 @@ class StableDiffusionDetector(Untrained, PromptedDetector):
         reconstruction: Reconstruction,
         scoring: Scoring,
         noise: NoiseSource | None = None,
-        round_trip: bool = False,
+        against: Against | None = None,
     ) -> None:
-        super().__init__(pipeline, pipeline.load(), Objective(), reconstruction, scoring, noise, round_trip)
+        super().__init__(pipeline, pipeline.load(), Objective(), reconstruction, scoring, noise, against)
         self.idle_along()

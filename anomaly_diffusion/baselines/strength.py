@@ -1,4 +1,4 @@
-"""What users of img2img call strength, in the depths of this house."""
+"""Strength of img2img, converted to depth and back."""
 
 from collections.abc import Sequence
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from anomaly_diffusion.baselines.libraries import library
+from anomaly_diffusion.baselines.pipeline import library
 
 __all__ = ["write"]
 

@@ -1,4 +1,4 @@
-"""Some of the channels of a frozen network, as they are."""
+"""Random channels of a frozen network, neither turned nor scaled, as PaDiM takes them."""
 
 import torch
 from torch import Generator, Tensor
@@ -35,7 +35,7 @@ class RandomChannels(FeatureCodec):
             raise ValueError(f"`channels` must be at most {known}, those of the stages, got {channels}.")
         self.components, self.seed = channels, seed
         self.projection = torch.zeros(channels, known)
-        self.spread = torch.ones(channels)
+        self.std = torch.ones(channels)
 
     @property
     def chosen(self) -> Tensor:
@@ -51,7 +51,7 @@ class RandomChannels(FeatureCodec):
         chosen = self.chosen.to(moments.device)
         self.projection.copy_(torch.eye(len(mean), device=moments.device)[chosen])
         self.mean.copy_(mean)
-        self.spread.copy_(variance[chosen].sqrt())
+        self.std.copy_(variance[chosen].sqrt())
         self.explained.copy_(variance[chosen].sum() / variance.sum())
         self.brightness.copy_(moments[0, -1] / count)
         self.count.copy_(count)

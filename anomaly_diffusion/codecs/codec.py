@@ -1,4 +1,4 @@
-"""The base class of all codecs."""
+"""Base class of codecs, encode and decode, and the codec of pixel diffusion."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from anomaly_diffusion.types import Encoded, Images, Masks
 
-__all__ = ["Codec"]
+__all__ = ["Codec", "PixelCodec"]
 
 
 class Codec(nn.Module, ABC):
@@ -21,11 +21,6 @@ class Codec(nn.Module, ABC):
     def fitted(self) -> bool:
         """Whether the codec knows what it must know about normal images."""
         return True
-
-    @property
-    def options(self) -> dict[str, object]:
-        """Settings that decide what image and reconstruction are compared as, and that no checkpoint restores."""
-        return {}
 
     def moments(self, image: Images, valid: Masks | None = None) -> Tensor:
         """What the codec wants to know about normal images; it adds up over batches and processes.
@@ -55,3 +50,15 @@ class Codec(nn.Module, ABC):
     def picture(self, decoded: Encoded, size: Sequence[int]) -> Images:
         """Pixels in [-1, 1] of `size` that show what was decoded to people."""
         return decoded
+
+
+class PixelCodec(Codec):
+    """The identity, except that no reconstruction leaves the range of pixels."""
+
+    def encode(self, image: Images) -> Images:
+        """The image itself."""
+        return image
+
+    def decode(self, x_0: Images) -> Images:
+        """The reconstruction, clipped to [-1, 1]."""
+        return x_0.clamp(-1, 1)

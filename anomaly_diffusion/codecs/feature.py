@@ -1,4 +1,4 @@
-"""Diffusion on the whitened features of a frozen network."""
+"""Codec of feature diffusion: whitened principal components of the features of a frozen network."""
 
 from collections.abc import Sequence
 
@@ -41,7 +41,7 @@ class FeatureCodec(Codec):
     projection: Tensor
     count: Tensor
     explained: Tensor
-    spread: Tensor
+    std: Tensor
     brightness: Tensor
 
     def __init__(
@@ -69,18 +69,13 @@ class FeatureCodec(Codec):
         self.register_buffer("projection", torch.zeros(components, channels))
         self.register_buffer("count", torch.zeros((), dtype=torch.float64))
         self.register_buffer("explained", torch.zeros(()))
-        self.register_buffer("spread", torch.ones(components), persistent=not whiten)  # of each component
+        self.register_buffer("std", torch.ones(components), persistent=not whiten)  # of each component
         self.register_buffer("brightness", torch.zeros(()))
 
     @property
     def fitted(self) -> bool:
         """Whether the components are known."""
         return bool(self.count > 0)
-
-    @property
-    def options(self) -> dict[str, object]:
-        """How brightness is treated."""
-        return {"normalise_brightness": self.normalise_brightness}
 
     @torch.no_grad()
     def moments(self, image: Images, valid: Masks | None = None) -> Tensor:
@@ -112,7 +107,7 @@ class FeatureCodec(Codec):
         variances, axes = variances.flip(0)[: self.components].clamp(min=1e-6), axes.flip(1)[:, : self.components]
         unit = variances.sqrt() if self.whiten else torch.ones_like(variances)
         self.projection.copy_((axes / unit).T / scale)
-        self.spread.copy_(variances.sqrt() / unit)
+        self.std.copy_(variances.sqrt() / unit)
         self.mean.copy_(mean)
         self.brightness.copy_(moments[0, -1] / count)
         self.count.copy_(count)
@@ -135,6 +130,6 @@ class FeatureCodec(Codec):
 
     def picture(self, decoded: Encoded, size: Sequence[int]) -> Images:
         """The first three components as red, green and blue."""
-        shown = (decoded / self.spread[:, None, None])[:, :3]
+        shown = (decoded / self.std[:, None, None])[:, :3]
         shown = F.pad(shown, (0, 0, 0, 0, 0, 3 - shown.shape[1]))
         return F.interpolate((shown / _COLOUR).clamp(-1, 1), size=tuple(size), mode="nearest")

@@ -3,6 +3,7 @@
 import logging
 from operator import itemgetter
 from pathlib import Path
+from typing import cast
 
 import torch
 from pytorch_lightning import LightningDataModule
@@ -128,6 +129,18 @@ class AnomalyDataModule(LightningDataModule):
     def whole_dataloader(self) -> BatchLoader:
         """Return the same in frames like those of evaluation, plain where training crops: to learn by position."""
         return self._training(self._whole)
+
+    def normal_batches(self, epoch: int = 0, whole: bool = True) -> BatchLoader:
+        """Return all training photographs of one epoch, for every process all of them: see `NormalImages`.
+
+        Args:
+            epoch: which of the orders and augmentations.
+            whole: whether frames are like those of evaluation even where training sees crops.
+        """
+        self.setup("fit")
+        loader = self.whole_dataloader() if whole else self.train_dataloader()  # the trainer's must not be begun anew
+        cast(EpochSampler, loader.sampler).take_all(epoch)
+        return loader
 
     def whole(self, batch: ImageBatch, epoch: int) -> ImageBatch:
         """Return the photographs of a training batch in frames like those of evaluation, plain where training crops.

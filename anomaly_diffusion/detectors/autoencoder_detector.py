@@ -1,4 +1,4 @@
-"""Training an autoencoder on normal images; what it cannot draw is the anomaly."""
+"""Autoencoder detector: trained on normal images, the anomaly is its reconstruction error."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Generator, Tensor, nn
 
-from anomaly_diffusion.codecs.pixel import PixelCodec
+from anomaly_diffusion.codecs.codec import PixelCodec
 from anomaly_diffusion.detectors.detector import Detector
 from anomaly_diffusion.detectors.learning_rate import warmup_then_cosine
 from anomaly_diffusion.diffusion.noise import mix
@@ -49,6 +49,8 @@ class AutoencoderDetector(Detector):
         ValueError: a number lies outside its range.
     """
 
+    ignored = frozenset({"autoencoder", "losses", "weights", "kl", "adversary", "crop"})
+
     def __init__(
         self,
         autoencoder: ConvAutoencoder,
@@ -72,11 +74,6 @@ class AutoencoderDetector(Detector):
             raise ValueError(f"`crop` must be a multiple of the autoencoder's factor {autoencoder.factor}, got {crop}.")
         self.autoencoder, self.kl, self.crop = autoencoder, kl, crop
         self.adversary = adversary
-
-    @property
-    def scoring_fingerprint(self) -> str:
-        """The settings that decide what a residual is like."""
-        return self.settings()
 
     def restore(self, batch: ImageBatch, x_0: Encoded) -> Reconstructed:
         """D(E(image))."""

@@ -1,54 +1,47 @@
-"""What every detector does: learn what is normal, calibrate on held-out normals, judge. Wiring only."""
+"""Base class of all detectors: learn from normal images, calibrate on held-out normals, predict. Wiring only."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from anomaly_diffusion.codecs.codec import Codec
+from anomaly_diffusion.detectors import old_checkpoints
 from anomaly_diffusion.detectors.micro_batching import MicroBatcher
 from anomaly_diffusion.detectors.normal_batches import first, normals, training_batches, validation_batches
-from anomaly_diffusion.detectors.scoring_fingerprint import settings
 from anomaly_diffusion.diffusion.recorder import Evaluation
 from anomaly_diffusion.scoring.calibration import Calibration, Moments, moments
 from anomaly_diffusion.scoring.scorer import Scoring, enlarged
-from anomaly_diffusion.types import Encoded, ImageBatch, Images, Maps, Masks, Prediction, Reconstructed, Scores
+from anomaly_diffusion.settings import Configured, canonical, fingerprint
+from anomaly_diffusion.types import Decoded, Encoded, ImageBatch, Images, Maps, Masks, Prediction, Reconstructed, Scores
 
-__all__ = ["Compared", "Detector", "ForeignCheckpoint"]
+__all__ = ["Detector", "ForeignCheckpoint"]
 
 CODEC_LEARNS_FROM, LEARNT_FROM = 256, 512  # photographs: more of them only take more time
 _OF_JUDGEMENT = ("calibration.", "scoring.", "image_threshold", "pixel_threshold")
-
-
-class Compared(NamedTuple):
-    """A batch and its reconstructions, where the codec compares them.
-
-    Attributes:
-        reference: what perfect reconstructions would be.
-        reconstruction: what was found, one for each depth.
-    """
-
-    reference: Encoded
-    reconstruction: Reconstructed
 
 
 class ForeignCheckpoint(ValueError):
     """A checkpoint whose weights are those of another model, or of the same with other settings."""
 
 
-class Detector(pl.LightningModule, ABC):
+class Detector(Configured, pl.LightningModule, ABC):
     """Image -> model space -> reconstructions -> residuals -> calibrated map and score.
 
     A detector computes no metric and draws no picture; callbacks read the `Prediction` that its steps return.
+
+    Calibration and thresholds belong to its `settings`, but those arguments that are `ignored`: they decide how weights
+    are learnt, and a checkpoint brings the weights.
 
     Args:
         codec: the space in which reconstructions are sought.
         scoring: how image and reconstruction are compared.
         versions: number of reconstructions of each image.
-        judges: whether reconstructions come with maps that take the place of residuals.
+        provides_maps: whether reconstructions come with maps that take the place of residuals.
     """
 
     image_threshold: Tensor
@@ -69,9 +62,9 @@ class Detector(pl.LightningModule, ABC):
         """Reconstructions of a batch, both in model space."""
 
     @property
-    @abstractmethod
     def scoring_fingerprint(self) -> str:
-        """The settings that decide what a residual is like: calibration and thresholds hold for no others."""
+        """Digest of the settings that decide what a residual is like: calibration and thresholds hold for no others."""
+        return fingerprint(canonical(self.settings))
 
     @property
     def method(self) -> str:
@@ -85,11 +78,11 @@ class Detector(pl.LightningModule, ABC):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Write down what the calibration and the thresholds belong to."""
-        checkpoint["judgement"], checkpoint["model"] = self.scoring_fingerprint, type(self).__name__
+        checkpoint["scoring_settings"], checkpoint["model"] = canonical(self.settings), type(self).__name__
         checkpoint["frame"] = None if self.frame is None else list(self.frame)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Take the weights, but leave the calibration and thresholds of another way of judging."""
+        """Take the weights, but leave the calibration and thresholds of other settings."""
         if not self.is_compatible(checkpoint):
             mine = self.state_dict()
             checkpoint["state_dict"] |= {name: mine[name] for name in mine if name.startswith(_OF_JUDGEMENT)}
@@ -106,14 +99,18 @@ class Detector(pl.LightningModule, ABC):
         Raises:
             ForeignCheckpoint: they are those of another model.
         """
+        state_dict = old_checkpoints.renamed(state_dict)
         try:
             return super().load_state_dict(state_dict, strict, assign)
         except RuntimeError:
             raise ForeignCheckpoint(_differences(state_dict, self)) from None
 
     def is_compatible(self, checkpoint: Mapping[str, Any]) -> bool:
-        """Whether calibration and thresholds of `checkpoint` are those of this detector's way of judging."""
-        return bool(checkpoint.get("judgement") == self.scoring_fingerprint)
+        """Whether calibration and thresholds of `checkpoint` are those of this detector's settings."""
+        told = checkpoint.get("scoring_settings")
+        if isinstance(told, str):
+            return fingerprint(told) == self.scoring_fingerprint
+        return old_checkpoints.is_compatible(checkpoint, self)
 
     @staticmethod
     def calibrated_in(checkpoint: Mapping[str, Any]) -> bool:
@@ -121,12 +118,13 @@ class Detector(pl.LightningModule, ABC):
         count = checkpoint["state_dict"].get("calibration.count")
         return count is not None and bool(count > 1)
 
-    def settings(self, *parts: object) -> str:
-        """Text that two detectors share if such parts of them are alike."""
-        return " ".join(settings(part) for part in (*parts, self.codec.options, self.scoring))
-
     def on_fit_start(self) -> None:
-        """Let the codec see normal images, unless it knows them from a checkpoint."""
+        """Let the codec see normal images, unless it knows them from a checkpoint.
+
+        Raises:
+            TypeError: a part does not know its settings; better now than with the first checkpoint.
+        """
+        canonical(self.settings)
         if not self.codec.fitted:
             batches = first(CODEC_LEARNS_FROM, self.training_batches())
             seen = [self.codec.moments(batch.image, batch.valid) for batch in batches]
@@ -168,31 +166,26 @@ class Detector(pl.LightningModule, ABC):
             raise ValueError(
                 "The detector is not calibrated. Validate it once, or load a checkpoint of a finished run."
             )
-        return Prediction(*self.micro_batches(self._judged, batch))
+        return self.micro_batches(self._judged, batch)
 
-    def _judged(self, batch: ImageBatch) -> tuple[Any, ...]:
-        """The fields of a `Prediction`."""
-        compared = self.compare(batch)
-        depth_maps, anomaly_map = self.scoring.judge(self.differences(batch, compared), self.calibration, self.weights)
-        reference, reconstruction = self.pictures(batch, compared)
-        score = self.score(batch, compared, anomaly_map)
-        return reference, reconstruction, depth_maps, anomaly_map, score, compared.reconstruction.nfe
+    def _judged(self, batch: ImageBatch) -> Prediction:
+        decoded = self.decoded(batch)
+        maps = self.residual_maps(batch, decoded)
+        depth_maps, anomaly_map = self.scoring.judge(maps, self.calibration, self.weights)
+        score = self.score(batch, decoded, anomaly_map)
+        return Prediction(*self.pictures(batch, decoded), depth_maps, anomaly_map, score, decoded.nfe)
 
-    def compare(self, batch: ImageBatch, x_0: Encoded | None = None) -> Compared:
-        """A batch and its reconstructions.
+    def decoded(self, batch: ImageBatch, x_0: Encoded | None = None) -> Decoded:
+        """A batch and its reconstructions, where the codec compares them.
 
         Args:
             batch: the images.
             x_0: the same in model space, where they have been encoded before.
         """
         x_0 = self.codec.encode(batch.image) if x_0 is None else x_0
-        reconstruction = self.restore(batch, x_0)
-        B, D = reconstruction.x_0.shape[:2]
-        decoded = self.codec.decode(reconstruction.x_0.flatten(0, 1)).unflatten(0, (B, D))
-        return Compared(
-            self.codec.reference(batch.image, x_0),
-            Reconstructed(decoded, reconstruction.nfe, reconstruction.anomaly_maps),
-        )
+        found = self.restore(batch, x_0)
+        reconstruction = self.codec.decode(found.x_0.flatten(0, 1)).unflatten(0, found.x_0.shape[:2])
+        return Decoded(self.codec.reference(batch.image, x_0), reconstruction, found.nfe, found.anomaly_maps)
 
     def encode_training(self, batch: ImageBatch, step: int | None = None) -> Encoded:
         """Training photographs in model space.
@@ -203,24 +196,21 @@ class Detector(pl.LightningModule, ABC):
         """
         return self.codec.encode(batch.image)
 
-    def differences(self, batch: ImageBatch, compared: Compared) -> Tensor:
-        """Smoothed maps (B, D*K, H, W): residuals, or what the strategy itself has found."""
-        reference, reconstruction = compared
+    def residual_maps(self, batch: ImageBatch, decoded: Decoded) -> Float[Tensor, "B M H W"]:
+        """Smoothed maps, D * K of them, depths varying slowest: residuals, or what the strategy itself has found."""
         size = batch.image.shape[-2:]
-        if reconstruction.anomaly_maps is None:
-            return self.scoring.compare(reference, reconstruction.x_0, size)
-        smoothed: Tensor = self.scoring.smoothing(enlarged(reconstruction.anomaly_maps, size))
+        if decoded.anomaly_maps is None:
+            return self.scoring.compare(decoded.reference, decoded.reconstruction, size)
+        smoothed: Tensor = self.scoring.smoothing(enlarged(decoded.anomaly_maps, size))
         return smoothed
 
-    def pictures(self, batch: ImageBatch, compared: Compared) -> tuple[Images, Tensor]:
-        """What is compared, (B, C, H, W) and (B, D, C, H, W), in pixels."""
-        reference, reconstruction = compared
-        size = batch.image.shape[-2:]
-        B, D = reconstruction.x_0.shape[:2]
-        shown = self.codec.picture(reconstruction.x_0.flatten(0, 1), size).unflatten(0, (B, D))
-        return self.codec.picture(reference, size), shown
+    def pictures(self, batch: ImageBatch, decoded: Decoded) -> tuple[Images, Float[Tensor, "B D C H W"]]:
+        """Reference and reconstructions in pixels, for people."""
+        size, depths = batch.image.shape[-2:], decoded.reconstruction.shape[:2]
+        shown = self.codec.picture(decoded.reconstruction.flatten(0, 1), size).unflatten(0, depths)
+        return self.codec.picture(decoded.reference, size), shown
 
-    def score(self, batch: ImageBatch, compared: Compared, anomaly_map: Maps) -> Scores:
+    def score(self, batch: ImageBatch, decoded: Decoded, anomaly_map: Maps) -> Scores:
         """One number per image: that of its map, unless a detector knows better."""
         return self.pool(anomaly_map, batch.valid)
 
@@ -239,17 +229,11 @@ class Detector(pl.LightningModule, ABC):
         Raises:
             ValueError: there is no batch.
         """
-
-        def compared(batch: ImageBatch) -> tuple[Tensor, Tensor]:
-            reference, reconstruction = self.compare(batch, self.encode_training(batch))
-            return reference, reconstruction.x_0
-
         sums: list[Any] = []
         for batch in first(LEARNT_FROM, batches):
-            reference, reconstruction = self.micro_batches(compared, batch)
-            new = [
-                one.moments(reference, reconstruction, batch.valid, batch.key.tolist()) for one in self.scoring.learners
-            ]
+            seen = self.micro_batches(lambda part: self.decoded(part, self.encode_training(part)), batch)
+            known = seen.reference, seen.reconstruction, batch.valid, batch.key.tolist()
+            new = [residual.moments(*known) for residual in self.scoring.learners]
             sums = [total + more for total, more in zip(sums, new, strict=True)] if sums else new
         if not sums:
             raise ValueError("No normal training image to learn differences from.")
@@ -269,14 +253,11 @@ class Detector(pl.LightningModule, ABC):
             self.frame = tuple(batch.image.shape[-2:])
             total = total or self.calibration.no_moments(self.frame)
             if normal.path:
-                (differences,) = self.micro_batches(self._differences, normal)
-                total = total.plus(moments(differences, normal.valid))
+                maps = self.micro_batches(lambda part: self.residual_maps(part, self.decoded(part)), normal)
+                total = total.plus(moments(maps, normal.valid))
         if total is None or total.products[0, 0] < 2:
             raise ValueError("No normal image to calibrate on. Hold out some defect-free images for validation.")
         self.calibration.fit(total)
-
-    def _differences(self, batch: ImageBatch) -> tuple[Tensor]:
-        return (self.differences(batch, self.compare(batch)),)
 
     def training_batches(self, epoch: int = 0, whole: bool = True) -> Iterable[ImageBatch]:
         """Batches of all normal images of one epoch, on the device, also where only a validation runs.

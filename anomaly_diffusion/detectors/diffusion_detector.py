@@ -1,4 +1,4 @@
-"""What every diffusion detector does: train a denoiser, and ask it for reconstructions. Wiring only."""
+"""Base class of diffusion detectors: train a denoiser, reconstruct with it. Wiring only."""
 
 from typing import Any
 
@@ -18,8 +18,6 @@ from anomaly_diffusion.types import Encoded, ImageBatch, Images, Reconstructed
 
 __all__ = ["DiffusionDetector"]
 
-CHUNK = 64  # images that pass through the network together in scoring: more of them only take more memory
-
 
 class DiffusionDetector(Detector):
     """Reconstructions are what a denoiser that has seen normal images only makes of an image, at several depths.
@@ -27,7 +25,7 @@ class DiffusionDetector(Detector):
     Args:
         codec: where diffusion runs.
         denoiser: what is trained.
-        noise: what corrupts, in training and in scoring alike.
+        noise: forward-process noise, in training and in scoring alike.
         objective: how errors are drawn and weighted.
         reconstruction: how a normal image is found.
         scoring: how image and reconstruction are compared.
@@ -36,6 +34,7 @@ class DiffusionDetector(Detector):
         ValueError: a depth lies beyond the end of the schedule.
     """
 
+    ignored = frozenset({"denoiser", "backbone", "objective", "views", "cache"})
     noise_seed: Tensor
 
     def __init__(
@@ -63,11 +62,6 @@ class DiffusionDetector(Detector):
         """The strategy."""
         return type(self.reconstruction).__name__
 
-    @property
-    def scoring_fingerprint(self) -> str:
-        """The settings that decide what a residual is like: calibration and thresholds hold for no others."""
-        return self.settings(self.noise, self.reconstruction)
-
     def on_fit_start(self) -> None:
         """Remember the seed of the run: scoring draws its noise from it, later and elsewhere too."""
         super().on_fit_start()
@@ -89,7 +83,7 @@ class DiffusionDetector(Detector):
         return loss
 
     def restore(self, batch: ImageBatch, x_0: Encoded, denoiser: Denoiser | None = None) -> Reconstructed:
-        """Reconstructions; however large the batch, the network sees at most `CHUNK` images at a time.
+        """Reconstructions.
 
         Args:
             batch: the images.
@@ -97,7 +91,7 @@ class DiffusionDetector(Detector):
             denoiser: a stand-in for the detector's own.
         """
         draw = NoiseStream(self.noise, batch.key.tolist(), int(self.noise_seed))
-        denoiser = (denoiser or self.denoiser).conditioned_on(batch.category).chunked(CHUNK)
+        denoiser = (denoiser or self.denoiser).conditioned_on(batch.category)
         return self.reconstruction(denoiser, x_0, draw)
 
     @torch.no_grad()

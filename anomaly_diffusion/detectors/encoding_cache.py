@@ -1,4 +1,4 @@
-"""Encoded training photographs, kept in memory."""
+"""Encoding cache: training photographs in model space, kept in memory."""
 
 from collections import defaultdict
 from collections.abc import Callable

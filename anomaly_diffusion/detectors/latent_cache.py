@@ -1,4 +1,4 @@
-"""Encoded photographs, kept on disk from one run to the next."""
+"""Latent cache: encoded photographs, kept on disk from one run to the next."""
 
 import json
 import os

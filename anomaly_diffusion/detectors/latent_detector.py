@@ -1,5 +1,7 @@
 """Diffusion on the latents of a frozen autoencoder."""
 
+from typing import Any
+
 import torch
 
 from anomaly_diffusion.codecs.latent import Against, LatentCodec
@@ -31,7 +33,7 @@ class LatentDetector(DiffusionDetector):
     Args:
         autoencoder: trained before; it is frozen.
         backbone: the network that is trained; its channels are those of the latent.
-        noise: what corrupts, in training and in scoring alike.
+        noise: forward-process noise, in training and in scoring alike.
         objective: which depths are learnt and how they count.
         reconstruction: how normal latents are found.
         scoring: how image and reconstruction are compared.
@@ -59,6 +61,11 @@ class LatentDetector(DiffusionDetector):
         denoiser = Denoiser(backbone, CosineSchedule(), VelocityPrediction())
         super().__init__(LatentCodec(autoencoder, against), denoiser, noise, objective, reconstruction, scoring)
         self.cache = cache or LatentCache()
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Those of the constructor, and a digest of the autoencoder's weights."""
+        return {**super().settings, "weights": self.codec.identity["weights"]}
 
     def on_fit_start(self) -> None:
         """Encode every view of the training photographs once, and learn what latents are like."""

@@ -1,4 +1,4 @@
-"""The learning-rate schedule that every run gets unless its config names another one."""
+"""Learning-rate schedule, warm-up then cosine, of every run whose config names no other."""
 
 import math
 from functools import partial

@@ -1,19 +1,19 @@
-"""A batch judged in parts: neither its size nor its order shows in a verdict, and it need not fit into memory whole."""
+"""Micro-batches: neither size nor order of a batch shows in a prediction, and it need not fit into memory whole."""
 
 import re
 import warnings
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import torch
 from torch import Tensor
 
-from anomaly_diffusion.types import ImageBatch
+from anomaly_diffusion.types import ImageBatch, PerImage
 
 __all__ = ["MicroBatcher", "is_out_of_memory"]
 
-Act = Callable[[ImageBatch], tuple[Any, ...]]
+Result = TypeVar("Result", bound=Tensor | PerImage)
 _ON_CPU, _ELSEWHERE = 4, 64
 _MEMORY_IS_FULL = re.compile(
     r"can't allocate memory|not enough memory|out of memory|std::bad_alloc|Insufficient memory|Unable to allocate"
@@ -24,7 +24,7 @@ _MEMORY_IS_FULL = re.compile(
 
 
 class MicroBatcher:
-    """Hands a batch on in parts, and puts together what comes back.
+    """Hands a batch on in micro-batches, and puts together what comes back: the only place where one is split.
 
     On a CPU a convolution of eight images rounds otherwise than the same of two, and in two threads otherwise than in
     one. There, all parts have one size, the last one filled up with its last image, and each is judged in one thread,
@@ -36,17 +36,18 @@ class MicroBatcher:
 
     Args:
         on_cpu: images in a part, >= 1; 4 are about as fast as more.
+        elsewhere: the same on an accelerator; more of them only take more memory.
 
     Attributes:
         threads: parts that a CPU judges side by side; None: as many as torch has threads.
     """
 
-    def __init__(self, on_cpu: int = _ON_CPU) -> None:
-        self.on_cpu, self.elsewhere = on_cpu, _ELSEWHERE
+    def __init__(self, on_cpu: int = _ON_CPU, elsewhere: int = _ELSEWHERE) -> None:
+        self.on_cpu, self.elsewhere = on_cpu, elsewhere
         self.threads: int | None = None
 
-    def __call__(self, act: Act, batch: ImageBatch) -> tuple[Any, ...]:
-        """Return what `act` makes of a batch: tensors with a row for each image; of anything else, that of the first.
+    def __call__(self, act: Callable[[ImageBatch], Result], batch: ImageBatch) -> Result:
+        """Return what `act` makes of a batch: a tensor, or a record of tensors, with a row for each image.
 
         What `act` does to one part must leave alone what it needs for another.
 
@@ -59,14 +60,14 @@ class MicroBatcher:
             try:
                 parts = [batch.rows(rows) for rows in _rows(len(batch.path), size, fill=on_cpu)]
                 results = self._side_by_side(act, parts) if on_cpu else [act(part) for part in parts]
-                return tuple(_joined(values, len(batch.path)) for values in zip(*results, strict=True))
+                return cast(Result, _joined(results, len(batch.path)))
             except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error):
                     raise
                 height, width = batch.image.shape[-2:]
             self._halve(size, on_cpu, f"{height} x {width} pixels")
 
-    def _side_by_side(self, act: Act, parts: list[ImageBatch]) -> list[tuple[Any, ...]]:
+    def _side_by_side(self, act: Callable[[ImageBatch], Result], parts: list[ImageBatch]) -> list[Result]:
         """What becomes of each part, in a thread of its own for all its operations."""
         before = torch.get_num_threads()
         workers = min(self.threads or before, len(parts))
@@ -98,12 +99,12 @@ def is_out_of_memory(error: BaseException) -> bool:
     return known or (isinstance(error, RuntimeError) and _MEMORY_IS_FULL.search(str(error)) is not None)
 
 
-def _in_the_modes_of_now(act: Act) -> Act:
+def _in_the_modes_of_now(act: Callable[[ImageBatch], Result]) -> Callable[[ImageBatch], Result]:
     """The same in another thread: torch keeps gradients, inference mode and autocast for each thread by itself."""
     inference, gradients = torch.is_inference_mode_enabled(), torch.is_grad_enabled()
     lower, precision = torch.is_autocast_enabled("cpu"), torch.get_autocast_dtype("cpu")
 
-    def acted(part: ImageBatch) -> tuple[Any, ...]:
+    def acted(part: ImageBatch) -> Result:
         with (
             torch.inference_mode(inference),
             torch.set_grad_enabled(gradients),
@@ -120,5 +121,8 @@ def _rows(count: int, size: int, fill: bool) -> list[Tensor]:
     return list(torch.split(numbers, size))
 
 
-def _joined(values: Sequence[Any], count: int) -> Any:
-    return torch.cat(list(values))[:count] if isinstance(values[0], Tensor) else values[0]
+def _joined(parts: Sequence[Any], count: int) -> Any:
+    """All rows but those that the last part was filled up with."""
+    if isinstance(parts[0], Tensor):
+        return torch.cat(list(parts))[:count]
+    return type(parts[0]).cat(parts).rows(torch.arange(count))

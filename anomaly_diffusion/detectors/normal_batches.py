@@ -1,4 +1,4 @@
-"""Normal images on their way to whatever learns from them without gradients.
+"""Batches of normal images, training and validation, for whatever learns from them without gradients.
 
 Every process goes through all of them: what is learnt is the same everywhere, to the last bit, and the same as in one
 process that has as many threads. Their number is bounded, or one look at each is all it takes.
@@ -10,31 +10,27 @@ from typing import Any
 from pytorch_lightning import LightningModule
 from torch.utils.data import DistributedSampler
 
-from anomaly_diffusion.types import ImageBatch
+from anomaly_diffusion.types import ImageBatch, NormalImages
 
 __all__ = ["first", "normals", "training_batches", "validation_batches"]
 
 
 def training_batches(module: LightningModule, epoch: int = 0, whole: bool = True) -> Iterable[ImageBatch]:
-    """Batches of one epoch of all training images, on the device, also where only a validation runs.
+    """Batches of all training images, on the device, also where only a validation runs.
 
     Args:
-        module: attached to a trainer.
-        epoch: which of the orders and augmentations.
-        whole: whether frames are like those of evaluation even where training sees crops: what is learnt by position
-            would lie somewhere else otherwise.
+        module: attached to a trainer; its data brings them as `NormalImages`, or else as loaders.
+        epoch: as of `NormalImages`.
+        whole: likewise.
     """
     data: Any = getattr(module.trainer, "datamodule", None)
+    if isinstance(data, NormalImages):
+        return _on_device(module, data.normal_batches(epoch, whole))
     if data is not None:
         data.setup("fit")
-        give = getattr(data, "whole_dataloader", data.train_dataloader) if whole else data.train_dataloader
-        loader = give()  # of its own: the one that training goes through must not be begun anew
-    else:
-        module.trainer.fit_loop.setup_data()
-        loader = _unshared(module.trainer.train_dataloader)
-    if hasattr(loader.sampler, "take_all"):
-        loader.sampler.take_all(epoch)
-    return _on_device(module, loader)
+        return _on_device(module, data.train_dataloader())
+    module.trainer.fit_loop.setup_data()
+    return _on_device(module, _unshared(module.trainer.train_dataloader))
 
 
 def validation_batches(module: LightningModule) -> Iterable[ImageBatch]:

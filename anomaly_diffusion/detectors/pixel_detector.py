@@ -1,6 +1,6 @@
 """Diffusion on pixels."""
 
-from anomaly_diffusion.codecs.pixel import PixelCodec
+from anomaly_diffusion.codecs.codec import PixelCodec
 from anomaly_diffusion.detectors.diffusion_detector import DiffusionDetector
 from anomaly_diffusion.diffusion.denoiser import Denoiser
 from anomaly_diffusion.diffusion.noise import NoiseSource
@@ -19,9 +19,9 @@ class PixelDetector(DiffusionDetector):
 
     Args:
         backbone: the network that is trained.
-        schedule: how fast an image drowns in noise.
+        schedule: noise schedule, alpha_t and sigma_t.
         parametrisation: what the network predicts.
-        noise: what corrupts, in training and in scoring alike.
+        noise: forward-process noise, in training and in scoring alike.
         objective: which depths are learnt and how they count.
         reconstruction: how a normal image is found.
         scoring: how image and reconstruction are compared.

@@ -1,1 +1,1 @@
-"""The mathematics: noise, schedules, predictions and samplers; torch and types only."""
+"""The mathematics of diffusion: noise, noise schedules, parametrisations and samplers; no Lightning."""

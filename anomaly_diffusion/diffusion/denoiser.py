@@ -1,6 +1,5 @@
-"""A network that has learned what normal images look like, wrapped so that nobody else asks what it outputs."""
+"""Denoiser: a backbone wrapped so that it always answers with estimates of clean image and noise."""
 
-import torch
 from torch import Tensor, nn
 
 from anomaly_diffusion.diffusion.parametrisation import Parametrisation
@@ -31,19 +30,6 @@ class Denoiser(nn.Module):
             return self
         return self._around(_Given(self.backbone, category))
 
-    def chunked(self, images: int) -> "Denoiser":
-        """The same denoiser, which shows its backbone at most `images` images at once, to bound activation memory.
-
-        Raises:
-            ValueError: `images` is not positive.
-        """
-        if images < 1:
-            raise ValueError(f"`images` must be at least 1, got {images}.")
-        if isinstance(self.backbone, _Given):
-            inner, category = self.backbone.backbone, self.backbone.category
-            return self._around(_Given(_Chunked(inner, images), category))
-        return self._around(_Chunked(self.backbone, images))
-
     def _around(self, backbone: nn.Module) -> "Denoiser":
         return Denoiser(backbone, self.schedule, self.parametrisation)
 
@@ -64,16 +50,3 @@ class _Given(nn.Module):
     def forward(self, x_t: Images, t: Tensor) -> Images:
         output: Images = self.backbone(x_t, t, self.category)
         return output
-
-
-class _Chunked(nn.Module):
-    """A backbone that sees a batch in pieces of at most `images` images."""
-
-    def __init__(self, backbone: nn.Module, images: int) -> None:
-        super().__init__()
-        self.backbone, self.images = backbone, images
-        self.classes = getattr(backbone, "classes", 0)
-
-    def forward(self, x_t: Images, t: Tensor, *category: Tensor) -> Images:
-        pieces = zip(*(given.split(self.images) for given in (x_t, t, *category)), strict=True)
-        return torch.cat([self.backbone(*piece) for piece in pieces])

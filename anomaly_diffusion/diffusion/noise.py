@@ -1,4 +1,4 @@
-"""What corrupts an image: zero mean, unit variance, each image its own draw."""
+"""Forward-process noise: zero mean, unit variance, each image its own draw."""
 
 import math
 from abc import ABC, abstractmethod
@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Generator, Tensor
 
+from anomaly_diffusion.settings import Configured
 from anomaly_diffusion.types import Images
 
 __all__ = [
@@ -25,7 +26,7 @@ NoiseDraw = Callable[[Images], Images]
 """Gives a fresh draw of the shape of its argument at every call."""
 
 
-class NoiseSource(ABC):
+class NoiseSource(Configured, ABC):
     """Random fields of zero mean and unit variance."""
 
     @abstractmethod
@@ -62,9 +63,8 @@ class OffsetNoise(NoiseSource):
             raise ValueError(f"`offset` must be finite and not negative, got {offset}.")
         self.offset = offset
 
-    @torch.compiler.disable
     def __call__(self, like: Images, generator: Generator | None = None) -> Images:
-        """Fields of the shape, type and device of `like`; one graph break under `torch.compile`."""
+        """Fields of the shape, type and device of `like`."""
         white = torch.empty_like(like).normal_(generator=generator)
         shared = torch.empty_like(like[..., :1, :1]).normal_(generator=generator)
         corrupted: Images = (white + self.offset * shared) / (1 + self.offset**2) ** 0.5
@@ -88,9 +88,8 @@ class MixtureNoise(NoiseSource):
             raise ValueError(f"`shares` must be positive, got {shares}. Leave out a source that has none.")
         self.sources, self.shares = sources, [share / sum(shares) for share in shares]
 
-    @torch.compiler.disable
     def __call__(self, like: Images, generator: Generator | None = None) -> Images:
-        """Fields of the shape, type and device of `like`; one graph break under `torch.compile`."""
+        """Fields of the shape, type and device of `like`."""
         fields = torch.zeros_like(like)
         for source, share in zip(self.sources, self.shares, strict=True):
             fields += share**0.5 * source(like, generator)

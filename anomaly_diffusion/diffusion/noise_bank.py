@@ -1,4 +1,4 @@
-"""A bank of noise: costly fields drawn once, and handed out as random windows."""
+"""Noise bank: costly forward-process noise drawn once, and handed out as random windows."""
 
 import torch
 from torch import Generator, Tensor
@@ -34,9 +34,8 @@ class NoiseBank(NoiseSource):
         self.source, self.size, self.count, self.seed = source, size, count, seed
         self._banks: dict[tuple[int, int, torch.device], Tensor] = {}
 
-    @torch.compiler.disable
     def __call__(self, like: Images, generator: Generator | None = None) -> Images:
-        """Fields of the shape, type and device of `like`; one graph break under `torch.compile`."""
+        """Fields of the shape, type and device of `like`."""
         images, channels, height, width = like.shape
         bank = self._bank(height, width, like.device)
         home = like.device if generator is None else generator.device

@@ -1,4 +1,4 @@
-"""How a denoiser learns: which times are drawn, and how errors at each depth count."""
+"""Training objective: which depths are drawn, and how errors at each are weighted."""
 
 import math
 from abc import ABC, abstractmethod
@@ -8,12 +8,13 @@ from torch import Generator, Tensor
 
 from anomaly_diffusion.diffusion.denoiser import Denoiser
 from anomaly_diffusion.diffusion.noise import NoiseSource
+from anomaly_diffusion.settings import Configured
 from anomaly_diffusion.types import Images, Scores, Times, like
 
 __all__ = ["ImageWeighting", "MinSNR", "Objective", "TargetWeighting", "Weighting"]
 
 
-class Weighting(ABC):
+class Weighting(Configured, ABC):
     """How much a squared error of the clean image counts at each depth; every published weighting is one formula."""
 
     @abstractmethod
@@ -53,6 +54,8 @@ class MinSNR(Weighting):
         gamma: largest weight, > 0.
     """
 
+    infinite = frozenset({"gamma"})
+
     def __init__(self, gamma: float = 5.0) -> None:
         if not gamma > 0:
             raise ValueError(f"`gamma` must be positive, got {gamma}.")
@@ -63,7 +66,7 @@ class MinSNR(Weighting):
         return (1 / depth.square()).clamp(max=self.gamma)
 
 
-class Objective:
+class Objective(Configured):
     """Weighted squared error at depths drawn log-uniformly from a band, the only band that reconstruction will use.
 
     loss = weight(depth) * |x_0_hat - x_0|^2 = weight(depth) / gain * |output - target|^2

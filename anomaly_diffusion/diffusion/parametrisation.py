@@ -14,12 +14,13 @@ from abc import ABC, abstractmethod
 import torch
 from torch import Tensor
 
+from anomaly_diffusion.settings import Configured
 from anomaly_diffusion.types import Estimate, Images, like
 
 __all__ = ["FlowPrediction", "ImagePrediction", "NoisePrediction", "Parametrisation", "VelocityPrediction"]
 
 
-class Parametrisation(ABC):
+class Parametrisation(Configured, ABC):
     """A prediction target a * x_0 + b * noise."""
 
     @abstractmethod

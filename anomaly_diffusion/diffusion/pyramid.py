@@ -38,9 +38,8 @@ class PyramidNoise(NoiseSource):
             )
         self.octaves, self.persistence, self.feature_size = octaves, persistence, feature_size
 
-    @torch.compiler.disable
     def __call__(self, like: Images, generator: Generator | None = None) -> Images:
-        """Fields of the shape, type and device of `like`; one graph break under `torch.compile`."""
+        """Fields of the shape, type and device of `like`."""
         images, channels, height, width = like.shape
         home = like.device if generator is None else generator.device
         amplitude = 1 / sum(self.persistence ** (2 * level) for level in range(self.octaves)) ** 0.5

@@ -1,4 +1,4 @@
-"""A look over a strategy's shoulder: everything it asked the network, and what it was told."""
+"""Records a sampling trajectory: every x_t that the network was shown, and its x_0_hat."""
 
 from typing import NamedTuple
 
@@ -29,7 +29,7 @@ class Evaluation(NamedTuple):
 class Recorder(Denoiser):
     """Passes every call on to another denoiser and remembers it, for pictures of a walk.
 
-    What `given` and `chunked` return remembers into the same list, a call in chunks as one.
+    What `conditioned_on` returns remembers into the same list.
 
     Args:
         denoiser: who answers.

@@ -1,4 +1,4 @@
-"""Walking back from noise: one step from time t to an earlier s, and the loop over steps."""
+"""Samplers of the reverse process, DDIM and Heun: one step from time t to an earlier s, and the loop over steps."""
 
 import itertools
 from abc import ABC, abstractmethod
@@ -9,12 +9,13 @@ from torch import Tensor
 
 from anomaly_diffusion.diffusion.denoiser import Denoiser
 from anomaly_diffusion.diffusion.noise import NoiseDraw
+from anomaly_diffusion.settings import Configured
 from anomaly_diffusion.types import Images, like
 
 __all__ = ["DDIM", "Heun", "Sampler", "falling_times"]
 
 
-class Sampler(ABC):
+class Sampler(Configured, ABC):
     """A numerical method for the reverse process."""
 
     @abstractmethod

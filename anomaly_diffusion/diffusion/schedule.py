@@ -1,4 +1,4 @@
-"""How fast an image drowns in noise: x_t = alpha_t * x_0 + sigma_t * noise, with alpha_t^2 + sigma_t^2 = 1.
+"""Noise schedule (alpha_t, sigma_t): x_t = alpha_t * x_0 + sigma_t * noise, with alpha_t^2 + sigma_t^2 = 1.
 
 Time t runs from 0 (clean) to 1 (noise). Depth = sigma_t / alpha_t is the only measure of "how far" that means the same
 under every schedule; users set depths, and t follows.
@@ -11,10 +11,12 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from anomaly_diffusion.settings import Configured
+
 __all__ = ["CosineSchedule", "LinearBetaSchedule", "ScaledLinearSchedule", "Schedule"]
 
 
-class Schedule(ABC):
+class Schedule(Configured, ABC):
     """Signal and noise scales as functions of time."""
 
     @abstractmethod

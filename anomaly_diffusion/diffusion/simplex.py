@@ -51,9 +51,8 @@ class SimplexNoise(NoiseSource):
         self.octaves, self.persistence = octaves, persistence
         self.feature_size, self.unit_variance = feature_size, unit_variance
 
-    @torch.compiler.disable
     def __call__(self, like: Images, generator: Generator | None = None) -> Images:
-        """Fields of the shape, type and device of `like`; one graph break under `torch.compile`."""
+        """Fields of the shape, type and device of `like`."""
         images, channels, height, width = like.shape
         canvas = _Canvas(height, width, _tile(self.feature_size >> (self.octaves - 1)), like.device)
         counts = [min(TOGETHER, images * channels - start) for start in range(0, images * channels, TOGETHER)]

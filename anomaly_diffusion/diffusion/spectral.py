@@ -9,6 +9,7 @@ import torch
 from torch import Generator, Tensor
 
 from anomaly_diffusion.diffusion.noise import MOST_OCTAVES, NoiseSource
+from anomaly_diffusion.settings import Configured
 from anomaly_diffusion.types import Images
 
 __all__ = ["Band", "PowerLaw", "SimplexSpectrum", "SpectralNoise", "Spectrum"]
@@ -44,7 +45,7 @@ OCTAVE_POWER = (
 STEPS_PER_CYCLE = 16
 
 
-class Spectrum(ABC):
+class Spectrum(Configured, ABC):
     """How much power a field has at each frequency; only ratios count."""
 
     @abstractmethod
@@ -59,10 +60,15 @@ class PowerLaw(Spectrum):
     The mean of a field (frequency 0) has the power of the lowest other frequency.
 
     Args:
-        slope: any number; negative values favour fine grain.
+        slope: in [-20, 20]; negative values favour fine grain.
     """
 
     slope: float = 2.0
+
+    def __post_init__(self) -> None:
+        """Refuse what double precision cannot hold."""
+        if not -20 <= self.slope <= 20:
+            raise ValueError(f"`slope` must lie in [-20, 20], got {self.slope}.")
 
     def __call__(self, frequency: Tensor) -> Tensor:
         """Power at `frequency`."""
@@ -146,9 +152,8 @@ class SpectralNoise(NoiseSource):
         self.spectrum = spectrum or SimplexSpectrum()
         self.white, self.channel_correlation = white, channel_correlation
 
-    @torch.compiler.disable
     def __call__(self, like: Images, generator: Generator | None = None) -> Images:
-        """Fields of the shape, type and device of `like`; one graph break under `torch.compile`."""
+        """Fields of the shape, type and device of `like`."""
         if not like.numel():
             return torch.empty_like(like)
         images, channels, height, width = like.shape

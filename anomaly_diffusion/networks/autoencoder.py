@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from anomaly_diffusion.networks.layers import group_norm, zeroed
+from anomaly_diffusion.settings import Configured
 from anomaly_diffusion.types import Encoded, Images
 
 __all__ = ["Autoencoder", "ConvAutoencoder"]
@@ -19,13 +20,15 @@ _CHECKPOINT, _PREFIX = Path("checkpoints") / "best.ckpt", "autoencoder."  # as a
 _LOG_VARIANCE = (-20.0, 4.0)
 
 
-class Autoencoder(nn.Module, ABC):
+class Autoencoder(Configured, nn.Module, ABC):
     """Image (B, 3, H, W) in [-1, 1] -> latent (B, channels, H / factor, W / factor) -> image.
 
     Args:
         channels: of the latent.
         factor: pixels from one position of the latent to the next.
     """
+
+    ignored = frozenset({"weights", "name", "subfolder"})  # whoever freezes it tells the digest of its weights
 
     def __init__(self, channels: int, factor: int) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Frozen networks, pre-trained on photographs, whose features say more about defects than pixels do.
+"""Feature extractors: frozen networks, pre-trained on photographs or here, whose features say more than pixels do.
 
 The only file that imports torchvision and timm.
 """
@@ -12,16 +12,18 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from anomaly_diffusion.networks.autoencoder import ConvAutoencoder
 from anomaly_diffusion.networks.weights import downloaded, filled, find_weights
+from anomaly_diffusion.settings import Configured
 from anomaly_diffusion.types import Images
 
-__all__ = ["FeatureExtractor", "TimmFeatures", "TorchvisionFeatures", "in_pixels"]
+__all__ = ["AutoencoderFeatures", "FeatureExtractor", "TimmFeatures", "TorchvisionFeatures", "in_pixels"]
 
-_MEAN, _SPREAD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet's pixels, in [0, 1]
+_MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet's pixels, in [0, 1]
 _INSTALL = "is not installed. Run: pip install 'anomaly-diffusion[features]'"
 
 
-class FeatureExtractor(nn.Module, ABC):
+class FeatureExtractor(Configured, nn.Module, ABC):
     """Features of several stages of a frozen network, averaged over neighbours, on one grid.
 
     Weights and running statistics never change, in training neither.
@@ -40,6 +42,8 @@ class FeatureExtractor(nn.Module, ABC):
     Raises:
         ValueError: `stride` is not positive, or `neighbourhood` is even.
     """
+
+    ignored = frozenset({"weights"})  # detectors keep them in their checkpoints, residuals tell their digest
 
     def __init__(self, network: nn.Module, stride: int = 8, neighbourhood: int = 3, repeat: bool = False) -> None:
         super().__init__()
@@ -89,8 +93,8 @@ class FeatureExtractor(nn.Module, ABC):
 
     def _checked_stages(self, image: Images) -> list[Tensor]:
         colour = image.expand(-1, 3, -1, -1) if image.shape[1] == 1 else image
-        mean, spread = _standard(colour)
-        stages = self.stages(((colour + 1) / 2 - mean) / spread)
+        mean, std = _standard(colour)
+        stages = self.stages(((colour + 1) / 2 - mean) / std)
         self._check(stages, image)
         return stages
 
@@ -211,16 +215,42 @@ class TimmFeatures(FeatureExtractor):
         return list(self.network(image))
 
 
+class AutoencoderFeatures(FeatureExtractor):
+    """What the encoder of an autoencoder sees at each resolution on its way to the latent.
+
+    It has seen normal images of one kind only, and was asked to draw them, not to tell things apart: a control for
+    networks pre-trained on photographs, and a stand-in where there are none.
+
+    Args:
+        autoencoder: with `weights` of a run that trained it.
+        stride: pixels from one position of the grid to the next.
+        neighbourhood: side of the window that features are averaged over, odd.
+    """
+
+    def __init__(self, autoencoder: ConvAutoencoder, stride: int = 4, neighbourhood: int = 3) -> None:
+        super().__init__(autoencoder.encoder, stride, neighbourhood)
+
+    def stages(self, image: Images) -> list[Tensor]:
+        """What each residual block puts out, finest first."""
+        unshuffle, first, blocks, *_ = self.network.children()
+        hidden, found = first(unshuffle(in_pixels(image))), []
+        for layer in blocks.children():
+            hidden = layer(hidden)
+            if not isinstance(layer, torch.nn.Conv2d):  # a convolution leads from one resolution to the next
+                found.append(hidden)
+        return found
+
+
 def in_pixels(image: Images) -> Images:
     """An image standardised as ImageNet's are, in [-1, 1] again."""
-    mean, spread = _standard(image)
-    return (image * spread + mean) * 2 - 1
+    mean, std = _standard(image)
+    return (image * std + mean) * 2 - 1
 
 
 def _standard(image: Images) -> tuple[Tensor, Tensor]:
-    """Mean and spread of ImageNet's pixels, where and as precise as the image is."""
-    mean, spread = (image.new_tensor(value)[:, None, None] for value in (_MEAN, _SPREAD))
-    return mean, spread
+    """Mean and std of ImageNet's pixels, where and as precise as the image is."""
+    mean, std = (image.new_tensor(value)[:, None, None] for value in (_MEAN, _STD))
+    return mean, std
 
 
 def _on_grid(stage: Tensor, size: Sequence[int], repeat: bool) -> Tensor:

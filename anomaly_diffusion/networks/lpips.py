@@ -1,4 +1,4 @@
-"""The network behind LPIPS."""
+"""The network of LPIPS, shift-tolerant variant."""
 
 import re
 from importlib.util import find_spec

@@ -1,4 +1,4 @@
-"""A network that tells photographs from reconstructions, and so teaches an autoencoder to draw texture."""
+"""Patch discriminator: the adversarial loss that teaches an autoencoder texture."""
 
 from dataclasses import dataclass
 from itertools import pairwise

@@ -1,1 +1,1 @@
-"""Strategies: how a normal image is found with a denoiser."""
+"""Reconstruction strategies: how a normal image is found with a denoiser."""

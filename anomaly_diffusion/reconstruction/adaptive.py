@@ -1,4 +1,4 @@
-"""A depth for each image, as shallow as shows the defect."""
+"""Adaptive depth: for each image the shallowest at which a defect shows."""
 
 from collections.abc import Sequence
 
@@ -8,8 +8,8 @@ from torch import Tensor
 from anomaly_diffusion.diffusion.denoiser import Denoiser
 from anomaly_diffusion.diffusion.noise import NoiseDraw
 from anomaly_diffusion.reconstruction.depths import DepthList, Depths, check_depths
-from anomaly_diffusion.reconstruction.difference import check_radius, difference
-from anomaly_diffusion.reconstruction.one_shot import OneShot
+from anomaly_diffusion.reconstruction.guidance import check_radius, difference
+from anomaly_diffusion.reconstruction.one_shot import one_shot
 from anomaly_diffusion.types import Images, Scores
 
 __all__ = ["AdaptiveDepth"]
@@ -71,7 +71,8 @@ class AdaptiveDepth(Depths):
 
     def __call__(self, denoiser: Denoiser, x_0: Images, draw: NoiseDraw) -> Tensor:
         """Depths (B, 1)."""
-        estimates = OneShot(self.candidates, draws=0)(denoiser, x_0, draw).x_0.unbind(1)
+        candidates = self.candidates(denoiser, x_0, draw).unbind(1)
+        estimates = [one_shot(denoiser, x_0, candidate, 0, draw) for candidate in candidates]
         shows = torch.stack([self.prominence(x_0, estimate) > self.threshold for estimate in estimates], dim=1)
         shows[:, -1] = True
         first = shows.int().argmax(dim=1)

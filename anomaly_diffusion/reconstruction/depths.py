@@ -1,20 +1,24 @@
-"""From which depths reconstruction starts: the same for all images, or chosen for each."""
+"""Start depths sigma_t / alpha_t of reconstruction: the same for all images, or chosen for each."""
 
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from typing import ClassVar
 
 from torch import Tensor
 
 from anomaly_diffusion.diffusion.denoiser import Denoiser
 from anomaly_diffusion.diffusion.noise import NoiseDraw
+from anomaly_diffusion.settings import Configured
 from anomaly_diffusion.types import Images
 
 __all__ = ["DepthList", "Depths", "LogRange", "as_depths", "check_depths"]
 
 
-class Depths(ABC):
+class Depths(Configured, ABC):
     """Start depths sigma_t / alpha_t of each image, shallowest first."""
+
+    most: ClassVar[dict[str, float]] = {"count": 1000, "radius": 1000}
 
     @property
     @abstractmethod

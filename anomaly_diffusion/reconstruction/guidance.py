@@ -1,6 +1,7 @@
-"""Holding on to an image while walking back: x_0_hat + pull * (image - x_0_hat), at every evaluation."""
+"""Guidance towards the image while sampling: x_0_hat + pull * (image - x_0_hat), at every evaluation."""
 
 from abc import ABC, abstractmethod
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -8,7 +9,7 @@ from torch.nn import functional as F
 
 from anomaly_diffusion.diffusion.denoiser import Denoiser
 from anomaly_diffusion.diffusion.schedule import Schedule
-from anomaly_diffusion.reconstruction.difference import check_radius, difference
+from anomaly_diffusion.settings import Configured
 from anomaly_diffusion.types import Estimate, Images, Maps, Times, like
 
 __all__ = [
@@ -20,7 +21,11 @@ __all__ = [
     "ResidualPull",
     "as_pull",
     "check_limit",
+    "check_quantile",
+    "check_radius",
     "clamped",
+    "difference",
+    "own_quantile",
     "pulled",
 ]
 
@@ -42,8 +47,10 @@ def pulled(
     return Estimate(x_0, (x_t - like(alpha_t, x_t) * x_0) / like(sigma_t, x_t))
 
 
-class Pull(ABC):
+class Pull(Configured, ABC):
     """How strongly an estimate is drawn to an image: 0 not at all, 1 all the way."""
+
+    most: ClassVar[dict[str, float]] = {"weight": 1000, "radius": 1000}
 
     @abstractmethod
     def __call__(self, t: Times, schedule: Schedule, estimate: Images, image: Images) -> Tensor:
@@ -197,6 +204,30 @@ class GuidedDenoiser(Denoiser):
 
     def _around(self, backbone: nn.Module) -> Denoiser:
         return GuidedDenoiser(self.inner._around(backbone), self.image, self.pull)
+
+
+def difference(image: Images, estimate: Images, radius: int) -> Maps:
+    """Absolute difference, averaged over channels and over windows of side 2 * radius + 1; borders repeat."""
+    maps = (image - estimate).abs().mean(1, keepdim=True)
+    padded = F.pad(maps, (radius,) * 4, mode="replicate") if radius else maps
+    return F.avg_pool2d(padded, 2 * radius + 1, stride=1)
+
+
+def own_quantile(maps: Maps, quantile: float) -> Tensor:
+    """The value that the share `quantile` of a map's own pixels stays below, (B, 1, 1, 1)."""
+    return like(torch.quantile(maps.flatten(1), quantile, dim=1), maps)
+
+
+def check_quantile(quantile: float) -> None:
+    """Refuse a share that leaves nothing, or everything, above it."""
+    if not 0 < quantile < 1:
+        raise ValueError(f"`quantile` must lie in (0, 1), got {quantile}.")
+
+
+def check_radius(radius: int, name: str = "radius") -> None:
+    """Refuse a window without a middle."""
+    if radius < 0:
+        raise ValueError(f"`{name}` must not be negative, got {radius}.")
 
 
 def as_pull(pull: Pull | float) -> Pull:

@@ -1,4 +1,4 @@
-"""Partial diffusion that holds on to the image."""
+"""Guided partial diffusion (DDAD): every estimate is pulled towards the image."""
 
 from collections.abc import Sequence
 
@@ -8,13 +8,13 @@ from anomaly_diffusion.diffusion.sampler import Sampler
 from anomaly_diffusion.reconstruction.depths import Depths
 from anomaly_diffusion.reconstruction.guidance import GuidedDenoiser, Pull, as_pull
 from anomaly_diffusion.reconstruction.partial_diffusion import PartialDiffusion
-from anomaly_diffusion.reconstruction.strategy import Reconstruction, Restored
+from anomaly_diffusion.reconstruction.strategy import Restored
 from anomaly_diffusion.types import Images, Times
 
 __all__ = ["Guided"]
 
 
-class Guided(Reconstruction):
+class Guided(PartialDiffusion):
     """Partial diffusion with x_0_hat + pull * (image - x_0_hat) in place of x_0_hat, at every evaluation.
 
     What the image and the model agree on survives the walk; pull 0 is plain partial diffusion, pull 1 the image.
@@ -45,16 +45,9 @@ class Guided(Reconstruction):
         pull: Pull | float = 0.3,
         sampler: Sampler | None = None,
     ) -> None:
-        super().__init__(depths)
-        self.steps = steps
-        self.walk = PartialDiffusion(depths, steps, sampler)
+        super().__init__(depths, steps, sampler)
         self.pull = as_pull(pull)
-
-    @property
-    def evaluations(self) -> int:
-        """Those of the walk: guidance takes none."""
-        return self.walk.evaluations
 
     def restore(self, denoiser: Denoiser, x_0: Images, depth: Times, draw: NoiseDraw) -> Restored:
         """The end of the guided walk from `depth`."""
-        return self.walk.restore(GuidedDenoiser(denoiser, x_0, self.pull), x_0, depth, draw)
+        return super().restore(GuidedDenoiser(denoiser, x_0, self.pull), x_0, depth, draw)

@@ -1,4 +1,4 @@
-"""Walk back from noise, and every now and then start anew from what of the image needs no change."""
+"""Temporal harmonisation (THOR): partial diffusion with blends of estimate and image along the trajectory."""
 
 from collections.abc import Sequence
 
@@ -13,7 +13,7 @@ from anomaly_diffusion.diffusion.sampler import DDIM, Sampler, falling_times
 from anomaly_diffusion.reconstruction.depths import Depths
 from anomaly_diffusion.reconstruction.guidance import Pull, RegionPull, check_limit, clamped
 from anomaly_diffusion.reconstruction.partial_diffusion import noised
-from anomaly_diffusion.reconstruction.strategy import Reconstruction, Restored
+from anomaly_diffusion.reconstruction.strategy import Reconstruction, Restored, check_steps
 from anomaly_diffusion.types import Images, Times, like
 
 __all__ = ["Harmonised"]
@@ -62,8 +62,7 @@ class Harmonised(Reconstruction):
         limit: float | None = None,
     ) -> None:
         super().__init__(depths)
-        if steps < 1:
-            raise ValueError(f"`steps` must be at least 1, got {steps}.")
+        check_steps(steps)
         if any(not 0 < fraction < 1 for fraction in fractions):
             raise ValueError(f"`fractions` must lie in (0, 1), got {list(fractions)}.")
         if sorted(set(fractions), reverse=True) != list(fractions):

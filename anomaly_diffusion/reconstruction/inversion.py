@@ -1,4 +1,4 @@
-"""Carry the image forward into noise along the model's own flow, and see how far it has to go."""
+"""Deterministic inversion: the image is carried into noise along the probability flow; the map is how far."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -11,13 +11,14 @@ from anomaly_diffusion.diffusion.denoiser import Denoiser
 from anomaly_diffusion.diffusion.noise import NoiseDraw
 from anomaly_diffusion.diffusion.sampler import falling_times
 from anomaly_diffusion.reconstruction.depths import Depths
-from anomaly_diffusion.reconstruction.strategy import Reconstruction, Restored
+from anomaly_diffusion.reconstruction.strategy import Reconstruction, Restored, check_steps
+from anomaly_diffusion.settings import Configured
 from anomaly_diffusion.types import Images, Maps, Times, like
 
 __all__ = ["Displacement", "Inversion", "LatentNorm", "PathEnd"]
 
 
-class PathEnd(ABC):
+class PathEnd(Configured, ABC):
     """What is read off the end of a path into noise."""
 
     @abstractmethod
@@ -58,13 +59,13 @@ class Inversion(Reconstruction):
     """Deterministic forward inversion; the map is the noise that the model had to see in the image to carry it there.
 
     In y = x_t / alpha_t the flow is dy / d depth = noise_hat; Euler's method follows it from y = x_0 at depth 0 to
-    y_T at the given depth. The anomaly maps is what `end` reads there, if nothing else is said the mean noise estimate
+    y_T at the given depth. The anomaly map is what `end` reads there, if nothing else is said the mean noise estimate
     along that path,
 
-        anomaly maps = root mean square over channels of |y_T - x_0| / depth
+        anomaly map = root mean square over channels of |y_T - x_0| / depth
 
     No noise is ever added: where the model knows the image it sees none, and where it would change the image it sees
-    the more the more it would change. For independent pixels N(mean, spread^2) and r = depth / spread the anomaly maps
+    the more the more it would change. For independent pixels N(mean, spread^2) and r = depth / spread the anomaly map
     tends, with ever more strides, to (sqrt(1 + r^2) - 1) / r * |x_0 - mean| / spread, a z-score, at first order in
     their length: it falls short by 15 % with 5 strides to a depth of twice the spread, by 2.3 % with 50. Depth 0 itself
     cannot be asked about; the first step takes its slope from the middle of its stride, with x_0 as it is.
@@ -91,8 +92,7 @@ class Inversion(Reconstruction):
 
     def __init__(self, depths: Depths | Sequence[float] = (1.0,), steps: int = 5, end: PathEnd | None = None) -> None:
         super().__init__(depths)
-        if steps < 1:
-            raise ValueError(f"`steps` must be at least 1, got {steps}.")
+        check_steps(steps)
         self.steps, self.end = steps, end or Displacement()
 
     @property

@@ -1,7 +1,8 @@
-"""Find what the model would change, keep the rest of the image, and let the model join the two."""
+"""Mask, stitch, resample (AutoDDPM): only masked parts are replaced, and inpainted as in RePaint."""
 
 import itertools
 from collections.abc import Sequence
+from typing import ClassVar
 
 from torch import Tensor
 from torch.nn import functional as F
@@ -10,15 +11,16 @@ from anomaly_diffusion.diffusion.denoiser import Denoiser
 from anomaly_diffusion.diffusion.noise import NoiseDraw
 from anomaly_diffusion.diffusion.sampler import DDIM, Sampler, falling_times
 from anomaly_diffusion.reconstruction.depths import Depths
-from anomaly_diffusion.reconstruction.difference import check_quantile, check_radius, difference, own_quantile
+from anomaly_diffusion.reconstruction.guidance import check_quantile, check_radius, difference, own_quantile
 from anomaly_diffusion.reconstruction.partial_diffusion import PartialDiffusion, noised
-from anomaly_diffusion.reconstruction.strategy import Reconstruction, Restored
+from anomaly_diffusion.reconstruction.strategy import Restored, check_steps
+from anomaly_diffusion.settings import Configured
 from anomaly_diffusion.types import Images, Maps, Times, like
 
 __all__ = ["MaskStitchResample", "Resampling"]
 
 
-class Resampling:
+class Resampling(Configured):
     """Walks down from a shallow depth; at every time the unmasked part is the noised input, the masked the model's.
 
     x_s = mask * step(x_t) + (1 - mask) * (alpha_s * image + sigma_s * fresh noise)
@@ -43,11 +45,12 @@ class Resampling:
         sampler: how a step is taken.
     """
 
+    most: ClassVar[dict[str, float]] = {"steps": 10_000, "loops": 1000}
+
     def __init__(self, share: float = 0.243, steps: int = 5, loops: int = 5, sampler: Sampler | None = None) -> None:
         if not 0 < share <= 1:
             raise ValueError(f"`share` must lie in (0, 1], got {share}.")
-        if steps < 1:
-            raise ValueError(f"`steps` must be at least 1, got {steps}.")
+        check_steps(steps)
         if loops < 1:
             raise ValueError(f"`loops` must be at least 1, got {loops}; 1 takes every step once.")
         self.share, self.steps, self.loops = share, steps, loops
@@ -80,7 +83,7 @@ class Resampling:
         return mask * painted + (1 - mask) * noised(denoiser, image, times[1], draw(image))
 
 
-class MaskStitchResample(Reconstruction):
+class MaskStitchResample(PartialDiffusion):
     """A walk finds what the model would change; only that is kept of it, stitched into the image and resampled.
 
     mask     = 1 where the smoothed |image - walk| exceeds the image's own quantile, and around it; else 0
@@ -122,23 +125,21 @@ class MaskStitchResample(Reconstruction):
         dilation: int = 1,
         resampling: Resampling | None = None,
     ) -> None:
-        super().__init__(depths)
+        super().__init__(depths, steps, sampler)
         check_quantile(quantile)
         check_radius(radius)
         check_radius(dilation, "dilation")
-        self.steps = steps
-        self.walk = PartialDiffusion(depths, steps, sampler)
         self.quantile, self.radius, self.dilation = quantile, radius, dilation
         self.resampling = resampling or Resampling()
 
     @property
     def evaluations(self) -> int:
         """Those of the walk and of the resampling."""
-        return self.walk.evaluations + self.resampling.evaluations
+        return super().evaluations + self.resampling.evaluations
 
     def restore(self, denoiser: Denoiser, x_0: Images, depth: Times, draw: NoiseDraw) -> Restored:
         """The image with its masked part repainted."""
-        reconstruction = self.walk.restore(denoiser, x_0, depth, draw).x_0
+        reconstruction = super().restore(denoiser, x_0, depth, draw).x_0
         mask = self.mask(x_0, reconstruction)
         stitched = mask * reconstruction + (1 - mask) * x_0
         return Restored(self.resampling(denoiser, x_0, stitched, mask, depth, draw))

@@ -1,4 +1,4 @@
-"""Walk back from the image itself, as if it were a noisy one."""
+"""Noise-free start (D3AD): the reverse process starts from the scaled image, without noise."""
 
 from collections.abc import Sequence
 
@@ -17,7 +17,7 @@ __all__ = ["NoiseFreeStart"]
 class NoiseFreeStart(PartialDiffusion):
     """x_t = alpha_t * x_0, to which no noise is added, then `steps` reverse steps: what looks like noise is removed.
 
-    Fine texture is not drowned in noise before it has to be restored. With one step it is the noise-free OneShot. With
+    Fine texture is not lost in noise before it has to be restored. With one step it is the noise-free OneShot. With
     a pull, x_0_hat + pull * (image - x_0_hat) takes the place of x_0_hat at every evaluation, as in `Guided`.
 
     Reference: Tebbe & Tayyub, "Dynamic Addition of Noise in a Diffusion Model for Anomaly Detection" (D3AD), 2024,

@@ -1,4 +1,4 @@
-"""One network evaluation from a noisy (or merely faded) image to its clean estimate."""
+"""One-shot reconstruction: one network evaluation from a noised image to its clean estimate."""
 
 from collections.abc import Sequence
 
@@ -10,7 +10,7 @@ from anomaly_diffusion.reconstruction.depths import Depths
 from anomaly_diffusion.reconstruction.strategy import Reconstruction, Restored
 from anomaly_diffusion.types import Images, Times, like
 
-__all__ = ["OneShot"]
+__all__ = ["OneShot", "check_draws", "one_shot"]
 
 _MOST = 1024  # draws, all of which are in memory at once
 
@@ -37,8 +37,7 @@ class OneShot(Reconstruction):
 
     def __init__(self, depths: Depths | Sequence[float] = (0.3,), draws: int = 0) -> None:
         super().__init__(depths)
-        if not 0 <= draws <= _MOST or (draws > 1 and draws % 2):
-            raise ValueError(f"`draws` must be 0, 1 or an even number (antithetic pairs) up to {_MOST}, got {draws}.")
+        check_draws(draws)
         self.draws = draws
 
     @property
@@ -48,13 +47,25 @@ class OneShot(Reconstruction):
 
     def restore(self, denoiser: Denoiser, x_0: Images, depth: Times, draw: NoiseDraw) -> Restored:
         """Mean estimate at `depth`."""
-        t = denoiser.schedule.time(depth)
-        alpha_t, sigma_t = (like(scale, x_0) for scale in denoiser.schedule(t))
-        starts = [alpha_t * x_0 + sigma_t * noise for noise in self._noises(x_0, draw)]
-        return Restored(torch.stack([denoiser(x_t, t).x_0 for x_t in starts]).mean(0))
+        return Restored(one_shot(denoiser, x_0, depth, self.draws, draw))
 
-    def _noises(self, x_0: Images, draw: NoiseDraw) -> list[Images]:
-        if self.draws == 0:
-            return [torch.zeros_like(x_0)]
-        fresh = [draw(x_0) for _ in range((self.draws + 1) // 2)]
-        return fresh + [-noise for noise in fresh[: self.draws // 2]]
+
+def one_shot(denoiser: Denoiser, x_0: Images, depth: Times, draws: int, draw: NoiseDraw) -> Images:
+    """E[x_0 | x_t] of images noised to `depth`, averaged over `draws`."""
+    t = denoiser.schedule.time(depth)
+    alpha_t, sigma_t = (like(scale, x_0) for scale in denoiser.schedule(t))
+    starts = [alpha_t * x_0 + sigma_t * noise for noise in _noises(x_0, draws, draw)]
+    return torch.stack([denoiser(x_t, t).x_0 for x_t in starts]).mean(0)
+
+
+def check_draws(draws: int) -> None:
+    """Refuse a number of draws that are no antithetic pairs, or too many."""
+    if not 0 <= draws <= _MOST or (draws > 1 and draws % 2):
+        raise ValueError(f"`draws` must be 0, 1 or an even number (antithetic pairs) up to {_MOST}, got {draws}.")
+
+
+def _noises(x_0: Images, draws: int, draw: NoiseDraw) -> list[Images]:
+    if draws == 0:
+        return [torch.zeros_like(x_0)]
+    fresh = [draw(x_0) for _ in range((draws + 1) // 2)]
+    return fresh + [-noise for noise in fresh[: draws // 2]]

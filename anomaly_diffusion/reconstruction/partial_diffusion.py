@@ -1,4 +1,4 @@
-"""Noise an image part of the way, then walk back."""
+"""Partial diffusion (AnoDDPM, img2img): noise an image to a depth, then run the reverse process."""
 
 from collections.abc import Sequence
 
@@ -8,7 +8,7 @@ from anomaly_diffusion.diffusion.denoiser import Denoiser
 from anomaly_diffusion.diffusion.noise import NoiseDraw
 from anomaly_diffusion.diffusion.sampler import DDIM, Sampler, falling_times
 from anomaly_diffusion.reconstruction.depths import Depths
-from anomaly_diffusion.reconstruction.strategy import Reconstruction, Restored
+from anomaly_diffusion.reconstruction.strategy import Reconstruction, Restored, check_steps
 from anomaly_diffusion.types import Images, Times, like
 
 __all__ = ["PartialDiffusion", "noised"]
@@ -35,8 +35,7 @@ class PartialDiffusion(Reconstruction):
         self, depths: Depths | Sequence[float] = (1.0,), steps: int = 10, sampler: Sampler | None = None
     ) -> None:
         super().__init__(depths)
-        if steps < 1:
-            raise ValueError(f"`steps` must be at least 1, got {steps}.")
+        check_steps(steps)
         self.steps = steps
         self.sampler = sampler or DDIM()
 

@@ -1,4 +1,4 @@
-"""Many reconstructions of one image: their mean, and how far the image lies outside of their spread."""
+"""Posterior average: several stochastic reconstructions, their mean, and the distance of the image in their std."""
 
 from collections.abc import Sequence
 from typing import ClassVar
@@ -10,18 +10,18 @@ from anomaly_diffusion.diffusion.noise import NoiseDraw
 from anomaly_diffusion.diffusion.sampler import DDIM, Sampler
 from anomaly_diffusion.reconstruction.depths import Depths
 from anomaly_diffusion.reconstruction.partial_diffusion import PartialDiffusion
-from anomaly_diffusion.reconstruction.strategy import Reconstruction, Restored
+from anomaly_diffusion.reconstruction.strategy import Restored
 from anomaly_diffusion.types import Images, Times
 
 __all__ = ["PosteriorAverage"]
 
 
-class PosteriorAverage(Reconstruction):
+class PosteriorAverage(PartialDiffusion):
     """Samples reconstructions by stochastic walks, each from noise of its own; maps are distances in their spread.
 
     x_0_hat  = mean over walks
     variance = over walks, per pixel and channel, unbiased
-    anomaly maps = root of the mean over channels of (x_0 - x_0_hat)^2 / (variance + floor^2)
+    anomaly map = root of the mean over channels of (x_0 - x_0_hat)^2 / (variance + floor^2)
 
     A difference counts the less the less the model is sure of the pixel: edges and rough texture, where all
     reconstructions err, are forgiven. For independent pixels N(mean, spread^2) and a walk without discretisation error,
@@ -55,23 +55,23 @@ class PosteriorAverage(Reconstruction):
         sampler: Sampler | None = None,
         floor: float = 0.05,
     ) -> None:
-        super().__init__(depths)
+        super().__init__(depths, steps, sampler or DDIM(eta=1.0))
         if samples < 2:
             raise ValueError(f"`samples` must be at least 2, got {samples}; one sample has no variance.")
         if not floor > 0:
             raise ValueError(f"`floor` must be positive, got {floor}.")
-        self.steps = steps
-        self.walk = PartialDiffusion(depths, steps, sampler or DDIM(eta=1.0))
         self.samples, self.floor = samples, floor
 
     @property
     def evaluations(self) -> int:
         """Those of all walks."""
-        return self.samples * self.walk.evaluations
+        return self.samples * super().evaluations
 
     def restore(self, denoiser: Denoiser, x_0: Images, depth: Times, draw: NoiseDraw) -> Restored:
         """Mean of the walks, and the distance of `x_0` from it in their spread."""
-        walks = torch.stack([self.walk.restore(denoiser, x_0, depth, draw).x_0 for _ in range(self.samples)])
+        walks = torch.stack(
+            [super(PosteriorAverage, self).restore(denoiser, x_0, depth, draw).x_0 for _ in range(self.samples)]
+        )
         variance, mean = torch.var_mean(walks, dim=0)
         distance = (x_0 - mean).square() / (variance + self.floor**2)
         return Restored(mean, distance.mean(1, keepdim=True).sqrt())

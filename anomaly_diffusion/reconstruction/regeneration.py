@@ -1,4 +1,4 @@
-"""Carry the image into noise along the model's own flow, then walk back from there."""
+"""Regeneration: DDIM inversion of the image into noise, then the reverse process from there."""
 
 from anomaly_diffusion.diffusion.denoiser import Denoiser
 from anomaly_diffusion.diffusion.noise import NoiseDraw

@@ -1,4 +1,4 @@
-"""The base class of all strategies."""
+"""Base class of reconstruction strategies."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -9,9 +9,10 @@ import torch
 from anomaly_diffusion.diffusion.denoiser import Denoiser
 from anomaly_diffusion.diffusion.noise import NoiseDraw
 from anomaly_diffusion.reconstruction.depths import Depths, as_depths
+from anomaly_diffusion.settings import Configured
 from anomaly_diffusion.types import Images, Maps, Reconstructed, Times
 
-__all__ = ["Reconstruction", "Restored"]
+__all__ = ["Reconstruction", "Restored", "check_steps"]
 
 
 class Restored(NamedTuple):
@@ -26,12 +27,17 @@ class Restored(NamedTuple):
     anomaly_maps: Maps | None = None
 
 
-class Reconstruction(ABC):
+class Reconstruction(Configured, ABC):
     """Finds reconstructions of an image with a denoiser that has seen normal images only.
 
     Args:
         depths: sigma_t / alpha_t from which reconstruction starts, > 0, one reconstruction for each.
+
+    Raises:
+        ValueError: `depths` are not positive.
     """
+
+    most: ClassVar[dict[str, float]] = {"steps": 10_000, "samples": 1024, "radius": 1000, "dilation": 1000}
 
     provides_maps: ClassVar[bool] = False
     """Whether the strategy brings maps of its own, which take the place of residuals."""
@@ -69,3 +75,9 @@ class Reconstruction(ABC):
         anomaly_maps = [one.anomaly_maps for one in restored if one.anomaly_maps is not None]
         nfe = self.start.nfe + len(restored) * self.evaluations
         return Reconstructed(reconstruction, nfe, torch.cat(anomaly_maps, dim=1) if anomaly_maps else None)
+
+
+def check_steps(steps: int) -> None:
+    """Refuse a walk that takes none."""
+    if steps < 1:
+        raise ValueError(f"`steps` must be at least 1, got {steps}.")

@@ -1,4 +1,4 @@
-"""Two one-shots, of which the deeper guides the shallower."""
+"""Two-level reconstruction (DiffusionAD): a deep one-shot guides a shallow one."""
 
 import math
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ from anomaly_diffusion.diffusion.denoiser import Denoiser
 from anomaly_diffusion.diffusion.noise import NoiseDraw
 from anomaly_diffusion.reconstruction.depths import Depths
 from anomaly_diffusion.reconstruction.guidance import DDADPull, Pull, as_pull, check_limit, clamped
-from anomaly_diffusion.reconstruction.one_shot import OneShot
+from anomaly_diffusion.reconstruction.one_shot import check_draws, one_shot
 from anomaly_diffusion.reconstruction.strategy import Reconstruction, Restored
 from anomaly_diffusion.types import Images, Times
 
@@ -57,7 +57,8 @@ class TwoLevel(Reconstruction):
             )
         self.deep, self.limit = float(deep), limit
         self.pull = DDADPull(1.0) if pull is None else as_pull(pull)
-        self.shot = OneShot(depths, draws)
+        check_draws(draws)
+        self.draws = draws
 
     @property
     def deepest(self) -> float:
@@ -67,11 +68,12 @@ class TwoLevel(Reconstruction):
     @property
     def evaluations(self) -> int:
         """Two for every draw."""
-        return 2 * self.shot.evaluations
+        return 2 * max(1, self.draws)
 
     def restore(self, denoiser: Denoiser, x_0: Images, depth: Times, draw: NoiseDraw) -> Restored:
         """The shallow estimate, pulled towards the deep one."""
-        shallow = self.shot.restore(denoiser, x_0, depth, draw).x_0
-        guide = clamped(self.shot.restore(denoiser, x_0, torch.full_like(depth, self.deep), draw).x_0, self.limit)
+        shallow = one_shot(denoiser, x_0, depth, self.draws, draw)
+        deep = torch.full_like(depth, self.deep)
+        guide = clamped(one_shot(denoiser, x_0, deep, self.draws, draw), self.limit)
         pull = self.pull(denoiser.schedule.time(depth), denoiser.schedule, shallow, guide)
         return Restored(clamped(shallow + pull * (guide - shallow), self.limit))

@@ -1,4 +1,4 @@
-"""Features that have been told what normal reconstructions get wrong, and look away from it."""
+"""Feature-cosine residual whose features are adapted to normal reconstructions, as in DDAD."""
 
 from collections.abc import Sequence
 from typing import ClassVar
@@ -45,6 +45,8 @@ class AdaptedCosineResidual(FeatureCosineResidual):
     Raises:
         ValueError: a number lies outside its range.
     """
+
+    infinite = frozenset({"distillation"})
 
     learns: ClassVar[bool] = True
     learnt: Tensor

@@ -1,4 +1,4 @@
-"""What residuals look like on normal images, so that maps can be read in standard deviations of normal."""
+"""Calibration: mean and covariance of residuals on normal images; maps in standard deviations of normal."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from anomaly_diffusion.scoring.any_size import AnySize
+from anomaly_diffusion.networks.buffers import AnySize
 from anomaly_diffusion.scoring.smoothing import GaussianSmoothing
 from anomaly_diffusion.types import Masks
 
@@ -88,22 +88,22 @@ class Calibration(AnySize):
             ValueError: each position has statistics of its own, but of images of another size.
         """
         if self.neighbourhood is None:
-            mean, spread = (value.to(residuals)[:, None, None] for value in (self.mean, self._spread))
+            mean, std = (value.to(residuals)[:, None, None] for value in (self.mean, self._std))
         else:
             self._check(residuals)
-            mean, spread = self.placed
-        return (residuals - mean) / spread
+            mean, std = self.placed
+        return (residuals - mean) / std
 
     def fuse(self, standardised: Tensor, weights: Tensor) -> Tensor:
         """Weighted sums (B, F, H, W) of maps (B, M, H, W), of unit variance on normals; `weights` is (F, M)."""
-        correlation = self.covariance / torch.outer(self._spread, self._spread)
+        correlation = self.covariance / torch.outer(self._std, self._std)
         weights = weights.to(correlation)
         variance = torch.einsum("fm,mn,fn->f", weights, correlation, weights)
         unit = weights / variance.clamp(min=1e-12).sqrt()[:, None]
         return torch.einsum("fm,bmhw->bfhw", unit.to(standardised), standardised)
 
     @property
-    def _spread(self) -> Tensor:
+    def _std(self) -> Tensor:
         return self.covariance.diagonal().clamp(min=1e-16).sqrt()
 
     def _of_neighbourhoods(self, placed: Tensor, neighbourhood: nn.Module) -> Tensor:
@@ -114,8 +114,8 @@ class Calibration(AnySize):
         overall = torch.cat([self.count.new_ones(1), torch.zeros_like(self.mean), self.covariance.diagonal()])
         near = neighbourhood(centred[None].float())[0].double() + _PRIOR * overall[:, None, None]
         mean, square = (near[1:] / near[:1]).chunk(2)
-        spread = torch.maximum((square - mean**2).clamp(min=0).sqrt(), self._spread[:, None, None])
-        return torch.stack([centre + mean, spread])
+        std = torch.maximum((square - mean**2).clamp(min=0).sqrt(), self._std[:, None, None])
+        return torch.stack([centre + mean, std])
 
     def _check(self, residuals: Tensor) -> None:
         if self.placed.shape[-2:] != residuals.shape[-2:]:

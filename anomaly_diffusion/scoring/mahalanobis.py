@@ -1,4 +1,4 @@
-"""Differences measured by how normal images differ from their reconstructions."""
+"""Mahalanobis residual: differences by mean and covariance of those of normal images."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from anomaly_diffusion.scoring.any_size import AnySize
+from anomaly_diffusion.networks.buffers import AnySize
 from anomaly_diffusion.scoring.residual import Residual
 from anomaly_diffusion.types import Encoded, Maps, Masks, inside
 

@@ -1,4 +1,4 @@
-"""A memory of what is normal: which patches are considered, which ones are kept, and which one is nearest."""
+"""Memory bank of normal patches: random candidates, greedy coreset, nearest neighbours."""
 
 import math
 from collections.abc import Sequence
@@ -8,7 +8,8 @@ import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Generator, Tensor
 
-from anomaly_diffusion.scoring.any_size import AnySize
+from anomaly_diffusion.networks.buffers import AnySize
+from anomaly_diffusion.settings import Configured
 
 __all__ = ["Candidates", "Memory", "coreset", "nearest"]
 
@@ -61,7 +62,7 @@ class Candidates:
         return torch.rand(count, dtype=torch.float64, generator=Generator().manual_seed(key ^ self.seed))
 
 
-class Memory(AnySize):
+class Memory(Configured, AnySize):
     """A coreset of normal patches.
 
     Reference: Roth et al., "Towards Total Recall in Industrial Anomaly Detection" (PatchCore), 2022, section 3.2 and

@@ -1,4 +1,4 @@
-"""Differences measured by the nearest one that normal images have."""
+"""Nearest-neighbour residual: distance of a difference from the nearest one of normal images."""
 
 import math
 from collections.abc import Sequence
@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from anomaly_diffusion.scoring.any_size import AnySize
+from anomaly_diffusion.networks.buffers import AnySize
 from anomaly_diffusion.scoring.memory import Candidates, coreset, nearest
 from anomaly_diffusion.scoring.residual import Residual
 from anomaly_diffusion.types import Encoded, Maps, Masks, inside

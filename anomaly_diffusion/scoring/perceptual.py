@@ -1,15 +1,16 @@
-"""Differences as a frozen network sees them: pixels are rebuilt, features are compared."""
+"""Perceptual residuals: feature cosine and LPIPS between image and reconstruction."""
 
 from abc import abstractmethod
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from anomaly_diffusion.networks.buffers import freeze, identity
 from anomaly_diffusion.networks.features import FeatureExtractor
-from anomaly_diffusion.networks.frozen import freeze, identity
 from anomaly_diffusion.networks.lpips import ShiftTolerantLPIPS
 from anomaly_diffusion.scoring.residual import Residual
 from anomaly_diffusion.types import Images, Maps
@@ -35,6 +36,11 @@ class _Perceptual(Residual):
         freeze(network)
         self.scale, self.identity = scale, identity(network)
         self._network = network  # private: a description of all its layers is longer than its identity, and says less
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Those of the constructor, and a digest of the network's weights."""
+        return {**super().settings, "weights": self.identity["weights"]}
 
     @abstractmethod
     def features(self, image: Images) -> list[Tensor]:
@@ -136,6 +142,8 @@ class LPIPSResidual(_Perceptual):
         FileNotFoundError: there are no weights.
         ValueError: `scale` is less than 1, or the file holds the weights of another network.
     """
+
+    ignored = frozenset({"weights"})
 
     def __init__(self, weights: str | None = None, scale: int = 1) -> None:
         super().__init__(ShiftTolerantLPIPS(weights), scale)

@@ -1,15 +1,16 @@
-"""From an anomaly map to one number per image."""
+"""Pooling: from an anomaly map to one score per image."""
 
 from abc import ABC, abstractmethod
 
 from torch import Tensor
 
+from anomaly_diffusion.settings import Configured
 from anomaly_diffusion.types import Maps, Masks, Scores
 
 __all__ = ["MaxPooling", "Pooling", "TopKMean"]
 
 
-class Pooling(ABC):
+class Pooling(Configured, ABC):
     """One number per image, from the pixels that belong to the photograph."""
 
     @abstractmethod

@@ -1,4 +1,4 @@
-"""What differs between an image and its reconstruction: maps >= 0, zero where the two agree, larger is worse."""
+"""Residuals between image and reconstruction: maps >= 0, zero where the two agree, larger is worse."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -10,13 +10,16 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from anomaly_diffusion.scoring.smoothing import GaussianSmoothing
+from anomaly_diffusion.settings import Configured
 from anomaly_diffusion.types import Encoded, Images, Maps, Masks
 
 __all__ = ["GradientSimilarityResidual", "L1Residual", "L2Residual", "Residual", "SSIMResidual"]
 
 
-class Residual(nn.Module, ABC):
+class Residual(Configured, nn.Module, ABC):
     """Compares an image with a reconstruction, position by position."""
+
+    most: ClassVar[dict[str, float]] = {"sigma": 1000, "scale": 64, "scales": 16}
 
     learns: ClassVar[bool] = False
     """Whether it must be shown normal images and their reconstructions before it can measure: see `moments`."""

@@ -1,7 +1,8 @@
-"""From an image and its reconstructions to calibrated maps and one score."""
+"""Scoring: residuals of all depths, smoothed, calibrated and fused to one map."""
 
 import math
 from collections.abc import Iterable, Sequence
+from typing import ClassVar
 
 import torch
 from jaxtyping import Float
@@ -12,12 +13,13 @@ from anomaly_diffusion.scoring.calibration import Calibration
 from anomaly_diffusion.scoring.pooling import Pooling, TopKMean
 from anomaly_diffusion.scoring.residual import L1Residual, Residual
 from anomaly_diffusion.scoring.smoothing import GaussianSmoothing
+from anomaly_diffusion.settings import Configured
 from anomaly_diffusion.types import Encoded
 
 __all__ = ["Scoring", "enlarged"]
 
 
-class Scoring(nn.Module):
+class Scoring(Configured, nn.Module):
     """Residuals of every depth, smoothed, standardised on normal images and fused.
 
     Args:
@@ -30,6 +32,8 @@ class Scoring(nn.Module):
         calibration_sigma: standard deviation, in pixels, of the neighbourhood that residuals are standardised by, > 0:
             right for objects that always lie alike. None: all positions are standardised alike.
     """
+
+    most: ClassVar[dict[str, float]] = {"smoothing": 1000, "calibration_sigma": 1000}
 
     def __init__(
         self,

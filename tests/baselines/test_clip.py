@@ -12,7 +12,6 @@ from anomaly_diffusion.baselines.clip_model import CLIPNetwork, harmonic_mean, o
 from anomaly_diffusion.baselines.clip_residual import CLIPResidual
 from anomaly_diffusion.baselines.prompts import Prompts
 from anomaly_diffusion.baselines.tiny_clip import write_tiny_clip
-from anomaly_diffusion.detectors.scoring_fingerprint import settings
 from anomaly_diffusion.scoring.pooling import MaxPooling
 from anomaly_diffusion.scoring.scorer import Scoring
 
@@ -130,9 +129,9 @@ def test_what_lies_in_the_padding_has_no_say_in_the_score(folder) -> None:
     detector, batch = trained(folder, "few"), image_batch(2, SIDE, SIDE, seed=50)
     outside = batch._replace(valid=batch.valid.clone())
     outside.valid[..., SIDE // 2 :] = False
-    compared = detector.compare(outside)
-    compared.reconstruction.anomaly_maps[:, 1, :, 2:] += 10
-    changed = detector.score(outside, compared, outside.image[:, :1])
+    decoded = detector.decoded(outside)
+    decoded.anomaly_maps[:, 1, :, 2:] += 10
+    changed = detector.score(outside, decoded, outside.image[:, :1])
     torch.testing.assert_close(changed, detector(outside).score)
 
 
@@ -210,6 +209,6 @@ def test_a_residual_leaves_no_trace_in_parameters_or_checkpoints(folder) -> None
 
 def test_a_way_of_judging_is_told_by_weights_and_not_by_where_they_lie(folder, tmp_path) -> None:
     networks = [CLIPNetwork(str(write_tiny_clip(tmp_path / str(seed), seed))) for seed in (0, 1)]
-    mine, same, other = (settings(CLIPResidual(network)) for network in (CLIPNetwork(folder), *networks))
+    mine, same, other = (CLIPResidual(network).settings for network in (CLIPNetwork(folder), *networks))
     assert mine == same != other
     assert len(mine) < 200

@@ -26,8 +26,8 @@ def test_distances_are_those_of_the_paper_with_our_regularised_covariance() -> N
     detector, batch = trained(prior=0.0), image_batch(3, SIDE, SIDE, seed=50)
     seen = torch.cat([detector.codec.encode(image_batch(4, SIDE, SIDE, seed=seed).image) for seed in range(6)])
     asked = detector.codec.encode(batch.image)
-    reference, reconstruction = detector.compare(batch)
-    found = detector.scoring.residuals[0].maps(reference, reconstruction.x_0)[:, 0]
+    decoded = detector.decoded(batch)
+    found = detector.scoring.residuals[0].maps(decoded.reference, decoded.reconstruction)[:, 0]
     for row, column in ((0, 0), (3, 2), (7, 5)):
         x = seen[:, :, row, column].double()
         covariance = torch.cov(x.T, correction=0)

@@ -73,7 +73,7 @@ def test_the_score_is_that_of_invad_in_deviations_of_normal_in_place_of_shares_o
 @torch.no_grad()
 def test_the_map_is_the_channel_norm_of_the_latent() -> None:
     made, batch = detector(), image_batch(3)
-    found = made.compare(batch).reconstruction.anomaly_maps
+    found = made.decoded(batch).anomaly_maps
     assert found is not None
     torch.testing.assert_close(found[:, 0] * COMPONENTS**0.5, latents(made, batch).norm(dim=1), rtol=1e-4, atol=1e-5)
 
@@ -98,15 +98,14 @@ def test_a_score_depends_on_one_image_only() -> None:
 def test_what_a_score_is_measured_by_does_not_depend_on_batches_and_is_in_the_checkpoint() -> None:
     made, whole = calibrated(), calibrated((9,))
     torch.testing.assert_close(made.mean, whole.mean)
-    torch.testing.assert_close(made.spread, whole.spread)
+    torch.testing.assert_close(made.std, whole.std)
     again = detector()
     again.load_state_dict(made.state_dict())
     torch.testing.assert_close(again(image_batch(3)).score, made(image_batch(3)).score, rtol=0, atol=0)
 
 
 def test_what_is_read_at_the_end_is_part_of_the_judgement() -> None:
-    settings = detector().settings
-    assert settings(Inversion((20.0,), 3)) != settings(Inversion((20.0,), 3, LatentNorm()))
+    assert Inversion((20.0,), 3).settings != Inversion((20.0,), 3, LatentNorm()).settings
     assert detector(steps=2).scoring_fingerprint != detector(steps=3).scoring_fingerprint
 
 

@@ -1,16 +1,16 @@
 import copy
 import math
+from dataclasses import replace
 
 import pytest
 import torch
 from analytic import TinyFeatures, image_batch, single
 
 from anomaly_diffusion.baselines.patchcore import PatchCore
-from anomaly_diffusion.detectors.detector import Compared
 from anomaly_diffusion.scoring.memory import Memory
 from anomaly_diffusion.scoring.pooling import MaxPooling
 from anomaly_diffusion.scoring.scorer import Scoring
-from anomaly_diffusion.types import Reconstructed
+from anomaly_diffusion.types import Decoded
 
 SIDE = 32
 HEALTHY = [image_batch(4, SIDE, SIDE, seed=seed) for seed in range(3)]
@@ -39,7 +39,7 @@ def test_a_score_is_that_of_equation_7_computed_by_hand() -> None:
     found = detector.restore(batch, x_0)
     assert found.anomaly_maps.tolist() == [[[[0.0, 3.0]]]]
     weight = 1 - math.exp(3) / (math.exp(3) + math.exp(4) + math.exp(math.sqrt(13)))
-    score = detector.score(batch, Compared(x_0, found), torch.zeros(1, 1, SIDE, SIDE))
+    score = detector.score(batch, Decoded(x_0, found.x_0, 0, found.anomaly_maps), torch.zeros(1, 1, SIDE, SIDE))
     assert score.item() == pytest.approx(3 * weight, rel=1e-5)
 
 
@@ -49,25 +49,28 @@ def test_a_position_in_the_padding_has_no_say() -> None:
     found = detector.restore(batch, x_0)
     outside = batch._replace(valid=batch.valid.clone())
     outside.valid[..., SIDE // 2 :] = False
-    wild = Reconstructed(found.x_0, 0, found.anomaly_maps.clone())
+    decoded = Decoded(x_0, found.x_0, 0, found.anomaly_maps)
+    wild = replace(decoded, anomaly_maps=found.anomaly_maps.clone())
     wild.anomaly_maps[..., 4:] += 100
-    scores = [detector.score(outside, Compared(x_0, one), torch.zeros(2, 1, SIDE, SIDE)) for one in (found, wild)]
+    scores = [detector.score(outside, one, torch.zeros(2, 1, SIDE, SIDE)) for one in (decoded, wild)]
     assert torch.equal(*scores)
 
 
 def test_what_is_remembered_in_full_has_no_distance() -> None:
     detector = trained(share=1.0)
-    distance = detector.compare(HEALTHY[1]).reconstruction.anomaly_maps
+    distance = detector.decoded(HEALTHY[1]).anomaly_maps
     assert distance.max() < 1e-5
-    assert trained(share=0.1).compare(HEALTHY[1]).reconstruction.anomaly_maps.max() > 1e-3
+    assert trained(share=0.1).decoded(HEALTHY[1]).anomaly_maps.max() > 1e-3
 
 
 def test_a_healthy_version_is_made_of_items_and_the_distance_is_to_them() -> None:
     detector, batch = trained(), image_batch(2, SIDE, SIDE, seed=50)
-    reference, reconstruction = detector.compare(batch)
-    shown = reconstruction.x_0[:, 0].flatten(2).transpose(1, 2).flatten(0, 1)
+    decoded = detector.decoded(batch)
+    shown = decoded.reconstruction[:, 0].flatten(2).transpose(1, 2).flatten(0, 1)
     assert (torch.cdist(shown, detector.memory.items, compute_mode="donot_use_mm_for_euclid_dist").amin(1) == 0).all()
-    torch.testing.assert_close((reference - reconstruction.x_0[:, 0]).norm(dim=1), reconstruction.anomaly_maps[:, 0])
+    torch.testing.assert_close(
+        (decoded.reference - decoded.reconstruction[:, 0]).norm(dim=1), decoded.anomaly_maps[:, 0]
+    )
     assert detector(batch).reconstruction.shape == (2, 1, 3, SIDE, SIDE)
 
 

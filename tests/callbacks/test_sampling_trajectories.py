@@ -37,7 +37,7 @@ def drawn(folder, strategy, **options):
 def test_what_the_network_was_asked_is_what_the_reconstruction_is_made_of() -> None:
     batch, one_shot = image_batch(3), detector(OneShot((0.4, 0.8)))
     asked = one_shot.trace(batch)
-    reconstruction = one_shot.compare(batch).reconstruction.x_0
+    reconstruction = one_shot.decoded(batch).reconstruction
     assert torch.equal(torch.stack([one.x_0_hat for one in asked], dim=1), reconstruction)
     assert [round(float(one.depth[0]), 4) for one in asked] == [0.4, 0.8]
 

@@ -54,7 +54,8 @@ def test_a_test_measures_spro_at_the_size_of_the_files(root, tmp_path):
     for batch in data.test_dataloader():
         maps = detector.judge(batch).anomaly_map
         for anomaly_map, size, name in zip(maps, batch.size.tolist(), batch.path, strict=True):
-            expected.update(data.to_original(anomaly_map, tuple(size))[None], [data.dataset.regions(name, tuple(size))])
+            regions = data.dataset.regions(name, tuple(size))
+            expected.update(data.to_original(anomaly_map, tuple(size))[None], [regions])
     figures = expected.compute()
     assert 0 < figures.spro_05 < figures.spro < 1
     assert float(trainer.callback_metrics["test/spro_05"]) == pytest.approx(figures.spro_05)

@@ -1,7 +1,7 @@
 import torch
 from analytic import seeded
 
-from anomaly_diffusion.codecs.pixel import PixelCodec
+from anomaly_diffusion.codecs.codec import PixelCodec
 
 IMAGE = torch.rand(2, 3, 8, 9, generator=seeded()) * 2 - 1
 

@@ -75,11 +75,11 @@ def test_without_whitening_all_components_keep_the_distances_of_the_features() -
     codec.fit(codec.moments(IMAGES))
     features, values = (found.transpose(0, 1).flatten(1).T for found in (codec.extractor(IMAGES), codec.encode(IMAGES)))
     torch.testing.assert_close(torch.cdist(values, values), torch.cdist(features, features), rtol=1e-3, atol=1e-3)
-    torch.testing.assert_close(values.std(0, correction=0), codec.spread, rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(values.std(0, correction=0), codec.std, rtol=1e-3, atol=1e-4)
     fresh = FeatureCodec(TinyFeatures(), None, whiten=False)
     fresh.load_state_dict(codec.state_dict())
     shown = fresh.picture(fresh.encode(IMAGES), (8, 10))  # in standard deviations, whatever the unit of a feature
-    torch.testing.assert_close(shown, (fresh.encode(IMAGES) / codec.spread[:, None, None])[:, :3].div(3).clamp(-1, 1))
+    torch.testing.assert_close(shown, (fresh.encode(IMAGES) / codec.std[:, None, None])[:, :3].div(3).clamp(-1, 1))
 
 
 def test_bad_numbers_of_components_are_refused() -> None:

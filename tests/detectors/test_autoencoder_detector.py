@@ -10,7 +10,7 @@ from detector_cases import QUIET, Photographs
 from pytorch_lightning.utilities.seed import isolate_rng
 from torch.utils.data import DataLoader
 
-from anomaly_diffusion.baselines.vae_floor import VAEFloor
+from anomaly_diffusion.baselines.one_pass import VAEFloor
 from anomaly_diffusion.detectors.autoencoder_detector import AutoencoderDetector
 from anomaly_diffusion.networks.autoencoder import ConvAutoencoder
 from anomaly_diffusion.networks.patch_discriminator import PatchDiscriminator

@@ -18,7 +18,7 @@ from anomaly_diffusion.detectors.latent_detector import LatentDetector
 from anomaly_diffusion.diffusion.noise import GaussianNoise
 from anomaly_diffusion.diffusion.objective import Objective
 from anomaly_diffusion.networks.autoencoder import ConvAutoencoder
-from anomaly_diffusion.networks.frozen import freeze, identity
+from anomaly_diffusion.networks.buffers import freeze, identity
 from anomaly_diffusion.networks.unet import UNet
 from anomaly_diffusion.reconstruction.guided import Guided
 from anomaly_diffusion.reconstruction.strategy import Reconstruction

@@ -9,6 +9,7 @@ from torch import nn
 
 from anomaly_diffusion.detectors.micro_batching import MicroBatcher, is_out_of_memory
 from anomaly_diffusion.networks.unet import UNet
+from anomaly_diffusion.types import Decoded
 
 BATCH = image_batch(9)
 
@@ -33,7 +34,7 @@ def seen(sizes, most=None):
         sizes.append(len(part.path))
         if most is not None and len(part.path) > most:
             torch.empty(2**50)
-        return part.image * 2, part.key, len(sizes)
+        return Decoded(part.image * 2, part.image[:, None], len(sizes))
 
     return act
 
@@ -41,18 +42,19 @@ def seen(sizes, most=None):
 @pytest.mark.parametrize("size", [1, 2, 4, 9, 20])
 def test_parts_have_one_size_and_their_rows_come_back_in_order(size):
     sizes = []
-    image, key, first = MicroBatcher(on_cpu=size)(seen(sizes), BATCH)
+    found = MicroBatcher(on_cpu=size)(seen(sizes), BATCH)
     assert set(sizes) == {size}
-    assert torch.equal(image, BATCH.image * 2)
-    assert torch.equal(key, BATCH.key)
-    assert first == 1
+    assert torch.equal(found.reference, BATCH.image * 2)
+    assert torch.equal(found.reconstruction[:, 0], BATCH.image)
+    assert found.nfe == 1
+    assert found.anomaly_maps is None
 
 
 def test_what_does_not_fit_is_halved_and_stays_so():
     sizes, micro_batches = [], MicroBatcher(on_cpu=4)
     with pytest.warns(UserWarning, match="do not fit into memory") as told:
-        image, *_ = micro_batches(seen(sizes, most=1), BATCH)
-    assert torch.equal(image, BATCH.image * 2)
+        found = micro_batches(seen(sizes, most=1), BATCH)
+    assert torch.equal(found.reference, BATCH.image * 2)
     assert sizes == [4, 2] + [1] * 9
     assert [str(one.message)[:8] for one in told] == ["4 images", "2 images"]
     del sizes[:]
@@ -85,12 +87,12 @@ def test_the_number_of_threads_changes_no_bit(threads, count):
     unet, batch = network(), image_batch(9, 64, 64)
 
     def act(part):
-        return (unet(part.image, torch.full((len(part.path),), 0.5)),)
+        return unet(part.image, torch.full((len(part.path),), 0.5))
 
     with torch.no_grad():
-        (one,) = MicroBatcher()(act, batch)
+        one = MicroBatcher()(act, batch)
         threads(count)
-        (many,) = MicroBatcher()(act, batch)
+        many = MicroBatcher()(act, batch)
     assert torch.get_num_threads() == count
     assert torch.equal(one, many)
 
@@ -101,10 +103,10 @@ def test_each_part_has_one_thread_and_others_run_beside_it(threads):
     def act(part):
         meeting.wait()  # comes to an end only where three parts are judged at once
         counts.append(torch.get_num_threads())
-        return (part.key,)
+        return part.key
 
     threads(3)
-    (key,) = MicroBatcher(on_cpu=3)(act, BATCH)
+    key = MicroBatcher(on_cpu=3)(act, BATCH)
     assert torch.equal(key, BATCH.key)
     assert counts == [1, 1, 1]
 
@@ -117,7 +119,7 @@ def test_parts_are_judged_in_the_modes_of_their_batch(threads, inference, lower)
     def act(part):
         product = part.image.flatten(1) @ part.image.flatten(1).T
         seen.add((torch.is_grad_enabled(), torch.is_inference_mode_enabled(), product.dtype))
-        return (part.key,)
+        return part.key
 
     threads(2)
     with torch.inference_mode(inference), torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=lower):
@@ -128,5 +130,5 @@ def test_parts_are_judged_in_the_modes_of_their_batch(threads, inference, lower)
 def test_what_does_not_fit_is_halved_in_several_threads_too(threads):
     threads(3)
     with pytest.warns(UserWarning, match="do not fit into memory"):
-        image, *_ = MicroBatcher(on_cpu=4)(seen([], most=1), BATCH)
-    assert torch.equal(image, BATCH.image * 2)
+        found = MicroBatcher(on_cpu=4)(seen([], most=1), BATCH)
+    assert torch.equal(found.reference, BATCH.image * 2)

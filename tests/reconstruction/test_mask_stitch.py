@@ -140,7 +140,7 @@ def test_the_overlay_has_the_settings_of_autoddpm() -> None:
     assert isinstance(strategy, MaskStitchResample)
     assert (strategy.depths, strategy.quantile, strategy.dilation) == ((0.724,), 0.95, 1)
     assert (strategy.resampling.loops, strategy.resampling.share) == (5, 0.243)
-    assert all(isinstance(one, DDIM) and one.eta == 1 for one in (strategy.walk.sampler, strategy.resampling.sampler))
+    assert all(isinstance(one, DDIM) and one.eta == 1 for one in (strategy.sampler, strategy.resampling.sampler))
 
 
 def test_defaults_are_those_of_autoddpm() -> None:

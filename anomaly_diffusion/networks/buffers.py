@@ -1,12 +1,12 @@
-"""Networks that never learn and that are loaded from elsewhere each time."""
+"""Buffers: of frozen networks, which no checkpoint holds, and of a size that is known only after learning."""
 
 from hashlib import blake2b
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import nn
 
-__all__ = ["freeze", "identity"]
+__all__ = ["AnySize", "freeze", "identity"]
 
 
 def freeze(network: nn.Module) -> None:
@@ -31,3 +31,16 @@ def identity(network: nn.Module) -> dict[str, Any]:
         digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
     chosen = {name: value for name, value in vars(network).items() if not name.startswith("_") and name != "training"}
     return {"class": type(network).__name__, **chosen, "weights": digest.hexdigest()}
+
+
+class AnySize(nn.Module):
+    """Takes some of its buffers from a state dict whatever their size is there: it follows from the images."""
+
+    of_any_size: ClassVar[tuple[str, ...]] = ()
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
+        for name in self.of_any_size:
+            stored = state_dict.get(prefix + name)
+            if stored is not None:
+                setattr(self, name, torch.empty_like(stored, device=self.get_buffer(name).device))
+        super()._load_from_state_dict(state_dict, prefix, *rest)
