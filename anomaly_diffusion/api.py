@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from anomaly_diffusion import files
+from anomaly_diffusion import files, torchvision_import
 from anomaly_diffusion.cli.arguments import prepare
 from anomaly_diffusion.runs import run_folder
 from anomaly_diffusion.runs.run import Run
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["evaluate", "load", "test_images", "train"]
 
+torchvision_import.install()
 _log = logging.getLogger(__name__)
 _QUIET = {"wandb.mode": "disabled", "trainer.enable_progress_bar": False}
 
