@@ -53,6 +53,6 @@ class OneThread(pl.Callback):
 
     @staticmethod
     def _tell(pl_module: pl.LightningModule, threads: int | None) -> None:
-        micro_batches = getattr(pl_module, "in_parts", None)
+        micro_batches = getattr(pl_module, "micro_batches", None)
         if micro_batches is not None:
             micro_batches.threads = threads

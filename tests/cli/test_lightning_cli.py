@@ -151,13 +151,13 @@ def test_a_run_without_a_model_is_told_where_to_find_one(run, capsys):
 
 def test_wandb_is_not_imported_when_it_is_disabled(run):
     program = (
-        "import sys, anomaly_diffusion; sys.path.insert(0, sys.argv.pop()); import toy;"
+        "import sys; sys.path.insert(0, sys.argv.pop()); from anomaly_diffusion.cli.main import main; import toy;"
         "from anomaly_diffusion.cli import lightning_cli;"
-        "lightning.import_rooms = lambda: None; lightning_cli.classes = lambda: (toy.ToyDetector, toy.ToyData, {});"
-        "from anomaly_diffusion.cli.main import main; assert main(['fit', '--config', 'toy.yaml']) == 0;"
+        "lightning_cli.import_rooms = lambda: None; lightning_cli.classes = lambda: (toy.ToyDetector, toy.ToyData, {});"
+        "assert main(['fit', '--config', 'toy.yaml']) == 0;"
         "sys.exit('wandb' in sys.modules)"
     )
-    here = str(Path(__file__).parent)
+    here = str(Path(__file__).parents[1])
     subprocess.run([sys.executable, "-c", program, here], check=True, stdout=subprocess.DEVNULL)
 
 
