@@ -36,7 +36,7 @@ __all__ = [
     "set_root_folder",
 ]
 
-TRIED = ("2.6.0", "2.6.1", "2.6.4", "2.6.5", "2.6.6")  # versions of Lightning that the tests have passed with
+TRIED = ("2.6.6",)  # versions of Lightning that the tests have passed with
 
 _HARMLESS = (  # warnings about choices that are ours, not the user's
     ".*does not have many workers.*",
