@@ -1,14 +1,12 @@
 """Diffusion models that find defects in images.
 
 The names below are what a notebook needs: parts to build from, `train` and `evaluate`, and what shows results. Each is
-imported when it is first used, so that importing the package costs nothing. Everything else is imported from the room
-it lives in.
+imported when it is first used, so that importing the package costs nothing and changes nothing in the interpreter.
+Everything else is imported from the room it lives in.
 """
 
 import importlib
 from typing import Any
-
-from anomaly_diffusion import torchvision_import
 
 __version__ = "0.1.0"
 
@@ -41,13 +39,14 @@ _HOMES = {
 
 __all__ = ["__version__", *_HOMES]
 
-torchvision_import.install()
-
 
 def __getattr__(name: str) -> Any:
     """Import a public name from its room."""
     if name not in _HOMES:
         raise AttributeError(f"module 'anomaly_diffusion' has no attribute {name!r}")
+    from anomaly_diffusion import torchvision_import
+
+    torchvision_import.install()  # before Lightning, which imports torchvision
     return getattr(importlib.import_module(f"anomaly_diffusion.{_HOMES[name]}"), name)
 
 

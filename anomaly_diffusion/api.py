@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from anomaly_diffusion import files
+from anomaly_diffusion import torchvision_import
 from anomaly_diffusion.cli.arguments import prepare
 from anomaly_diffusion.runs import run_folder
 from anomaly_diffusion.runs.record import Run
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["evaluate", "load", "test_images", "train"]
 
+torchvision_import.install()
 _log = logging.getLogger(__name__)
 _QUIET = {"wandb.mode": "disabled", "trainer.enable_progress_bar": False}
 
@@ -131,11 +132,11 @@ def _built(base: type, folder: Path, key: str) -> Any:
     """The object that the config of a run describes under `key`."""
     from jsonargparse import ArgumentParser
 
-    from anomaly_diffusion.cli import lightning_cli
+    from anomaly_diffusion.cli import lightning_cli, renamed
 
     lightning_cli.import_rooms()
     parser = ArgumentParser(exit_on_error=False)
-    described = files.read_mapping(folder / run_folder.CONFIG)[key]
+    described = renamed.read(folder / run_folder.CONFIG, _log.info)[key]
     if "class_path" in described:
         parser.add_subclass_arguments(base, key)
     else:

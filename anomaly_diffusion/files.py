@@ -13,8 +13,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 _LONGEST = 180  # bytes of a name, of the 255 that file systems allow
 
 
@@ -37,7 +35,7 @@ def finite(value: Any) -> Any:
         return {str(key): finite(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [finite(item) for item in value]
-    if isinstance(value, np.generic):
+    if hasattr(value, "item"):  # a number of numpy, which is not imported for that
         value = value.item()
     return None if isinstance(value, float) and not math.isfinite(value) else value
 

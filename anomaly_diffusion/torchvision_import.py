@@ -3,6 +3,9 @@
 torchvision describes the shapes of its compiled operators when it is imported, and fails if they could not be loaded,
 as with a CPU build of torch and a torchvision built for CUDA. Classifiers use none of these operators, but torchmetrics
 and Lightning import torchvision wherever it is installed, and would fail with it.
+
+The two front doors call `install`: the command line, and Python's names `anomaly_diffusion.train` and the like when one
+is first used. A script that imports rooms alone calls it before them if its torchvision does not fit.
 """
 
 import importlib.util

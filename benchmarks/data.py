@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 import torch
 
-from anomaly_diffusion.data.datamodule import AnomalyDataModule
+from anomaly_diffusion import AnomalyDataModule
 from anomaly_diffusion.data.frame_cache import Loading
 from anomaly_diffusion.data.layouts.mvtec import MVTecAD
 from anomaly_diffusion.data.split import Validation

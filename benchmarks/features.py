@@ -17,18 +17,16 @@ import torch
 from skimage import data
 from torch import Generator, Tensor
 
+from anomaly_diffusion import OneShot, Scoring, UNet
 from anomaly_diffusion.baselines.patchcore import PatchCore
 from anomaly_diffusion.detectors.detector import Detector
 from anomaly_diffusion.detectors.feature_detector import FeatureDetector
 from anomaly_diffusion.diffusion.objective import Objective
 from anomaly_diffusion.networks.features import TorchvisionFeatures
-from anomaly_diffusion.networks.unet import UNet
-from anomaly_diffusion.reconstruction.one_shot import OneShot
 from anomaly_diffusion.scoring.mahalanobis import MahalanobisResidual
 from anomaly_diffusion.scoring.memory import Memory
 from anomaly_diffusion.scoring.nearest import NearestResidual
 from anomaly_diffusion.scoring.pooling import MaxPooling, TopKMean
-from anomaly_diffusion.scoring.scorer import Scoring
 from anomaly_diffusion.types import ImageBatch
 
 TURNS = 5

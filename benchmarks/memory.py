@@ -12,13 +12,12 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-import anomaly_diffusion  # noqa: F401  (before Lightning: it sees to a torchvision that does not fit torch)
+from anomaly_diffusion.cli import main as command_line  # before Lightning, whose torchvision it sees to
 
 # isort: split
 import pytorch_lightning as pl
 
 from anomaly_diffusion import files
-from anomaly_diffusion.cli import main as command_line
 
 NOTES = 50
 _MODEL = """

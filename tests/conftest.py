@@ -8,7 +8,9 @@ import pytest
 import torch
 import yaml
 
-import anomaly_diffusion  # noqa: F401  (before Lightning, which imports torchvision where it is installed)
+from anomaly_diffusion import torchvision_import
+
+torchvision_import.install()  # before Lightning, which imports torchvision where it is installed
 
 
 def pytest_configure() -> None:

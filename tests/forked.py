@@ -199,7 +199,9 @@ def main() -> None:
     import torch
     from matplotlib.figure import Figure
 
-    import anomaly_diffusion  # noqa: F401
+    from anomaly_diffusion import torchvision_import
+
+    torchvision_import.install()
     from anomaly_diffusion.cli import lightning_cli
 
     torch.set_num_threads(1)

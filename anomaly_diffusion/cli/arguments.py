@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from anomaly_diffusion import files
+from anomaly_diffusion.cli import renamed
 from anomaly_diffusion.cli.user_errors import UsageError
 from anomaly_diffusion.runs import run_folder
 
@@ -54,9 +55,9 @@ def prepare(verb: str, arguments: list[str], tell: Callable[[str], None] | None 
         UsageError: if a config changes a model that is named later or not at all, or overrules an option before it.
     """
     arguments, help_full = [word for word in arguments if word != "--help_full"], "--help_full" in arguments
-    arguments = list(_with_located_configs(arguments))
+    arguments = list(_with_configs(arguments, located_configs))
     configs = [Path(value) for flag in _CONFIG_FLAGS for value in values(arguments, flag)]
-    contents = {path: files.read_mapping(path) for path in configs}  # names file and line of what is no YAML
+    contents = {path: renamed.read(path) for path in configs}  # names file and line of what is no YAML
     _check_places(arguments, contents)
     options = [word.partition("=")[0].lstrip("-") for word in arguments if word.startswith("--")]
     arguments, source = (_resumed if verb in TRAINING else _evaluated)(arguments)
@@ -66,6 +67,7 @@ def prepare(verb: str, arguments: list[str], tell: Callable[[str], None] | None 
         (tell or _note)(line)
     if source is not None and (source / run_folder.CONFIG).is_file():
         arguments = ["--config", str(source / run_folder.CONFIG), *arguments]
+    arguments = list(_with_configs(arguments, lambda path: [renamed.argument(path, tell or _note)]))
     changes = "-".join(path.stem for path in configs)
     given = frozenset(map(_plain_name, [key for content in contents.values() for key in files.flat(content)] + options))
     return Request(verb, arguments, experiment_name(configs), source, help_full, changes, given)
@@ -83,6 +85,11 @@ def experiment_name(configs: list[Path]) -> str:
     ranks = {role: rank for rank, role in enumerate(_ROLES)}
     ordered = sorted(configs, key=lambda path: ranks.get(path.parent.name, len(_ROLES)))
     return "-".join(path.stem for path in ordered if path.stem != "base") or "default"
+
+
+def located_configs(names: str) -> list[str]:
+    """Return the path of a config, or of several whose names stand side by side: `model/pixel.yaml,data/tile.yaml`."""
+    return [locate_config(name) for name in ([names] if Path(names).is_file() else names.split(","))]
 
 
 def locate_config(name: str) -> str:
@@ -184,14 +191,17 @@ def _plain_name(name: str) -> str:
     return ".".join(part for part in name.split(".") if part not in ("init_args", "class_path"))
 
 
-def _with_located_configs(arguments: list[str]) -> Iterator[str]:
+def _with_configs(arguments: list[str], change: Callable[[str], list[str]]) -> Iterator[str]:
+    """The arguments with each config replaced by what `change` makes of it."""
     expecting = False
     for word in arguments:
         flag, separator, value = word.partition("=")
         if expecting:
-            yield locate_config(word)
+            first, *others = change(word)
+            yield first
+            yield from (f"{_CONFIG_FLAGS[0]}={path}" for path in others)
         elif separator and flag in _CONFIG_FLAGS:
-            yield f"{flag}={locate_config(value)}"
+            yield from (f"{flag}={path}" for path in change(value))
         else:
             yield word
         expecting = not expecting and word in _CONFIG_FLAGS

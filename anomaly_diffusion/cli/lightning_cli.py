@@ -12,25 +12,23 @@ import yaml
 from jsonargparse import ArgumentError, Namespace
 from pytorch_lightning import Callback, LightningDataModule, LightningModule, Trainer
 from pytorch_lightning.callbacks import ModelCheckpoint, ProgressBar
-from pytorch_lightning.cli import LightningArgumentParser, LightningCLI, LRSchedulerTypeUnion
+from pytorch_lightning.cli import LightningArgumentParser, LRSchedulerTypeUnion
 from torch.optim import Optimizer
 
 from anomaly_diffusion import __version__, files
-from anomaly_diffusion.cli import help_text, rules, user_errors
+from anomaly_diffusion.cli import help_text, renamed, rules, user_errors
 from anomaly_diffusion.cli.arguments import TRAINING, Request, experiments_folder
 from anomaly_diffusion.detectors.detector import ForeignCheckpoint
 from anomaly_diffusion.detectors.learning_rate import warmup_then_cosine
 from anomaly_diffusion.engine import changes, loggers
-from anomaly_diffusion.engine.best_and_last import BestAndLast
-from anomaly_diffusion.engine.checkpoints import WholeCheckpoints
+from anomaly_diffusion.engine.checkpoints import BestAndLast, WholeCheckpoints
 from anomaly_diffusion.engine.ending import Interruption
 from anomaly_diffusion.engine.finite_loss import FiniteLoss
-from anomaly_diffusion.engine.one_folder import OneFolder
+from anomaly_diffusion.engine.lightning_internals import OneVerbCLI, is_first_process, quieten
 from anomaly_diffusion.engine.one_thread import OneThread
 from anomaly_diffusion.engine.progress import StepProgress
 from anomaly_diffusion.engine.resumption import Resumption
-from anomaly_diffusion.engine.trainer import RunTrainer
-from anomaly_diffusion.engine.warning_filters import quieten
+from anomaly_diffusion.engine.trainer import OneFolder, RunTrainer
 from anomaly_diffusion.runs import run_folder
 
 _ROOMS = (
@@ -42,7 +40,7 @@ _CHANNELS = "model.backbone.channels"
 _UNSAVED = {"config", "run", "ckpt_path", "weights_only", "verbose", "return_predictions"}
 
 
-class DetectorCLI(LightningCLI):
+class DetectorCLI(OneVerbCLI):
     """Parses one verb's arguments, claims a run folder and runs the verb in it.
 
     Args:
@@ -59,7 +57,7 @@ class DetectorCLI(LightningCLI):
         data: type[LightningDataModule],
         callbacks: dict[str, type[Callback]],
     ) -> None:
-        self.request = request
+        self.request, self.verb = request, request.verb
         self.always_on = {**callbacks, "checkpoint": BestAndLast}
         self.data, self.folder = data, Path()
         self._new: list[Path] = []  # folders that this run has made, the deepest first
@@ -110,9 +108,9 @@ class DetectorCLI(LightningCLI):
         try:
             self.config = parser.parse_args(args)
         except ArgumentError as error:
-            known = [action.dest for action in self._parser(self.request.verb)._actions]
+            known = [action.dest for action in self.verb_parser()._actions]
             raise user_errors.usage(str(error), known) from None
-        chosen = self.config[self.request.verb]
+        chosen = self.settings()
         if chosen.get("lr_scheduler") is not None and chosen.get("optimizer") is None:
             raise user_errors.UsageError("`lr_scheduler` needs an `optimizer` beside it, such as --optimizer AdamW")
         self._check(chosen)
@@ -127,12 +125,9 @@ class DetectorCLI(LightningCLI):
             for missing in rules.nulls(config.get(name) or Namespace(), hint, name):
                 raise user_errors.UsageError(f"`{missing}` must have a value, got null.")
 
-    def _parse_ckpt_path(self) -> None:
-        """Let the user's settings win: a run's config.yaml was read before them, its checkpoint has no say."""
-
     def before_instantiate_classes(self) -> None:
         """Give the backbone the channels of the space it works in: components, a latent's if known, or an image's."""
-        config = self.config[self.subcommand]
+        config = self.settings()
         chosen = config.model.init_args
         backbone = chosen.get("backbone", Namespace()).get("init_args", Namespace())
         space = chosen.autoencoder.get("init_args", {}) if "autoencoder" in chosen else config.data
@@ -150,16 +145,19 @@ class DetectorCLI(LightningCLI):
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Claim the run folder once everything else has proved sound, and point whatever writes to it."""
         self.folder = self._claimed()
-        options: loggers.WandbOptions = self._get(self.config_init, "wandb")
+        options: loggers.WandbOptions = self.made("wandb")
         runs = (self.request.source or self.folder).resolve().parents[1]
         name = self.folder.resolve().relative_to(runs).as_posix()
         ours = loggers.loggers(self.folder, options, name, self.request.verb)
-        theirs = self._get(self.config_init, "trainer").logger
+        theirs = self.made("trainer").logger
         theirs = theirs if isinstance(theirs, Iterable) else [theirs]
         ours += [logger for logger in theirs if logger not in (None, True, False)]
-        return super().instantiate_trainer(default_root_dir=str(self.folder), logger=ours, **kwargs)
+        trainer = super().instantiate_trainer(default_root_dir=str(self.folder), logger=ours, **kwargs)
+        trainer.strategy.checkpoint_io = WholeCheckpoints()
+        return trainer
 
-    def _instantiate_trainer(self, config: dict[str, Any], callbacks: list[Callback]) -> Trainer:
+    def callbacks_of_run(self, config: dict[str, Any], callbacks: list[Callback]) -> list[Callback]:
+        """The always-on callbacks, and what every run needs besides."""
         checkpoint = next(callback for callback in callbacks if isinstance(callback, ModelCheckpoint))
         if checkpoint.dirpath is None:
             checkpoint.dirpath = str(((self.request.source or self.folder) / "checkpoints").resolve())
@@ -169,21 +167,14 @@ class DetectorCLI(LightningCLI):
         given = [given] if isinstance(given, Callback) else list(given)
         if config.get("enable_progress_bar") is not False and not any(isinstance(bar, ProgressBar) for bar in given):
             callbacks = [*callbacks, StepProgress()]
-        trainer = super()._instantiate_trainer(
-            config,
-            [
-                *(OneFolder(), *callbacks, Resumption(self._changed, self._remember)),
-                *(FiniteLoss(), OneThread(), Interruption()),
-            ],
-        )
-        trainer.strategy.checkpoint_io = WholeCheckpoints()
-        return trainer
+        resumption = Resumption(self._changed, self._remember)
+        return [OneFolder(), *callbacks, resumption, FiniteLoss(), OneThread(), Interruption()]
 
     def after_instantiate_classes(self) -> None:
         """Write config.yaml, once, and send the same to the loggers."""
         config = self.saved_config()
         path = self.folder / run_folder.CONFIG
-        if loggers.is_first_process() and not path.exists():
+        if is_first_process() and not path.exists():
             files.write(path, f"{self._header()}\n{yaml.safe_dump(config, sort_keys=False)}")
         for logger in self.trainer.loggers:
             loggers.describe(logger, config)
@@ -197,10 +188,10 @@ class DetectorCLI(LightningCLI):
 
     def _changes(self) -> list[changes.Change]:
         """Return which settings of a run are changed where training goes on from its checkpoint."""
-        config, source = self.config[self.subcommand], self.request.source
+        config, source = self.settings(), self.request.source
         if source is None or self.request.verb not in TRAINING or not config.get("ckpt_path"):
             return []
-        found = changes.changes(changes.saved(source / run_folder.CONFIG), self.saved_config())
+        found = changes.changes(changes.saved(renamed.read(source / run_folder.CONFIG)), self.saved_config())
         return found + ([changes.Change("run", source.name, config.run)] if config.run else [])
 
     def _remember(self, step: int) -> None:
@@ -212,18 +203,18 @@ class DetectorCLI(LightningCLI):
 
     def saved_config(self) -> dict[str, Any]:
         """Return the settings that make the same run again, whatever the verb, in a folder of its own."""
-        parser, config = self._parser(self.subcommand), self.config[self.subcommand]
+        parser, config = self.verb_parser(), self.settings()
         values = yaml.safe_load(parser.dump(config, skip_none=False))
         values["trainer"].pop("default_root_dir", None)
         return {key: value for key, value in values.items() if key not in _UNSAVED}
 
     def _claimed(self) -> Path:
         """Return the folder of this run, and note what was made for it."""
-        config = self.config[self.subcommand]
+        config = self.settings()
         above = Path(config.runs_dir) / self._experiment()
         new = [path for path in (above, *above.parents) if not path.exists()]
         folder = self._claim()
-        if folder != self.request.source and loggers.is_first_process():
+        if folder != self.request.source and is_first_process():
             evaluations = [folder.parent] if folder.parent.name == run_folder.EVALUATIONS else []
             self._new = [folder, *evaluations, *new]
         return folder
@@ -235,42 +226,40 @@ class DetectorCLI(LightningCLI):
 
     def _claim(self) -> Path:
         """Return the folder of this run; the first of several processes makes it, and `OneFolder` tells the others."""
-        source, config = self.request.source, self.config[self.subcommand]
-        if not loggers.is_first_process():
+        source, config = self.request.source, self.settings()
+        if not is_first_process():
             return source or Path(config.runs_dir) / self._experiment() / "unknown"
         if source is None:
             return run_folder.claim(Path(config.runs_dir) / self._experiment(), config.run)
         return source if self.request.verb in TRAINING else run_folder.claim_evaluation(source, self.request.changes)
 
     def _experiment(self) -> str:
-        config = self.config[self.subcommand]
+        config = self.settings()
         trial = config.trainer.fast_dev_run and config.experiment == self.request.experiment
         return "fast_dev_run" if trial else str(config.experiment)
 
-    def _prepare_subcommand_parser(self, klass: type, subcommand: str, **kwargs: Any) -> LightningArgumentParser:
-        parser = super()._prepare_subcommand_parser(klass, subcommand, **kwargs)
+    def verb_defaults(self) -> dict[str, Any]:
+        """Keep and print nothing: callbacks write predictions and print figures."""
         quiet = {"predict": "return_predictions", "test": "verbose", "validate": "verbose"}
-        if subcommand in quiet:  # callbacks write predictions and print figures
-            parser.set_defaults({quiet[subcommand]: False})
-        return parser
+        return {quiet[self.verb]: False} if self.verb in quiet else {}
 
     def _other_settings(self) -> str:
         """Which settings of the model are not those of the run that a checkpoint belongs to, in a line."""
-        path = self.config[self.subcommand].get("ckpt_path")
+        path = self.settings().get("ckpt_path")
         source = Path(path).resolve().parents[1] / run_folder.CONFIG if path else None
         if source is None or not source.is_file():
             return " Name the configs that it was trained with."
-        found = changes.changes(files.read_mapping(source), self.saved_config())
+        found = changes.changes(renamed.read(source), self.saved_config())
         other = [change for change in found if change.key.startswith(_OF_WEIGHTS)]
         told = [f"{change.key} is {change.before} there and {change.now} here" for change in other[:3]]
         return f" Settings that differ: {'; '.join(told) or 'none, so it was made by another version'}."
 
-    def _run_subcommand(self, subcommand: str) -> None:
+    def run_verb(self) -> None:
         """Name the folder, run the verb, and leave no W&B run open."""
-        if loggers.is_first_process():
+        if is_first_process():
             print(f"Run folder: {self.folder}", flush=True)
         try:
-            super()._run_subcommand(subcommand)
+            super().run_verb()
         except ForeignCheckpoint as error:
             raise ForeignCheckpoint(f"{error}{self._other_settings()}") from None
         finally:

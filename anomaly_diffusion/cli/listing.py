@@ -69,9 +69,9 @@ def main(arguments: list[str]) -> int:
 def members(base: str) -> list[Entry]:
     """Return the public classes that extend `base`, directly or not."""
     family = {base}
-    while grown := {entry.name for entry in _classes() if family & set(entry.bases)} - family:
+    while grown := {entry.name for entry in all_classes() if family & set(entry.bases)} - family:
         family |= grown
-    return [entry for entry in _classes() if entry.name in family - {base} and not entry.name.startswith("_")]
+    return [entry for entry in all_classes() if entry.name in family - {base} and not entry.name.startswith("_")]
 
 
 def class_names() -> list[str]:
@@ -87,7 +87,8 @@ def experiments() -> list[tuple[str, str]]:
 
 
 @cache
-def _classes() -> tuple[Entry, ...]:
+def all_classes() -> tuple[Entry, ...]:
+    """Return every class of the package."""
     return tuple(entry for path in sorted(_package().rglob("*.py")) for entry in _read(path))
 
 

@@ -5,8 +5,10 @@ import os
 import sys
 import warnings
 
-from anomaly_diffusion import __version__
+from anomaly_diffusion import __version__, torchvision_import
 from anomaly_diffusion.cli import help_text, user_errors
+
+torchvision_import.install()  # on import: a process that is spawned for training imports this, and does not call it
 
 # verb -> the module whose `main(arguments) -> int` carries it out
 _COMMANDS = {

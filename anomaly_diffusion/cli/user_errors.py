@@ -7,6 +7,8 @@ import re
 import sys
 from collections.abc import Iterable, Sequence
 
+from anomaly_diffusion.cli import renamed
+
 _LONGEST = 12  # lines
 _WIDEST = 400  # characters
 _NOISE = re.compile(
@@ -26,6 +28,7 @@ _ABSTRACT = re.compile(r"Expected an instantiatable class, but (?P<name>\w+) is 
 _GIVEN = re.compile(r"^ *Given value: (?P<value>.*)$", re.MULTILINE)
 _NESTED = re.compile(r"NestedArg\(key='(?P<key>[^']*)', val=(?P<value>.*)\)$")
 _KILLED = re.compile(r"DataLoader worker \(pid\(?s?\)? (?P<pid>[\d, ]+)\) (?P<how>.+?)\.? *$", re.MULTILINE)
+_OUR_CLASS = re.compile(r"\banomaly_diffusion(\.\w+)+")
 _NO_MODEL = re.compile(r"arguments are required: .*\bmodel\b")
 _WORDS = {
     "NoneType": "null", "bool": "true or false", "int": "a whole number", "float": "a number", "str": "text",
@@ -116,8 +119,14 @@ def usage(message: str, known: Iterable[str]) -> UsageError:
         message: what the parser says.
         known: the keys that the verb accepts.
     """
+    for path in _OUR_CLASS.finditer(message):
+        if new := renamed.class_path(path[0]):
+            return UsageError(f"`{path[0]}` is called `{new}` now.")
     if found := _UNKNOWN_KEY.search(message):
         key = found["key"] or found["words"].split()[0].split("=")[0].lstrip("-")
+        group, dot, rest = key.partition(".")
+        if new := renamed.setting(group):
+            return UsageError(f"`{key}` is called `{new}{dot}{rest}` now.")
         return UsageError(f"`{key}` is no known setting.{closest(key, known)}")
     if _NO_MODEL.search(message):
         return UsageError("No model is named. Add --config experiments/model/pixel.yaml")
@@ -200,6 +209,8 @@ def _worded(kind: str, several: bool = False) -> str:
 def _meant(value: str) -> str:
     if not re.fullmatch(r"[A-Za-z_][\w.]*", value) or value == "None":
         return ""
+    if new := renamed.class_path(value):
+        return f" It is called {new} now."
     from anomaly_diffusion.cli import listing  # which needs the arguments, and those this module
 
     return closest(value, listing.class_names()) or " See: anomaly-diffusion list"
@@ -213,5 +224,7 @@ def closest(word: str, known: Iterable[str]) -> str:
 
 def _unknown_option(key: str, class_path: str) -> str:
     module, _, name = class_path.rpartition(".")
+    if new := renamed.setting(key, name):
+        return f"`{key}` of {name} is called `{new}` now."
     known = inspect.signature(getattr(importlib.import_module(module), name)).parameters if module else ()
     return f"`{key}` is no argument of {name or 'this class'}.{closest(key, known)}"

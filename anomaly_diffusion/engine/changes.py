@@ -139,9 +139,8 @@ def _set_schedule(trainer: Trainer, change: Change) -> None:
         setattr(config.scheduler, name, change.now)
 
 
-def saved(path: Path) -> dict[str, Any]:
-    """Return the settings in a run's config.yaml; nothing where there is none."""
-    content = files.read_mapping(path) if path.is_file() else {}
+def saved(content: dict[str, Any]) -> dict[str, Any]:
+    """Return the settings of a run's config.yaml, with what null stands for where that is known."""
     data = content.get("data")
     if isinstance(data, dict) and data.get("validation", "") is None:
         data["validation"] = asdict(Validation())  # what null stands for

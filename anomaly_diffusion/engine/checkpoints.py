@@ -1,4 +1,4 @@
-"""Checkpoints on disk: written whole or not at all, and read without running what a file may hide."""
+"""Checkpoints: when they are written, whole or not at all, and how they are read without running what they may hide."""
 
 import io
 import os
@@ -7,18 +7,51 @@ from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
 
+import pytorch_lightning as pl
 import torch
-from lightning_fabric.plugins.io.torch_io import TorchCheckpointIO
 from pytorch_lightning.__version__ import version as lightning_version
+from pytorch_lightning.callbacks import ModelCheckpoint
 
+from anomaly_diffusion.engine.lightning_internals import MonitoredCheckpoint, TorchCheckpointIO
 from anomaly_diffusion.runs import run_folder
 
-__all__ = ["WholeCheckpoints", "read", "read_training"]
+__all__ = ["BestAndLast", "WholeCheckpoints", "read", "read_training"]
 
 _TRAINING: dict[str, type] = {
     "epoch": int, "global_step": int, "loops": dict, "callbacks": dict, "optimizer_states": list, "lr_schedulers": list,
 }  # fmt: skip
 _UNFINISHED = ".unfinished"
+
+
+class BestAndLast(MonitoredCheckpoint):
+    """Lightning's ModelCheckpoint, whose `last.ckpt` is the last.
+
+    The original writes it only where the monitored figure has improved, and once more at the end of a process that has
+    written none: a run that was killed would lose what it learnt since its best, and a resumed one would leave other
+    files than an uninterrupted one.
+    """
+
+    @property
+    def state_key(self) -> str:
+        """The key of the original, so that either reads what the other has written."""
+        return super().state_key.replace(type(self).__qualname__, ModelCheckpoint.__qualname__, 1)
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Write the best, if it is, and the last."""
+        super().on_validation_end(trainer, pl_module)
+        if not self.belongs_to_epochs(trainer):
+            self.write_last(trainer)
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Do the same where checkpoints belong to epochs."""
+        super().on_train_epoch_end(trainer, pl_module)
+        if self.belongs_to_epochs(trainer):
+            self.write_last(trainer)
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Leave a `last.ckpt` behind, whatever the length of the run."""
+        if not self.last_model_path:
+            super().on_train_end(trainer, pl_module)
 
 
 class WholeCheckpoints(TorchCheckpointIO):

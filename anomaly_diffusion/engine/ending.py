@@ -7,14 +7,13 @@ from types import FrameType
 from typing import Any
 
 from pytorch_lightning import Callback, LightningModule, Trainer
-from pytorch_lightning.loops.fetchers import _DataFetcher
-from pytorch_lightning.loops.fit_loop import _FitLoop
-from pytorch_lightning.loops.training_epoch_loop import _TrainingEpochLoop
+
+from anomaly_diffusion.engine.lightning_internals import BatchLoop, EpochsLoop
 
 __all__ = ["FitLoop", "Interruption"]
 
 
-class FitLoop(_FitLoop):
+class FitLoop(EpochsLoop):
     """Lightning's loop, but the last step is validated: a run that was never validated cannot judge.
 
     A last step that the loop can foresee is validated within its epoch, so that its checkpoint can be gone on with as
@@ -22,8 +21,7 @@ class FitLoop(_FitLoop):
     """
 
     def __init__(self, trainer: Trainer) -> None:
-        super().__init__(trainer, trainer.min_epochs, trainer.max_epochs)
-        self.epoch_loop = _EpochLoop(trainer, trainer.min_steps, trainer.max_steps)
+        super().__init__(trainer, _EpochLoop(trainer))
 
     def run(self) -> None:
         """Train, or only validate what was trained."""
@@ -47,7 +45,7 @@ class FitLoop(_FitLoop):
     def _catch_up(self) -> None:
         """Count the last step and epoch of a run that is only to be tested, for what its test logs."""
         if self.epoch_loop.uncounted:
-            self.epoch_loop._batches_that_stepped += 1
+            self.epoch_loop.count_logged_step()
             self.epoch_progress.increment_processed()
             self.epoch_progress.increment_completed()
             self.epoch_loop.uncounted = False
@@ -58,7 +56,7 @@ class FitLoop(_FitLoop):
         return self.epoch_loop.global_step > 0 and not getattr(checkpoint, "best_model_path", "")
 
 
-class _EpochLoop(_TrainingEpochLoop):
+class _EpochLoop(BatchLoop):
     """Lightning's loop within an epoch, which validates the last step of all as well.
 
     Attributes:
@@ -68,9 +66,9 @@ class _EpochLoop(_TrainingEpochLoop):
 
     validated, uncounted = -1, False
 
-    def on_advance_end(self, data_fetcher: _DataFetcher) -> None:
+    def on_advance_end(self, data_fetcher: Any) -> None:
         """Validate, if that is due, and count the step."""
-        self.uncounted = not self._should_accumulate()
+        self.uncounted = self.has_stepped()
         super().on_advance_end(data_fetcher)
         self.uncounted = False
 
@@ -83,21 +81,21 @@ class _EpochLoop(_TrainingEpochLoop):
         super().on_load_checkpoint(state_dict)
         self.uncounted = state_dict.get("uncounted", False)
 
-    def _should_check_val_fx(self, data_fetcher: _DataFetcher) -> bool:
+    def is_validation_due(self, due: bool) -> bool:
+        """Validate the last step as well."""
         # a checkpoint at an epoch's end came of a validation, which is not due any more where the run is made longer
         owed = self.trainer.enable_validation and (self._is_last() or self._begins_at_end())
-        due = super()._should_check_val_fx(data_fetcher) or owed
-        if due:
+        if due or owed:
             self.validated = self.global_step
-        return due
+        return due or owed
 
     def _begins_at_end(self) -> bool:
-        return bool(self.restarting and self._num_ready_batches_reached())
+        return bool(self.restarting and self.is_at_epoch_end())
 
     def _is_last(self) -> bool:
         """Whether training ends here: by steps, by epochs, or because it was told to stop."""
         fit: Any = self.trainer.fit_loop
-        epochs = fit.epoch_progress.current.processed + self._num_ready_batches_reached()
+        epochs = fit.epoch_progress.current.processed + self.is_at_epoch_end()
         enough = epochs >= (fit.min_epochs or 0) and self.global_step >= (self.min_steps or 0)
         limits = 0 <= self.max_steps <= self.global_step or 0 <= fit.max_epochs <= epochs
         return limits or (self.trainer.should_stop and enough)

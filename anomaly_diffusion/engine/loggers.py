@@ -10,11 +10,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from pytorch_lightning.loggers import CSVLogger, Logger, WandbLogger
-from pytorch_lightning.loggers.csv_logs import ExperimentWriter
-from pytorch_lightning.utilities import rank_zero_only
+from pytorch_lightning.loggers import Logger, WandbLogger
 
 from anomaly_diffusion import files
+from anomaly_diffusion.engine.lightning_internals import (
+    MetricsLogger,
+    MetricsWriter,
+    is_first_process,
+    send_nothing_anonymously,
+)
 
 FIGURES = (
     "image_auroc", "image_ap", "image_f1_max", "pixel_auroc", "pixel_ap", "pixel_f1_max", "aupro", "aupro_05",
@@ -41,18 +45,19 @@ class WandbOptions:
     job_type: str | None = None
 
 
-class _GrowingFile(ExperimentWriter):
+class _GrowingFile(MetricsWriter):
     """Appends to a metrics.csv of an earlier part of the run; the original deletes it."""
 
-    def _check_log_dir_exists(self) -> None:
+    def begin(self) -> None:
+        """Go on with the columns that are there."""
         path = Path(self.metrics_file_path)
         if path.is_file():
             with path.open(newline="") as file:
                 self.metrics_keys = next(csv.reader(file), [])
 
-    def _rewrite_with_new_header(self, fieldnames: list[str]) -> None:
+    def add_columns(self, names: list[str]) -> None:
         """Add columns; the original empties the file first, and a kill would leave it so."""
-        self.rewrite(fieldnames, lambda row: True)
+        self.rewrite(names, lambda row: True)
 
     def rewrite(self, fieldnames: list[str], wanted: Callable[[dict[str, str]], bool]) -> None:
         """Keep the wanted rows, under the columns `fieldnames`; half a row that a killed process left is none.
@@ -71,20 +76,15 @@ class _GrowingFile(ExperimentWriter):
         files.write(path, text.getvalue())
 
 
-class MetricsFile(CSVLogger):
+class MetricsFile(MetricsLogger):
     """Writes `metrics.csv`, one row per logged step, and nothing else."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__(save_dir=folder, name="", version="", flush_logs_every_n_steps=1)
 
-    @property
-    def experiment(self) -> Any:
-        """The writer; a stand-in on all but the first process."""
-        if not is_first_process():
-            return super().experiment
-        if self._experiment is None:
-            self._experiment = _GrowingFile(log_dir=self.save_dir)
-        return self._experiment
+    def make_writer(self) -> MetricsWriter:
+        """Append to what an earlier part of the run has written."""
+        return _GrowingFile(log_dir=self.save_dir)
 
     def forget_from(self, step: int) -> None:
         """Drop the rows that were logged at `step` and later."""
@@ -94,11 +94,6 @@ class MetricsFile(CSVLogger):
 
     def log_hyperparams(self, params: Any = None) -> None:
         """Leave the settings to config.yaml, which holds all of them."""
-
-
-def is_first_process() -> bool:
-    """Whether this process is the one that writes; known before a Trainer is."""
-    return getattr(rank_zero_only, "rank", 0) == 0
 
 
 def loggers(folder: Path, options: WandbOptions, name: str, verb: str) -> list[Logger]:
@@ -168,7 +163,7 @@ def _wandb_logger(folder: Path, options: WandbOptions, name: str, verb: str) -> 
         mode=options.mode,
         settings=wandb.Settings(silent=options.mode == "offline", console="off", disable_git=True),
     )
-    logger._wandb_init.pop("anonymous", None)  # W&B warns of it even when it is not set
+    send_nothing_anonymously(logger)
     return logger
 
 

@@ -4,18 +4,33 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pytorch_lightning import LightningDataModule, LightningModule, Trainer
-from pytorch_lightning.strategies.launchers import _MultiProcessingLauncher
+from pytorch_lightning import Callback, LightningDataModule, LightningModule, Trainer
 
 from anomaly_diffusion.data.datamodule import AnomalyDataModule
 from anomaly_diffusion.data.layouts.folder import Images
 from anomaly_diffusion.detectors.detector import Detector
 from anomaly_diffusion.engine import checkpoints
 from anomaly_diffusion.engine.ending import FitLoop, Interruption
+from anomaly_diffusion.engine.lightning_internals import ends_with_its_processes, set_root_folder
+
+__all__ = ["OneFolder", "RunTrainer"]
+
+
+class OneFolder(Callback):
+    """Tells every process which folder the first one has made, however the processes were started.
+
+    Must stand before every callback that writes.
+    """
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Go by the first process; checkpoints do so by themselves."""
+        set_root_folder(trainer, trainer.strategy.broadcast(trainer.default_root_dir))
 
 
 class RunTrainer(Trainer):
     """Lightning's Trainer with one verb more; its trainings end validated, and its detectors judge calibrated."""
+
+    callbacks: list[Callback]  # which Lightning sets, and does not declare
 
     def fit(
         self,
@@ -45,8 +60,7 @@ class RunTrainer(Trainer):
         if not isinstance(self.fit_loop, FitLoop):
             self.fit_loop = FitLoop(self)
         super().fit(model, train_dataloaders, val_dataloaders, datamodule, ckpt_path, weights_only)
-        callbacks: list[Any] = vars(self)["callbacks"]
-        if any(isinstance(callback, Interruption) and callback.asked for callback in callbacks):
+        if any(isinstance(callback, Interruption) and callback.asked for callback in self.callbacks):
             raise KeyboardInterrupt
 
     def train(
@@ -168,7 +182,7 @@ class RunTrainer(Trainer):
         self, model: LightningModule, datamodule: LightningDataModule | None, ckpt_path: str | Path | None
     ) -> None:
         """Validate, so that what follows finds the calibration in the model."""
-        if isinstance(self.strategy.launcher, _MultiProcessingLauncher) and self.world_size > 1:
+        if ends_with_its_processes(self) and self.world_size > 1:
             raise ValueError(
                 "The model must be calibrated before it judges, by processes that end with their calibration. Use "
                 "processes that stay: --trainer.strategy ddp, or --trainer.devices 1. What was trained is on disk."

@@ -7,6 +7,7 @@ import torch
 import toy
 import yaml
 
+from anomaly_diffusion import files
 from anomaly_diffusion.engine import changes
 
 TOY = ("--config", "toy.yaml")
@@ -103,9 +104,10 @@ def test_who_validates_is_decided_for_good(tmp_path):
     for validation in ("null", "{share: 0.1, at_least: 16, at_most: 64, severity: 1.0, seed: 0, paintings: 1}"):
         path.write_text(f"data: {{validation: {validation}}}")
         chosen = {"share": 0.1, "at_least": 16, "at_most": 64, "severity": 1.0, "seed": 0, "paintings": 6}
-        changes.refuse(changes.changes(changes.saved(path), {"data": {"validation": chosen}}))
+        before = changes.saved(files.read_mapping(path))
+        changes.refuse(changes.changes(before, {"data": {"validation": chosen}}))
         with pytest.raises(ValueError, match=r"`data.validation.share` must stay 0.1, got 0.3"):
-            changes.refuse(changes.changes(changes.saved(path), {"data": {"validation": chosen | {"share": 0.3}}}))
+            changes.refuse(changes.changes(before, {"data": {"validation": chosen | {"share": 0.3}}}))
 
 
 def test_a_schedule_that_cannot_be_changed_on_its_way_is_refused(run, capsys):

@@ -63,7 +63,7 @@ def test_buffers_written_on_validation_start_belong_to_the_average_and_survive(t
     _, detector, watch = fit(tmp_path, EMA(0.9), callbacks=[keep], enable_checkpointing=True)
     saved = torch.load(tmp_path / "last.ckpt", weights_only=True)["state_dict"]
     assert detector.calibrated_on.item() == watch.validated[-1] == saved["calibrated_on"].item()
-    assert saved["normal"].item() == watch.validated[-1] != watch.trained[-1]
+    assert saved["reconstruction"].item() == watch.validated[-1] != watch.trained[-1]
 
 
 def test_a_resumed_run_is_bit_equal_to_an_uninterrupted_one(tmp_path):
@@ -79,8 +79,10 @@ def test_a_checkpoint_saved_between_validations_holds_average_and_trained_weight
     often = ModelCheckpoint(tmp_path, every_n_train_steps=1, save_top_k=-1, filename="{step}")
     _, _, watch = fit(tmp_path, EMA(0.9), callbacks=[often], enable_checkpointing=True)
     saved = torch.load(tmp_path / "step=4.ckpt", weights_only=True)
-    assert saved["state_dict"]["normal"].item() == pytest.approx(closed_form(0.3, watch.trained[:4], 0.9), rel=1e-5)
-    assert saved["ema"]["trained"]["normal"].item() == watch.trained[3]
+    assert saved["state_dict"]["reconstruction"].item() == pytest.approx(
+        closed_form(0.3, watch.trained[:4], 0.9), rel=1e-5
+    )
+    assert saved["ema"]["trained"]["reconstruction"].item() == watch.trained[3]
 
 
 def test_test_from_a_checkpoint_uses_the_average_without_any_fit(tmp_path):
