@@ -31,34 +31,14 @@ soak: $(READY) ## what `make test` does a little of, for long: kills, accidents,
 	$(BIN)/python -m pytest tests/test_resume.py tests/test_faults.py tests/test_fuzz.py tests/test_parity.py tests/test_options.py \
 	    -m "soak or not soak" --inputs 100000 $(ARGS)
 
-# The main table of report/results.md: models x sets x SEEDS, below $ANOMALY_DIFFUSION_DATA and _WEIGHTS. Runs that are
-# finished are not repeated, others go on; `make -j2 table` has two at a time, each on one core. RUNS is where they go.
+# Below $ANOMALY_DIFFUSION_DATA and _WEIGHTS. Finished runs are not repeated, others go on. RUNS is where they go.
 RUNS ?= runs/table
-SEEDS ?= 0
-MODELS := pixel feature gaussian_by_position nearest_patch padim patchcore
-SETS := screw tile ball_screw
-CELLS := $(foreach model,$(MODELS),$(foreach set,$(SETS),$(model)-$(set)))
-FINISHED := $(foreach cell,$(CELLS),$(foreach seed,$(SEEDS),$(RUNS)/$(cell)/seed$(seed)/summary.json))
-STEPS.pixel-screw := 700 350
-STEPS.pixel-tile := 700 350
-STEPS.pixel-ball_screw := 400 200
-SIZE.ball_screw := --data.image_size "[104,256]"
-
-table: $(FINISHED) ## the main table from scratch (about half an hour per seed with -j2 on two cores), then its report
-	$(BIN)/python -m anomaly_diffusion compare $(addprefix $(RUNS)/,$(CELLS)) --chart $(RUNS)/cost.png
-	$(BIN)/python -m anomaly_diffusion report $(addprefix $(RUNS)/,$(CELLS)) --output $(RUNS)/report
-
-$(FINISHED): export OMP_NUM_THREADS ?= 1
-$(FINISHED): $(RUNS)/%/summary.json: | $(READY)
-	$(eval cell := $(patsubst %/,%,$(dir $*)))
-	$(eval model := $(firstword $(subst -, ,$(cell))))
-	$(eval set := $(lastword $(subst -, ,$(cell))))
-	$(eval steps := $(STEPS.$(cell)))
-	$(BIN)/python -m anomaly_diffusion train $(if $(wildcard $(RUNS)/$*/config.yaml),--resume $(RUNS)/$*,\
-	    --config experiments/model/$(model).yaml --config experiments/data/$(set).yaml \
-	    --experiment $(cell) --run $(notdir $*) --runs_dir $(RUNS) --seed_everything $(patsubst seed%,%,$(notdir $*)) \
-	    $(if $(filter-out pixel,$(model)),$(SIZE.$(set))) \
-	    $(if $(steps),--trainer.max_steps $(firstword $(steps)) --trainer.val_check_interval $(lastword $(steps))))
+JOBS ?= 2
+table: $(READY) ## the main table of report/results.md from scratch (hours on two cores), then its report
+	for part in pixel features wide; do OMP_NUM_THREADS=1 $(BIN)/python -m anomaly_diffusion sweep \
+	    experiments/sweeps/table_$$part.yaml --jobs $(JOBS) --runs_dir $(RUNS) --wandb disabled $(ARGS) || exit 1; done
+	$(BIN)/python -m anomaly_diffusion compare $(RUNS)/table_* --chart $(RUNS)/cost.png
+	$(BIN)/python -m anomaly_diffusion report $(RUNS)/table_* --output $(RUNS)/report
 
 notebooks: $(READY) ## write the outputs of notebooks/ anew
 	$(BIN)/python tests/notebook_runner.py $(ARGS)

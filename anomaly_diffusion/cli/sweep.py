@@ -15,15 +15,19 @@ from rich.table import Table
 from anomaly_diffusion.cli import sweep_file
 from anomaly_diffusion.cli.sweep_file import Sweep, Trial
 from anomaly_diffusion.cli.sweep_jobs import Job, command_of, work
+from anomaly_diffusion.cli.user_errors import UsageError
 
 __all__ = ["main"]
 
 _INTERRUPTED = 130
+_MOST_JOBS = 256
 
 
 def main(arguments: list[str]) -> int:
     """Run all trials of a file, and print them in the order of its metric."""
     options = _parser().parse_args(arguments)
+    if not 1 <= options.jobs <= _MOST_JOBS:
+        raise UsageError(f"`--jobs` must be a number of processes from 1 to {_MOST_JOBS}, got {options.jobs}.")
     sweep = sweep_file.read(options.file)
     jobs = [Job(trial, _folder(options.runs_dir, sweep, trial)) for trial in sweep.trials(options.count, options.seed)]
     _check(jobs, sweep, options.wandb)
@@ -33,7 +37,7 @@ def main(arguments: list[str]) -> int:
         return 0
     try:
         with _shown(sweep, jobs) as show:
-            work(sweep, jobs, options.wandb, show)
+            work(sweep, jobs, options.wandb, show, options.jobs)
     except KeyboardInterrupt:
         finished = sum(job.done for job in jobs)
         print(f"Interrupted: {finished} of {len(jobs)} trials are done. The same command goes on.", file=sys.stderr)
@@ -112,6 +116,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("file", type=Path, help="for instance experiments/sweeps/noise_depth.yaml")
     parser.add_argument("--count", type=int, metavar="N", help="at most N trials; a random sweep must be told")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of a random sweep's draws (default: 0)")
+    parser.add_argument("--jobs", type=int, default=1, metavar="N", help="at the same time without GPUs (default: 1)")
     parser.add_argument("--runs_dir", type=Path, default=Path("runs"), help="where runs go (default: runs)")
     parser.add_argument("--wandb", choices=("offline", "disabled", "online"), default="offline", help="as --wandb.mode")
     parser.add_argument("--dry_run", action="store_true", help="print the commands and stop")

@@ -173,7 +173,8 @@ def _draw(dice: random.Random, has: Values) -> Any:
 
 
 def _word(name: str, value: Any) -> str:
-    """A choice in a word: of a file its stem, of anything else its name as well."""
+    """A choice in a word: of files their stems, of anything else its name as well."""
     text = f"{value:.4g}" if isinstance(value, float) else str(value)
-    word = Path(text).stem if text.endswith(".yaml") else f"{name.rpartition('.')[2]}_{text}"
+    stems = "-".join(Path(file).stem for file in text.split(","))
+    word = stems if text.endswith(".yaml") else f"{name.rpartition('.')[2]}_{text}"
     return re.sub(r"[^\w.+-]+", "_", word)

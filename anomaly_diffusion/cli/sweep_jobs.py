@@ -74,7 +74,7 @@ def command_of(sweep: Sweep, job: Job, mode: str) -> list[str]:
     return [sys.executable, "-m", "anomaly_diffusion", *words]
 
 
-def work(sweep: Sweep, jobs: Sequence[Job], mode: str, show: Callable[[], None]) -> None:
+def work(sweep: Sweep, jobs: Sequence[Job], mode: str, show: Callable[[], None], at_once: int = 1) -> None:
     """Keep every device busy until no trial waits; processes end with this one, unless it is killed.
 
     Args:
@@ -82,8 +82,9 @@ def work(sweep: Sweep, jobs: Sequence[Job], mode: str, show: Callable[[], None])
         jobs: its trials.
         mode: of W&B.
         show: is called again and again.
+        at_once: number of processes where there are no GPUs; several of them share the cores.
     """
-    free, waiting, running = _devices(), list(jobs), list[_Process]()
+    free, waiting, running = _devices(at_once), list(jobs), list[_Process]()
     try:
         while waiting or running:
             while waiting and free:
@@ -100,14 +101,14 @@ def work(sweep: Sweep, jobs: Sequence[Job], mode: str, show: Callable[[], None])
         _stop(running)
 
 
-def _devices() -> list[str | None]:
+def _devices(at_once: int) -> list[str | None]:
     """One entry for each process that may run at the same time: a GPU's number, or None for the CPU."""
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if visible is not None:
-        return [device.strip() for device in visible.split(",") if device.strip()] or [None]
+        return [device.strip() for device in visible.split(",") if device.strip()] or [None] * at_once
     import torch
 
-    return [str(number) for number in range(torch.cuda.device_count())] or [None]
+    return [str(number) for number in range(torch.cuda.device_count())] or [None] * at_once
 
 
 def _start(sweep: Sweep, job: Job, mode: str, device: str | None) -> _Process | None:
