@@ -6,7 +6,11 @@ import torch
 from torch import Tensor
 from torch.distributed import FileStore, destroy_process_group, init_process_group
 
-from anomaly_diffusion.metrics.anomaly import ImageFigures, ImageMetrics, PixelFigures, PixelMetrics
+from anomaly_diffusion import torchvision_import
+
+torchvision_import.install()  # before torchmetrics, which imports torchvision where it is installed
+
+from anomaly_diffusion.metrics.anomaly import ImageFigures, ImageMetrics, PixelFigures, PixelMetrics  # noqa: E402
 
 Outcome = tuple[PixelFigures, ImageFigures, int]
 
