@@ -1,6 +1,6 @@
 """Do two checkouts give the same results, bit for bit? For changes that should change nothing that is measured.
 
-python benchmarks/same_results.py OTHER_CHECKOUT   # short runs of five detectors, and what each leaves behind
+python benchmarks/same_results.py OTHER_CHECKOUT   # five short runs, and what each leaves behind
 
 Times, memory and the command line are not compared, nor what only one of them writes, which is named.
 """

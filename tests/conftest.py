@@ -28,7 +28,7 @@ def fresh_global_state() -> Iterator[None]:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """How long the tests with random inputs go on."""
-    parser.addoption("--inputs", type=int, default=1000, help="spoilt files that tests/test_fuzz.py tries")
+    parser.addoption("--inputs", type=int, default=2000, help="spoilt files that tests/test_fuzz.py tries")
 
 
 TOY_CONFIG = {

@@ -18,7 +18,11 @@ GROUPS = {"strips": "trajectories"}  # settings of the outermost level
 _NORMALISED = {"level": "normalise_brightness"}
 SETTINGS: dict[str, dict[str, str]] = {  # class as it is called now -> its arguments
     "Scoring": {"reach": "calibration_sigma"},
+    "StableDiffusionDetector": {"round_trip": "against"},
     **dict.fromkeys(("FeatureDetector", "FeatureCodec", "GaussianByPosition", "InvAD", "PatchCore"), _NORMALISED),
+}
+_VALUES: dict[str, dict[Any, Any]] = {  # old name of a setting whose values are others now -> what they became
+    "round_trip": {False: None, True: {"class_path": "anomaly_diffusion.codecs.latent.AgainstRoundTrip"}},
 }
 _PACKAGE = "anomaly_diffusion"
 _WRITTEN_BY_US = "# anomaly-diffusion "  # how a run's config.yaml begins
@@ -100,12 +104,17 @@ def _items(value: Mapping[str, Any], changed: list[str]) -> Iterator[tuple[str, 
             changed.append(f"{path} as {moved}")
             yield key, moved
         elif key == "init_args" and isinstance(item, Mapping):
-            yield (
-                key,
-                {_renamed(name, setting(name, owner), changed): _inside(of, changed) for name, of in item.items()},
-            )
+            yield key, dict(_setting(name, of, owner, changed) for name, of in item.items())
         else:
             yield key, _inside(item, changed)
+
+
+def _setting(name: str, value: Any, owner: str, changed: list[str]) -> tuple[str, Any]:
+    """One setting of an object of the class `owner`."""
+    new = setting(name, owner)
+    if new and name in _VALUES:
+        value = _VALUES[name].get(value, value)
+    return _renamed(name, new, changed), _inside(value, changed)
 
 
 def _renamed(name: str, new: str | None, changed: list[str]) -> str:

@@ -114,6 +114,16 @@ def test_what_a_run_has_written_is_translated_and_told_in_a_line(tmp_path):
     assert str(path) in told[0]
 
 
+@pytest.mark.parametrize(
+    ("before", "now"), [("false", None), ("true", {"class_path": "anomaly_diffusion.codecs.latent.AgainstRoundTrip"})]
+)
+def test_a_setting_whose_values_are_others_now_keeps_its_meaning(tmp_path, before, now):
+    path = tmp_path / "config.yaml"
+    owner = "anomaly_diffusion.baselines.stable_diffusion.StableDiffusionDetector"
+    path.write_text(f"# anomaly-diffusion 0.1.0\nmodel: {{class_path: {owner}, init_args: {{round_trip: {before}}}}}\n")
+    assert renamed.read(path)["model"]["init_args"] == {"against": now}
+
+
 def test_what_a_user_has_written_is_left_to_be_refused(tmp_path):
     path = tmp_path / "mine.yaml"
     path.write_text(SAVED.partition("\n")[2])
