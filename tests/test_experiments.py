@@ -160,9 +160,8 @@ def test_every_experiment_on_real_images_runs(run, name):
 def test_every_choice_of_a_sweep_parses(run, path):
     sweep = sweep_file.read(path)
     trials = sweep.trials(count=2 if sweep.method == "random" else None)
-    varied = {argument for trial in trials for argument in trial.arguments}
-    for argument in sorted(varied):
-        words = sweep.words(Trial({}))  # what is common to all
+    varied = {(name, str(value)): Trial({name: value}) for trial in trials for name, value in trial.parameters.items()}
+    for _, trial in sorted(varied.items()):
         with pytest.raises(SystemExit) as stop:
-            run(*words, argument, "--print_config")
+            run(*sweep.words(trial), "--print_config")
         assert stop.value.code == 0
