@@ -32,22 +32,19 @@ class Scorecard:
         if self.pixel is not None:
             self.pixel.update(anomaly_map.float(), mask, valid)
 
-    def compute(self) -> tuple[dict[str, float], dict[str, float]]:
-        """The figures by name, and the thresholds at which F1 is largest."""
+    def compute(self) -> tuple[dict[str, float], float]:
+        """The figures by name, and the score at which F1 is largest."""
         image = self.image.compute()
-        figures, thresholds = image.as_dict(), {"image_threshold": image.f1_threshold}
-        if self.pixel is not None:
-            pixel = self.pixel.compute()
-            figures, thresholds = figures | pixel.as_dict(), thresholds | {"pixel_threshold": pixel.f1_threshold}
-        return figures, thresholds
+        figures = image.as_dict() | ({} if self.pixel is None else self.pixel.compute().as_dict())
+        return figures, image.f1_threshold
 
 
 class AnomalyMetrics(ResultCallback):
-    """Measures predictions in validation and test, logs them, and sets the thresholds from validation.
+    """Measures predictions in validation and test, and logs them.
 
     Logs `val/<figure>` and `test/<figure>` for image_auroc, image_ap, image_f1_max, pixel_auroc, pixel_ap,
-    pixel_f1_max, aupro and aupro_05. After each validation the thresholds of largest F1 go into the module's
-    `image_threshold` and `pixel_threshold`, hence into its checkpoints; test changes nothing.
+    pixel_f1_max, aupro and aupro_05; of validation also `image_f1_threshold`, the score at which F1 is largest: a
+    limit that knows painted defects, to be compared with that of `Verdicts`.
 
     The controls (`measures.controls`) are measured on the very same images. What they know of normal images comes
     from the first training batches, as the model sees them, but in whole frames where it sees crops, and is kept in
@@ -120,17 +117,14 @@ class AnomalyMetrics(ResultCallback):
                 self._cards[name].count_pixels(anomaly_map, part.mask, part.valid)
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Log the figures and set the thresholds."""
+        """Log the figures."""
         if trainer.sanity_checking or not self._cards:
             return
-        thresholds = self._finish(pl_module, "val")
+        self._finish(pl_module, "val")
         self._settled = self._learned >= self.wanted
-        for name, threshold in thresholds.items():
-            if threshold == threshold:  # NaN where a class is missing: the old threshold stays
-                getattr(pl_module, name).fill_(threshold)
 
     def on_test_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Log the figures; thresholds stay as validation set them."""
+        """Log the figures."""
         if self._cards:
             self._finish(pl_module, "test")
 
@@ -157,16 +151,16 @@ class AnomalyMetrics(ResultCallback):
     def _learned(self) -> float:
         return 0.0 if self._normals is None else float(self._normals.count)
 
-    def _finish(self, pl_module: pl.LightningModule, split: str) -> dict[str, float]:
+    def _finish(self, pl_module: pl.LightningModule, split: str) -> None:
         results = {name: card.compute() for name, card in self._cards.items()}
         measured = {name: figures for name, (figures, _) in results.items()}
+        if split == "val":
+            measured["model"]["image_f1_threshold"] = results["model"][1]
         self.shared.figures[split] = {**self.shared.figures[split], **measured} if self._settled else measured
         self.shared.pixels[split] = self._measured.described({"val": "validation"}.get(split, split))
         self._cards = {}
-        figures, thresholds = results["model"]
-        for name, figure in figures.items():
+        for name, figure in measured["model"].items():
             pl_module.log(f"{split}/{name}", figure, sync_dist=True, reduce_fx="max")
-        return thresholds
 
 
 def _whole(trainer: pl.Trainer, batch: ImageBatch) -> ImageBatch:

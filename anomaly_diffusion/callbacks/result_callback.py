@@ -1,7 +1,7 @@
 """What all callbacks that look at judged images share: each image comes once, and figures are put down in one place."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, TypeVar
 from weakref import WeakKeyDictionary
@@ -10,7 +10,7 @@ import pytorch_lightning as pl
 import torch
 import torch.distributed
 
-from anomaly_diffusion.types import ImageBatch, Prediction
+from anomaly_diffusion.types import ImageBatch, ImageResult, Prediction, Verdict
 
 __all__ = ["ResultCallback", "RunFigures", "data_module", "from_all_processes"]
 
@@ -26,12 +26,18 @@ class RunFigures:
         pixels: by split, at what "size" pixels were measured, and what became there of the files' "regions".
         fidelity: of reconstructions of normal test images.
         order: names of the callbacks, in the order in which they are called.
+        judge: gives the verdicts on a batch; None where no limit is known.
+        results: of all images of the latest test or prediction, in their order.
+        verdicts: what came of a test by `verdicts.rates`, and the limits.
     """
 
     figures: dict[str, dict[str, dict[str, float]]] = field(default_factory=dict)
     pixels: dict[str, dict[str, Any]] = field(default_factory=dict)
     fidelity: dict[str, float] = field(default_factory=dict)
     order: list[str] = field(default_factory=list)
+    judge: Callable[[Prediction, ImageBatch], list[Verdict]] | None = None
+    results: list[ImageResult] = field(default_factory=list)
+    verdicts: dict[str, Any] = field(default_factory=dict)
 
 
 _OF_TRAINER: WeakKeyDictionary[pl.Trainer, RunFigures] = WeakKeyDictionary()

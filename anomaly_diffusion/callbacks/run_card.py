@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from anomaly_diffusion.callbacks.training_curve import Course
 from anomaly_diffusion.names import FIGURES
 from anomaly_diffusion.runs import process
 from anomaly_diffusion.runs.image_results import COLUMNS, as_csv, cells, image_results, unlabelled
-from anomaly_diffusion.runs.tables import summary_table
+from anomaly_diffusion.runs.tables import summary_table, told
 from anomaly_diffusion.types import ImageBatch, ImageResult, Prediction
 
 REDRAW_SECONDS = 30.0
@@ -33,7 +33,8 @@ class RunCard(ResultCallback):
 
     `summary.json` holds the figures of the test (null before it), those of the validation of the same weights under
     "validation", the controls of both, under "pixels" the size at which pixel figures were taken and what became there
-    of the files' defective regions, what `Fidelity` measures under "fidelity", under "test_set" what `files.names_hash`
+    of the files' defective regions, what `Fidelity` measures under "fidelity", limits and what came of them under
+    "verdicts" (`verdicts.rates`), under "test_set" what `files.names_hash`
     makes of the names of all test images (null before a test), and the cost:
     `seconds_per_image` of test steps without the first batch; `train_seconds` of fitting without validation,
     `fit_seconds` with it; `peak_memory_mb` of the process and `peak_gpu_memory_mb` of its GPU.
@@ -118,7 +119,8 @@ class RunCard(ResultCallback):
         seconds = _now(pl_module) - self._clock
         self._nfe = prediction.nfe
         self._batches.append((len(batch.path), seconds))
-        self._rows += image_results(prediction, batch, seconds)
+        judge = self.shared.judge
+        self._rows += image_results(prediction, batch, seconds, judge and judge(prediction, batch))
 
     def on_test_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Write the list of images."""
@@ -129,9 +131,8 @@ class RunCard(ResultCallback):
         """Write the list of images, and say how many are called defective."""
         self._rows = unlabelled(self._rows)
         rows = self._write_images(trainer, "predictions.csv")
-        found = sum(row.score >= float(torch.as_tensor(pl_module.image_threshold)) for row in rows)
         if trainer.is_global_zero:
-            Console().print(f"{found} of {len(rows)} images lie above the threshold: predictions.csv, panels/")
+            Console().print(_said(rows), highlight=False)
 
     def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         """Sum up and print after every other callback has done its part."""
@@ -142,6 +143,8 @@ class RunCard(ResultCallback):
         shown = summary if judged == "test" else {**summary, **(summary["validation"] or {})}
         console = Console()
         console.print(summary_table(shown, "test" if judged == "test" else "validation, with painted defects"))
+        for line in told(summary["verdicts"]):
+            console.print(line, soft_wrap=True, highlight=False)
         folder = Path(trainer.default_root_dir)
         console.print(f"run folder: {folder}", soft_wrap=True, highlight=False)
         for sheet in folder.glob(f"panels/{judged}.png"):
@@ -178,7 +181,7 @@ class RunCard(ResultCallback):
 
     def _write_images(self, trainer: pl.Trainer, name: str) -> list[ImageResult]:
         """Write a line per image of all processes, and return them."""
-        rows = from_all_processes(self._rows)
+        rows = self.shared.results = from_all_processes(self._rows)
         if trainer.is_global_zero:
             files.write(Path(trainer.default_root_dir) / name, as_csv(rows))
             wb.log_table(trainer, name.removesuffix(".csv"), COLUMNS, [cells(row) for row in rows])
@@ -196,7 +199,8 @@ class RunCard(ResultCallback):
         splits, pixels = self.shared.figures, self.shared.pixels
         test, validation = (_with_controls(splits.get(split, {}), pixels.get(split)) for split in ("test", "val"))
         known = validation if "val" in splits else None
-        return test | {"validation": known, "fidelity": self.shared.fidelity, "test_set": self._test_set}
+        others = {"fidelity": self.shared.fidelity, "verdicts": self.shared.verdicts, "test_set": self._test_set}
+        return test | {"validation": known} | others
 
     def _cost(self, pl_module: pl.LightningModule) -> dict[str, Any]:
         timed = self._batches[1:] or self._batches
@@ -218,6 +222,19 @@ def _with_controls(figures: Mapping[str, Mapping[str, float]], pixels: Mapping[s
     controls = {name: dict(values) for name, values in figures.items() if name != "model"}
     model = figures.get("model", {})
     return {**{name: model.get(name) for name in FIGURES}, **model, "pixels": pixels, "controls": controls}
+
+
+def _said(rows: Sequence[ImageResult]) -> str:
+    """How many of some unknown images are called defective, and how many are unlike all normal ones."""
+    said = [row.verdict for row in rows if row.verdict is not None]
+    if not said:
+        return f"{len(rows)} images, no limit known: predictions.csv, panels/"
+    defective, drifted = sum(one.defective for one in said), sum(bool(one.drift) for one in said)
+    lines = [f"{defective} of {len(rows)} images are called defective (score above {said[0].limit:.3g})"]
+    if drifted:
+        example = next(one.drift for one in said if one.drift)
+        lines.append(f"{drifted} are unlike the normal ones, so limits may not hold: {example}")
+    return "; ".join(lines) + ": predictions.csv, panels/"
 
 
 def _logged_figures(trainer: pl.Trainer) -> dict[str, float]:

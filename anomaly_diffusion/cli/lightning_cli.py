@@ -292,13 +292,14 @@ def classes() -> tuple[type[LightningModule], type[LightningDataModule], dict[st
     from anomaly_diffusion.callbacks.run_card import RunCard
     from anomaly_diffusion.callbacks.sampling_trajectories import SamplingTrajectories
     from anomaly_diffusion.callbacks.saturated_overlap import SaturatedOverlaps
+    from anomaly_diffusion.callbacks.verdicts import Verdicts
     from anomaly_diffusion.data.datamodule import AnomalyDataModule
     from anomaly_diffusion.detectors.detector import Detector
     from anomaly_diffusion.engine.acceleration import Acceleration
     from anomaly_diffusion.engine.ema import EMA
 
     # RunCard measures time, so it comes before those that spend it
-    always_on = {"ema": EMA, "card": RunCard, "metrics": AnomalyMetrics, "panels": ResidualMaps}
+    always_on = {"ema": EMA, "card": RunCard, "verdicts": Verdicts, "metrics": AnomalyMetrics, "panels": ResidualMaps}
     always_on |= {
         "saturated": SaturatedOverlaps,
         "depths": DepthCurve,

@@ -60,6 +60,14 @@ class Placement:
         framed[self.target.slices] = part
         return FramedMask(framed, regions)
 
+    def in_file(self, x: float, y: float) -> tuple[float, float]:
+        """Where a point of the frame lies in the photograph; pixel edges, the first at 0."""
+        source, target = self.source, self.target
+        return (
+            source.left + (x - target.left) * source.width / target.width,
+            source.top + (y - target.top) * source.height / target.height,
+        )
+
     def valid(self) -> Mask:
         """Return the pixels of the frame that belong to the photograph."""
         valid = np.zeros(self.image_size, bool)

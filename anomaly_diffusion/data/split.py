@@ -17,7 +17,7 @@ _LEAST = 2  # different photographs to train on, and to validate on: one plain, 
 
 @dataclass(frozen=True)
 class Validation:
-    """How many good photographs are held out, and how half of them are painted.
+    """How many good photographs are held out, and how they are painted: each is judged as it is, and painted.
 
     Attributes:
         share: part of the training photographs, in (0, 1); not used where a data set brings its own.
@@ -25,13 +25,13 @@ class Validation:
         at_most: upper bound on their number.
         severity: how visible the painted defects are, in (0, 1].
         seed: decides who is held out and what is painted, so that runs of all seeds validate on the same images.
-        paintings: how often each of that half is painted, with another defect every time, >= 1. Settings that differ
-            little are told apart by many defects only.
+        paintings: how often each is painted, with another defect every time, >= 1. Settings that differ little are
+            told apart by many defects only.
     """
 
-    share: float = 0.1
+    share: float = 0.2
     at_least: int = 16
-    at_most: int = 64
+    at_most: int = 128
     severity: float = 1.0
     seed: int = 0
     paintings: int = 1
@@ -78,14 +78,8 @@ class Split:
         if not own:
             _check_enough(train, {dataset.name(item): item.path for item in test if not item.label}, dataset.folder)
         kept = own or held_out(train, validation.count(len(train)), validation.seed, _LEAST, _LEAST)
-        ranked = sorted(kept, key=lambda name: stable_hash(validation.seed, "painted", name))
-        painted = set(ranked[: len(ranked) // 2])
-        return cls(
-            [name for name in train if name not in kept],
-            sorted(set(kept) - painted),
-            sorted(painted),
-            [dataset.name(sample) for sample in test],
-        )
+        left = [name for name in train if name not in kept]
+        return cls(left, sorted(kept), sorted(kept), [dataset.name(sample) for sample in test])
 
     @classmethod
     def load(cls, path: Path, dataset: AnomalyDataset) -> "Split":

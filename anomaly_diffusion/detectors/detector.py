@@ -15,6 +15,7 @@ from anomaly_diffusion.detectors.micro_batching import MicroBatcher
 from anomaly_diffusion.detectors.normal_batches import first, normals, training_batches, validation_batches
 from anomaly_diffusion.diffusion.recorder import Evaluation
 from anomaly_diffusion.scoring.calibration import Calibration, Moments, moments
+from anomaly_diffusion.scoring.normal_scores import NormalScores
 from anomaly_diffusion.scoring.scorer import Scoring, enlarged
 from anomaly_diffusion.settings import Configured, canonical, fingerprint
 from anomaly_diffusion.types import Decoded, Encoded, ImageBatch, Images, Maps, Masks, Prediction, Reconstructed, Scores
@@ -22,7 +23,7 @@ from anomaly_diffusion.types import Decoded, Encoded, ImageBatch, Images, Maps, 
 __all__ = ["Detector", "ForeignCheckpoint"]
 
 CODEC_LEARNS_FROM, LEARNT_FROM = 256, 512  # photographs: more of them only take more time
-_OF_JUDGEMENT = ("calibration.", "scoring.", "image_threshold", "pixel_threshold")
+_OF_JUDGEMENT = ("calibration.", "scoring.", "normal_scores.", "image_threshold", "pixel_threshold")
 
 
 class ForeignCheckpoint(ValueError):
@@ -52,7 +53,9 @@ class Detector(Configured, pl.LightningModule, ABC):
         self.codec, self.scoring = codec, scoring
         self.weights = torch.ones(1) if provides_maps else scoring.weights  # of the maps of one depth
         self.calibration = Calibration(versions * len(self.weights), scoring.calibration_sigma)
+        self.normal_scores = NormalScores()
         self.micro_batches = MicroBatcher()
+        self._calibrated_on: Moments | None = None  # in this process
         self.frame: tuple[int, ...] | None = None  # height and width that the calibration belongs to, where it is known
         self.register_buffer("image_threshold", torch.tensor(torch.nan))
         self.register_buffer("pixel_threshold", torch.tensor(torch.nan))
@@ -143,9 +146,10 @@ class Detector(Configured, pl.LightningModule, ABC):
                 self.learn(self.training_batches())
             self.calibrate(validation_batches(self))
 
+    @torch.no_grad()
     def validation_step(self, batch: ImageBatch, batch_idx: int) -> Prediction:  # type: ignore[override]
-        """The verdict on a batch."""
-        return self.forward(batch)
+        """The verdict on a batch; on each normal image by a calibration that it is no part of."""
+        return self.micro_batches(lambda part: self._judged(part, apart=True), batch)
 
     def test_step(self, batch: ImageBatch, batch_idx: int) -> Prediction:  # type: ignore[override]
         """The verdict on a batch."""
@@ -168,12 +172,33 @@ class Detector(Configured, pl.LightningModule, ABC):
             )
         return self.micro_batches(self._judged, batch)
 
-    def _judged(self, batch: ImageBatch) -> Prediction:
+    def _judged(self, batch: ImageBatch, apart: bool = False) -> Prediction:
         decoded = self.decoded(batch)
         maps = self.residual_maps(batch, decoded)
-        depth_maps, anomaly_map = self.scoring.judge(maps, self.calibration, self.weights)
+        depth_maps, anomaly_map = self._maps_apart(maps, batch) if apart else self._maps(maps, self.calibration)
         score = self.score(batch, decoded, anomaly_map)
         return Prediction(*self.pictures(batch, decoded), depth_maps, anomaly_map, score, decoded.nfe)
+
+    def _maps(self, residuals: Tensor, calibration: Calibration) -> tuple[Tensor, Tensor]:
+        """Maps of each depth, and of all fused."""
+        return self.scoring.judge(residuals, calibration, self.weights)
+
+    def _maps_apart(self, residuals: Tensor, batch: ImageBatch) -> tuple[Tensor, Tensor]:
+        """The same, of each normal image by the calibration of all others: what sets limits is in no statistic."""
+        images = zip(residuals.split(1), batch.valid.split(1), batch.label.tolist(), strict=True)
+        judged = [
+            self._maps(one, self.calibration if defective else self._calibration_without(one, valid))
+            for one, valid, defective in images
+        ]
+        depth_maps, fused = zip(*judged, strict=True)
+        return torch.cat(depth_maps), torch.cat(fused)
+
+    def _calibration_without(self, residuals: Tensor, valid: Masks) -> Calibration:
+        """The calibration without an image that it was fitted to; as it is where there was no other image."""
+        if self._calibrated_on is None:
+            return self.calibration
+        others = self._calibrated_on.minus(moments(residuals, valid))
+        return self.calibration.fitted_to(others) if others.products[0, 0] > 1 else self.calibration
 
     def decoded(self, batch: ImageBatch, x_0: Encoded | None = None) -> Decoded:
         """A batch and its reconstructions, where the codec compares them.
@@ -257,6 +282,7 @@ class Detector(Configured, pl.LightningModule, ABC):
                 total = total.plus(moments(maps, normal.valid))
         if total is None or total.products[0, 0] < 2:
             raise ValueError("No normal image to calibrate on. Hold out some defect-free images for validation.")
+        self._calibrated_on = total
         self.calibration.fit(total)
 
     def training_batches(self, epoch: int = 0, whole: bool = True) -> Iterable[ImageBatch]:

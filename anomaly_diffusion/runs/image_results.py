@@ -1,32 +1,46 @@
-"""`per_image.csv`: what was found image by image, measured, written and read back."""
+"""`per_image.csv` and `predictions.csv`: what was found image by image, measured, written and read back."""
 
 import csv
 import io
+import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
 from anomaly_diffusion import files
-from anomaly_diffusion.types import ImageBatch, ImageResult, Prediction
+from anomaly_diffusion.types import AnomalousRegion, ImageBatch, ImageResult, Prediction, Verdict
 
 __all__ = ["COLUMNS", "as_csv", "cells", "from_row", "image_results", "read", "unlabelled"]
 
-COLUMNS = tuple(field.name for field in fields(ImageResult) if field.name != "measures")
+_OF_VERDICT = ("verdict", "outcome", "p_value", "limit", "drift", "peak", "in_place", "regions")
+_OF_IMAGE = tuple(field.name for field in fields(ImageResult) if field.name not in ("measures", "verdict"))
+COLUMNS = (*_OF_IMAGE, *_OF_VERDICT)
 _NUMBERS = ("defect_share", "map_max", "map_mean", "map_p99", "seconds")
 _LABELS = {"0": 0, "1": 1, "False": 0, "True": 1}  # as CSV and JSON have them
 
 
-def image_results(prediction: Prediction, batch: ImageBatch, seconds: float) -> list[ImageResult]:
-    """One result for each image of a batch that took `seconds`."""
+def image_results(
+    prediction: Prediction, batch: ImageBatch, seconds: float, verdicts: Sequence[Verdict | None] | None = None
+) -> list[ImageResult]:
+    """One result for each image of a batch.
+
+    Args:
+        prediction: of the detector.
+        batch: the images.
+        seconds: that it took.
+        verdicts: on each of them, if any limit is known.
+    """
     results = []
+    verdicts = verdicts or [None] * len(batch.path)
     for index, (path, kind) in enumerate(zip(batch.path, batch.kinds, strict=True)):
         values = prediction.anomaly_map[index][batch.valid[index]].float().cpu()
         label, score = bool(batch.label[index]), float(prediction.score[index])
         statistics = float(values.max()), float(values.mean()), float(values.quantile(0.99))
         share = float(batch.mask[index].sum()) / values.numel()
-        results.append(ImageResult(path, int(label), kind, share, score, *statistics, seconds / len(batch.path)))
+        took, verdict = seconds / len(batch.path), verdicts[index]
+        results.append(ImageResult(path, int(label), kind, share, score, *statistics, took, verdict=verdict))
     return results
 
 
@@ -36,8 +50,20 @@ def unlabelled(results: Iterable[ImageResult]) -> list[ImageResult]:
 
 
 def cells(result: ImageResult) -> tuple[Any, ...]:
-    """Its values in the order of `COLUMNS`."""
-    return tuple(getattr(result, name) for name in COLUMNS)
+    """Its values in the order of `COLUMNS`; empty ones without a verdict."""
+    values = tuple(getattr(result, name) for name in _OF_IMAGE)
+    said = result.verdict
+    if said is None:
+        return values + ("",) * len(_OF_VERDICT)
+    regions = json.dumps([_region_cells(region) for region in said.regions]) if said.regions else ""
+    place = "" if said.in_place is None else int(said.in_place)
+    peak = "{} {}".format(*said.peak)
+    word = "defective" if said.defective else "normal"
+    return (*values, word, result.outcome, said.p_value, said.limit, said.drift, peak, place, regions)
+
+
+def _region_cells(region: AnomalousRegion) -> dict[str, float]:
+    return {name: round(value, 6) for name, value in region._asdict().items()}
 
 
 def as_csv(results: Iterable[ImageResult]) -> str:
@@ -72,7 +98,22 @@ def from_row(row: Mapping[str, Any], path: Path) -> ImageResult:
     measures = {name: _known(cell, name, path) for name, cell in row.items() if name not in COLUMNS}
     score = math.nan if row["score"] is None else _number(row["score"], "score", path)
     label, kind = _LABELS.get(str(row["label"])), str(row.get("kind") or "")
-    return ImageResult(path=str(row["path"]), label=label, kind=kind, score=score, **numbers, measures=measures)
+    said = _verdict(row, path)
+    return ImageResult(str(row["path"]), label, kind, score=score, **numbers, measures=measures, verdict=said)
+
+
+def _verdict(row: Mapping[str, Any], path: Path) -> Verdict | None:
+    """None where the row has none: of a run whose limits were not known."""
+    if row.get("verdict") not in ("defective", "normal"):
+        return None
+    try:
+        regions = tuple(AnomalousRegion(**region) for region in json.loads(row.get("regions") or "[]"))
+        x, y = map(int, (row.get("peak") or "0 0").split())
+    except (TypeError, ValueError):
+        raise ValueError(f"{path} has regions or a peak that cannot be read. Test the run again.") from None
+    place = {"0": False, "1": True}.get(str(row.get("in_place") or ""))
+    p_value, limit = (_known(row.get(name), name, path) for name in ("p_value", "limit"))
+    return Verdict(p_value, limit, row["verdict"] == "defective", str(row.get("drift") or ""), regions, (x, y), place)
 
 
 def _known(cell: Any, name: str, path: Path) -> float:

@@ -69,6 +69,36 @@ def summary_table(summary: Mapping[str, Any], title: str = "") -> Table:
     return table
 
 
+def told(verdicts: Mapping[str, Any]) -> list[str]:
+    """What verdicts are worth, in sentences; none where no limit was known.
+
+    Args:
+        verdicts: those of a `summary.json`.
+    """
+    if "found" not in verdicts:
+        return []
+    found, alarms, place = (_rate(verdicts[name]) for name in ("found", "false_alarms", "in_place"))
+    made = "extrapolated" if verdicts["extrapolated"] else "set"
+    lines = [
+        f"finds {found} at a limit for {verdicts['promised']:.2g} false alarms a normal image; false alarms {alarms}; "
+        f"in the right place {place}",
+        f"the limit {verdicts['limit']:.3g} is {made} by {verdicts['normals']} held-out normal images: with 95 % "
+        f"confidence no more than {verdicts['at_most']:.0%} false alarms",
+    ]
+    if verdicts["drift_normal"]["hits"]:
+        lines.append(
+            f"normal test images that are unlike all others: {_rate(verdicts['drift_normal'])}; limits may not hold"
+        )
+    return lines
+
+
+def _rate(rate: Mapping[str, Any]) -> str:
+    """For instance "163/196 (77-88 %)"."""
+    if not rate["total"]:
+        return "-"
+    return f"{rate['hits']}/{rate['total']} ({100 * rate['low']:.0f}-{rate['high']:.0%})"
+
+
 def results_grid(groups: Groups) -> Grid:
     """Mean ± standard deviation over runs; below the models of each test set, its controls.
 

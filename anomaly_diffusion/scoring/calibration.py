@@ -31,6 +31,10 @@ class Moments(NamedTuple):
         """The sums over both."""
         return Moments(self.products + other.products, self.placed + other.placed)
 
+    def minus(self, other: "Moments") -> "Moments":
+        """The sums without those of some of the images."""
+        return Moments(self.products - other.products, self.placed - other.placed)
+
 
 class Calibration(AnySize):
     """Mean and covariance of M residual maps over the pixels of held-out normal images.
@@ -80,6 +84,13 @@ class Calibration(AnySize):
         self.covariance.copy_(products[1:, 1:] / products[0, 0] - torch.outer(self.mean, self.mean))
         if self.neighbourhood is not None:
             self.placed = self._of_neighbourhoods(moments.placed, self.neighbourhood).to(self.placed)
+
+    def fitted_to(self, moments: Moments) -> "Calibration":
+        """Another of the same settings, fitted to `moments`."""
+        other = Calibration(len(self.mean)).to(self.mean.device)
+        other.neighbourhood = self.neighbourhood
+        other.fit(moments)
+        return other
 
     def standardise(self, residuals: Float[Tensor, "B M H W"]) -> Float[Tensor, "B M H W"]:
         """Residuals in standard deviations of normal.

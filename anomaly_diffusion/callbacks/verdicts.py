@@ -1,0 +1,201 @@
+"""Verdicts: limits from held-out normal images, and what they are worth on a test set."""
+
+from typing import Any
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from torch import Tensor
+
+from anomaly_diffusion.callbacks.result_callback import ResultCallback, data_module, from_all_processes
+from anomaly_diffusion.measures.controls import STATISTICS, statistics
+from anomaly_diffusion.scoring.normal_scores import HELD_OUT, OF_IMAGE, NormalScores
+from anomaly_diffusion.types import AnomalousRegion, ImageBatch, Prediction, Verdict
+from anomaly_diffusion.verdicts.anomalous_regions import cut_of, largest_mass, quantile_of
+from anomaly_diffusion.verdicts.judge import Judge, NormalReference
+from anomaly_diffusion.verdicts.rates import rates
+
+__all__ = ["BatchJudge", "Verdicts", "reference_of"]
+
+_OF_TRAINING = 512  # normal images that a photograph is compared with: more of them only take more time
+Normal = tuple[float, np.ndarray, np.ndarray]  # score, map and valid pixels of a normal image
+
+
+class Verdicts(ResultCallback):
+    """Finds limits on held-out normal images, and lets every judged image have a verdict.
+
+    After each validation the scores of its normal images go into the module's `normal_scores`, and the limits into
+    `image_threshold` and `pixel_threshold`, hence into its checkpoints: painted images have no say. A test or a
+    prediction takes limits for its own `false_alarms` from the same scores.
+
+    Args:
+        false_alarms: rate of normal images that may be called defective, in (0, 1); null: .01 where at least 99 normal
+            images are held out, else .05.
+    """
+
+    consumes_validation = True
+
+    def __init__(self, false_alarms: float | None = None) -> None:
+        if false_alarms is not None and not 0 < false_alarms < 1:
+            raise ValueError(f"`false_alarms` must lie in (0, 1), got {false_alarms}.")
+        super().__init__()
+        self.false_alarms = false_alarms
+        self._held_out: list[Normal] = []
+        self._of_image: Tensor | None = None  # statistics of training images, which do not change within a fit
+
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Forget the training images of another fit."""
+        self._of_image = None
+
+    def begin(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Forget the last validation; in a test, take limits from the module's normal scores."""
+        self._held_out = []
+        self.shared.results, self.shared.verdicts = [], {}
+        if not trainer.validating and not trainer.sanity_checking and not trainer.training:
+            self._take_limits(pl_module, data_module(trainer))
+
+    def on_predict_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Likewise for unknown images."""
+        self.begin(trainer, pl_module)
+
+    def consume(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, prediction: Prediction, batch: ImageBatch
+    ) -> None:
+        """Keep the maps of a validation's normal images."""
+        if trainer.testing:
+            return
+        for index in (~batch.label).nonzero()[:, 0].tolist():
+            values, valid = prediction.anomaly_map[index, 0].float().cpu().numpy(), batch.valid[index, 0].cpu().numpy()
+            self._held_out.append((float(prediction.score[index]), values, valid))
+
+    def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Set normal scores and limits."""
+        scores = getattr(pl_module, "normal_scores", None)
+        if trainer.sanity_checking or not isinstance(scores, NormalScores):
+            return
+        quantiles = from_all_processes([quantile_of(values, valid) for _, values, valid in self._held_out])
+        if not quantiles:
+            return
+        cut = cut_of(np.array(quantiles))
+        found = from_all_processes([_numbers(one, cut) for one in self._held_out])
+        self._held_out = []
+        columns = torch.tensor(found, dtype=torch.float64).unbind(1)
+        if self._of_image is None:
+            self._of_image = _of_training(pl_module)
+        scores.set(dict(zip(HELD_OUT, columns, strict=True)), self._of_image, cut)
+        self._take_limits(pl_module, data_module(trainer))
+
+    def on_test_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Sum up what the verdicts are worth."""
+        if isinstance(self.shared.judge, BatchJudge):
+            self.shared.verdicts = self.shared.judge.described() | rates(self.shared.results)
+
+    def _take_limits(self, pl_module: Any, data: Any) -> None:
+        scores = getattr(pl_module, "normal_scores", None)
+        self.shared.judge = None
+        if isinstance(scores, NormalScores) and scores.known:
+            judge = Judge(reference_of(scores), self.false_alarms)
+            pl_module.image_threshold.fill_(judge.limit.value)
+            pl_module.pixel_threshold.fill_(judge.pixel_limit.value)
+            self.shared.judge = BatchJudge(judge, data)
+
+
+class BatchJudge:
+    """The verdicts on a batch, regions and peaks in the pixels of the files; those on the latest one are remembered.
+
+    Args:
+        judge: of single photographs.
+        data: the data module, which knows where frames lie in their files; else they are taken to show all of them.
+    """
+
+    def __init__(self, judge: Judge, data: Any) -> None:
+        self.judge, self._data = judge, data
+        self._latest: tuple[Prediction, list[Verdict]] | None = None
+
+    def __call__(self, prediction: Prediction, batch: ImageBatch) -> list[Verdict]:
+        """One for each image."""
+        if self._latest is None or self._latest[0] is not prediction:
+            self._latest = prediction, self._verdicts(prediction, batch)
+        return self._latest[1]
+
+    def described(self) -> dict[str, Any]:
+        """The limits, and what they promise."""
+        limit, pixel = self.judge.limit, self.judge.pixel_limit
+        return {
+            "false_alarms_asked": self.judge.rate,
+            "limit": limit.value,
+            "pixel_limit": pixel.value,
+            "promised": limit.promised,
+            "at_most": limit.at_most,
+            "normals": limit.count,
+            "extrapolated": limit.extrapolated,
+        }
+
+    def _verdicts(self, prediction: Prediction, batch: ImageBatch) -> list[Verdict]:
+        known = statistics(batch.image, batch.valid).double().cpu().numpy()
+        maps, valid, masks = (
+            part[:, 0].cpu().numpy() for part in (prediction.anomaly_map.float(), batch.valid, batch.mask)
+        )
+        said = []
+        for index, (label, size) in enumerate(zip(batch.label.tolist(), batch.size.tolist(), strict=True)):
+            values = dict(zip(STATISTICS, known[index].tolist(), strict=True))
+            values["background"] = float(np.median(maps[index][valid[index]]))
+            mask = masks[index] if label else None
+            verdict = self.judge(float(prediction.score[index]), maps[index], valid[index], values, mask)
+            said.append(_in_file(verdict, _corners(self._data, size, valid[index])))
+        return said
+
+
+def reference_of(scores: NormalScores) -> NormalReference:
+    """What a judge needs of a detector's normal scores."""
+    held_out = dict(zip(HELD_OUT, scores.held_out.cpu().numpy(), strict=True))
+    of_image = dict(zip(OF_IMAGE, scores.of_image.cpu().numpy(), strict=True))
+    return NormalReference(
+        held_out["score"],
+        held_out["peak"],
+        held_out["mass"],
+        float(scores.cut),
+        of_image | {"background": held_out["background"]},
+    )
+
+
+def _numbers(normal: Normal, cut: float) -> list[float]:
+    """Score, peak, mass and background of a normal image."""
+    score, values, valid = normal
+    inside = values[valid]
+    return [score, float(inside.max()), largest_mass(values, valid, cut), float(np.median(inside))]
+
+
+def _of_training(pl_module: Any) -> Tensor:
+    """Statistics (3, t) of training images."""
+    seen: list[Tensor] = []
+    for batch in pl_module.training_batches():
+        seen.append(statistics(batch.image, batch.valid).double().cpu())
+        if sum(map(len, seen)) >= _OF_TRAINING:
+            break
+    return torch.cat(seen).T
+
+
+def _corners(data: Any, size: list[int], valid: np.ndarray) -> tuple[float, float, float, float]:
+    """Offset and scale (x, y each) that bring a point of the frame into its file."""
+    height, width = size
+    if hasattr(data, "policy"):
+        placement = data.policy.place((height, width), valid.shape)
+        x, y = placement.in_file(0, 0)
+        right, bottom = placement.in_file(1, 1)
+        return x, y, right - x, bottom - y
+    return 0.0, 0.0, width / valid.shape[1], height / valid.shape[0]
+
+
+def _in_file(verdict: Verdict, corners: tuple[float, float, float, float]) -> Verdict:
+    """The same with regions and peak in pixels of the file."""
+    left, top, across, down = corners
+
+    def moved(region: AnomalousRegion) -> AnomalousRegion:
+        x, y = left + region.x * across, top + region.y * down
+        right, bottom = x + region.width * across, y + region.height * down
+        box = round(x), round(y), max(1, round(right) - round(x)), max(1, round(bottom) - round(y))
+        return AnomalousRegion(*box, max(1, round(region.area * across * down)), *region[5:])
+
+    peak = int(left + (verdict.peak[0] + 0.5) * across), int(top + (verdict.peak[1] + 0.5) * down)
+    return Verdict(**{**vars(verdict), "regions": tuple(map(moved, verdict.regions)), "peak": peak})
