@@ -1,5 +1,4 @@
 import pytest
-import torch
 from sklearn.metrics import average_precision_score, roc_auc_score
 from toy_detector import ToyDetector, ToyImages, trainer
 
@@ -60,8 +59,8 @@ def test_the_controls_stop_learning_after_the_images_they_asked_for(tmp_path):
     assert metrics.state_dict()["normals"]["count"] == 10
 
 
-def test_validation_sets_the_thresholds_of_largest_f1(tmp_path):
-    _, detector, _ = measured(tmp_path)
+def test_the_score_of_largest_f1_is_that_of_validation(tmp_path):
+    _, detector, metrics = measured(tmp_path)
     verdict = detector.judge(VALIDATION.batch(list(range(len(VALIDATION)))))
     label = VALIDATION.label
 
@@ -69,21 +68,9 @@ def test_validation_sets_the_thresholds_of_largest_f1(tmp_path):
         found = verdict.score >= threshold - 1e-6
         return 2 * (found & label).sum() / (found.sum() + label.sum())
 
-    assert f1(detector.image_threshold) == pytest.approx(max(f1(score) for score in verdict.score))
-    assert detector.pixel_threshold.isfinite()
-
-
-def test_testing_changes_no_threshold_whatever_the_test_labels(tmp_path):
-    metrics, detector = AnomalyMetrics(), ToyDetector()
-    run = trainer(tmp_path, metrics)
-    run.fit(detector, TRAIN.loader(), VALIDATION.loader())
-    before = {name: value.clone() for name, value in detector.state_dict().items()}
-    flipped = ToyImages(24, seed=2)
-    flipped.label, flipped.mask = ~flipped.label, ~flipped.mask
-    for images in (TEST, flipped):
-        run.test(detector, images.loader(), verbose=False)
-        for name, value in detector.state_dict().items():
-            assert torch.equal(value, before[name]), name
+    largest = max(f1(score) for score in verdict.score)
+    assert f1(metrics.shared.figures["val"]["model"]["image_f1_threshold"]) == pytest.approx(largest)
+    assert "image_f1_threshold" not in metrics.shared.figures["test"]["model"]
 
 
 def test_a_test_from_a_checkpoint_knows_the_normals_and_its_validation(tmp_path):

@@ -181,7 +181,8 @@ def test_mixed_precision_calibrates_what_it_judges(tmp_path) -> None:
 
     class Collect(pl.Callback):
         def on_validation_batch_end(self, trainer, detector, outputs, batch, *_: object) -> None:
-            verdicts.append((batch, outputs))
+            with trainer.precision_plugin.val_step_context():
+                verdicts.append((batch, detector(batch)))  # a validation step judges each normal image apart
 
     _fit(3, tmp_path, precision="bf16-mixed", num_sanity_val_steps=0, callbacks=[Collect()])
     pixels = torch.cat(
