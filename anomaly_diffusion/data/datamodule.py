@@ -43,7 +43,7 @@ class AnomalyDataModule(LightningDataModule):
         batch_size: photographs in a batch.
         channels: 1 or 3; grey is repeated, colour is weighed into grey.
         augmentation: what is done to training photographs; None: nothing.
-        validation: how many are held out, and what is painted on half of them.
+        validation: how many are held out, and what is painted on them.
         loading: how files become frames: policy, cache, workers.
     """
 
@@ -167,7 +167,7 @@ class AnomalyDataModule(LightningDataModule):
         return self._loader(source, sampler)
 
     def val_dataloader(self) -> BatchLoader:
-        """Return held-out good photographs, half of them painted; the same in every epoch."""
+        """Return held-out good photographs, each as it is and painted; the same in every epoch."""
         return self._loader(BatchSource(self._stores["validation"]))
 
     def test_dataloader(self) -> BatchLoader:

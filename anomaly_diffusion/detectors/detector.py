@@ -121,6 +121,12 @@ class Detector(Configured, pl.LightningModule, ABC):
         count = checkpoint["state_dict"].get("calibration.count")
         return count is not None and bool(count > 1)
 
+    @staticmethod
+    def knows_normals(checkpoint: Mapping[str, Any]) -> bool:
+        """Whether `checkpoint` holds scores of normal images, which verdicts need."""
+        held_out = checkpoint["state_dict"].get("normal_scores.held_out")
+        return held_out is not None and held_out.shape[1] > 0
+
     def on_fit_start(self) -> None:
         """Let the codec see normal images, unless it knows them from a checkpoint.
 

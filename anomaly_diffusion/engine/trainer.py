@@ -1,5 +1,6 @@
 """The Trainer behind the verbs."""
 
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -155,10 +156,18 @@ class RunTrainer(Trainer):
         """Make sure that the detector can judge; return the checkpoint that is still to be loaded."""
         if not isinstance(model, Detector):
             return ckpt_path
+        unknown = isinstance(getattr(datamodule, "dataset", None), Images)
         why = self._lacks(model, datamodule, ckpt_path)
+        if not why and ckpt_path is not None and not model.knows_normals(checkpoints.read(Path(ckpt_path))):
+            why = "The checkpoint was written before limits came from normal images"
+            if unknown:
+                print(
+                    f"warning: {why}: no verdicts. Go on with it: anomaly-diffusion train --resume RUN", file=sys.stderr
+                )
+                return ckpt_path
         if not why:
             return ckpt_path
-        if isinstance(getattr(datamodule, "dataset", None), Images):
+        if unknown:
             raise ValueError(
                 f"{why}, and unknown photographs cannot calibrate it. Leave its settings as they are, or go on with "
                 "its run: anomaly-diffusion train --resume RUN"

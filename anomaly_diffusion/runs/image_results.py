@@ -18,6 +18,7 @@ _OF_VERDICT = ("verdict", "outcome", "p_value", "limit", "drift", "peak", "in_pl
 _OF_IMAGE = tuple(field.name for field in fields(ImageResult) if field.name not in ("measures", "verdict"))
 COLUMNS = (*_OF_IMAGE, *_OF_VERDICT)
 _NUMBERS = ("defect_share", "map_max", "map_mean", "map_p99", "seconds")
+_PLACES = {True: "yes", False: "no", None: ""}
 _LABELS = {"0": 0, "1": 1, "False": 0, "True": 1}  # as CSV and JSON have them
 
 
@@ -56,7 +57,7 @@ def cells(result: ImageResult) -> tuple[Any, ...]:
     if said is None:
         return values + ("",) * len(_OF_VERDICT)
     regions = json.dumps([_region_cells(region) for region in said.regions]) if said.regions else ""
-    place = "" if said.in_place is None else int(said.in_place)
+    place = _PLACES[said.in_place]
     peak = "{} {}".format(*said.peak)
     word = "defective" if said.defective else "normal"
     return (*values, word, result.outcome, said.p_value, said.limit, said.drift, peak, place, regions)
@@ -111,7 +112,7 @@ def _verdict(row: Mapping[str, Any], path: Path) -> Verdict | None:
         x, y = map(int, (row.get("peak") or "0 0").split())
     except (TypeError, ValueError):
         raise ValueError(f"{path} has regions or a peak that cannot be read. Test the run again.") from None
-    place = {"0": False, "1": True}.get(str(row.get("in_place") or ""))
+    place = {word: value for value, word in _PLACES.items()}.get(str(row.get("in_place") or ""))
     p_value, limit = (_known(row.get(name), name, path) for name in ("p_value", "limit"))
     return Verdict(p_value, limit, row["verdict"] == "defective", str(row.get("drift") or ""), regions, (x, y), place)
 
