@@ -7,8 +7,7 @@ from typing import Literal
 import numpy as np
 
 from anomaly_diffusion.data.framing import Box
-from anomaly_diffusion.data.painting.defects import DEFECTS
-from anomaly_diffusion.data.painting.painter import Painter
+from anomaly_diffusion.data.painting.built_in import BUILT_IN_DEFECTS, BuiltInPainter
 from anomaly_diffusion.data.reading.photographs import Mask, Pixels
 from anomaly_diffusion.data.sample import GOOD, AnomalyDataset, Sample, stable_hash
 
@@ -82,7 +81,8 @@ class Textures(AnomalyDataset):
     def test_samples(self) -> list[Sample]:
         """Return crops of the test part, as many good ones as defective ones."""
         good = self._good("test", self.test - self.test // 2)
-        names = ((DEFECTS[number % len(DEFECTS)].kind, number // len(DEFECTS)) for number in range(self.test // 2))
+        kinds = [defect.kind for defect in BUILT_IN_DEFECTS]
+        names = ((kinds[number % len(kinds)], number // len(kinds)) for number in range(self.test // 2))
         defective = [Sample(self.root / "test" / kind / f"{n:03}.png", True, kind=kind) for kind, n in names]
         return good + defective
 
@@ -92,9 +92,8 @@ class Textures(AnomalyDataset):
         crop = np.ascontiguousarray(self._photograph[self._box(sample, generator).slices])
         if not sample.label:
             return crop, np.zeros(crop.shape[:2], bool)
-        painter = Painter(self.severity, [defect for defect in DEFECTS if defect.kind == sample.kind])
-        painted = painter(crop, generator)
-        return painted.image, painted.mask
+        defects = [defect for defect in BUILT_IN_DEFECTS if defect.kind == sample.kind]
+        return BuiltInPainter(self.severity, defects)(crop, generator)
 
     def read_mask(self, sample: Sample, size: tuple[int, int]) -> Mask:
         """Paint the defect again."""
