@@ -65,7 +65,7 @@ class BatchSource(Dataset[ImageBatch]):
             torch.from_numpy(self.store.keys[indices]),
             torch.from_numpy(frames.size),
             [self.store.names[index] for index in indices],
-            [self.store.kinds[index] for index in indices],
+            frames.kind.tolist(),
         )
 
     def _augmented(self, frames: Frames, seeds: list[int]) -> Frames:
@@ -73,7 +73,7 @@ class BatchSource(Dataset[ImageBatch]):
         augment = self.augmentation or Augmentation()
         pairs = [augment(*frame) for frame in zip(frames.image, frames.valid, seeds, strict=True)]
         image, valid = (np.stack(field) for field in zip(*pairs, strict=True))
-        return Frames(image, np.zeros_like(valid), valid, frames.size)
+        return Frames(image, np.zeros_like(valid), valid, frames.size, frames.kind)
 
 
 class EpochSampler(DistributedSampler):

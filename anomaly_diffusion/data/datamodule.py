@@ -13,7 +13,6 @@ from torch import Tensor
 from anomaly_diffusion.data.batches import BatchLoader, BatchSource, EpochSampler, as_they_are, leave_interrupts
 from anomaly_diffusion.data.frame_cache import FrameStore, Loading, Photograph, Reader, painting_seed
 from anomaly_diffusion.data.framing import Policy, to_original
-from anomaly_diffusion.data.painting.painter import Painter
 from anomaly_diffusion.data.reading.notes import tell
 from anomaly_diffusion.data.reading.photographs import BadImages, Mask
 from anomaly_diffusion.data.regions import Regions
@@ -200,7 +199,7 @@ class AnomalyDataModule(LightningDataModule):
         return store
 
     def _reader(self) -> Reader:
-        return Reader(self.dataset, self.policy, self.image_size, self.channels, Painter(self.validation.severity))
+        return Reader(self.dataset, self.policy, self.image_size, self.channels, self.validation.painter())
 
     def _bad_tests(self) -> dict[str, str]:
         """Return what is wrong with each test file that cannot be used; nothing that was read is kept."""

@@ -58,22 +58,24 @@ class Photograph(NamedTuple):
 
 
 class Frame(NamedTuple):
-    """A photograph in its frame, uint8."""
+    """A photograph in its frame, uint8; its kind is that of the sample, or the family of the defect painted on it."""
 
     image: Pixels
     mask: Mask
     valid: Mask
     size: tuple[int, int]
     regions: Regions
+    kind: str
 
 
 class Frames(NamedTuple):
-    """Several frames, stacked."""
+    """Several frames, stacked; `kind` holds strings."""
 
     image: UInt8[np.ndarray, "B H W C"]
     mask: Bool[np.ndarray, "B H W"]
     valid: Bool[np.ndarray, "B H W"]
     size: Int64[np.ndarray, "B 2"]
+    kind: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -97,14 +99,15 @@ class Reader:
             BadImages: if the photograph or its mask cannot be used.
         """
         pixels, mask = self.dataset.read(photograph.sample)
+        kind = photograph.sample.kind
         note(Colour(photograph.sample.path, channels_seen(pixels) == 1))
         if photograph.painting is not None:
             painted = self.painter(pixels, np.random.default_rng(photograph.painting))
-            pixels, mask = painted.image, painted.mask
+            pixels, mask, kind = painted.image, painted.mask, painted.kind
         placement = self.policy.place(mask.shape, self.image_size)
         image = with_channels(placement.image(pixels), self.channels)
         framed, regions = placement.mask(mask)
-        return Frame(image, framed, placement.valid(), mask.shape, regions)
+        return Frame(image, framed, placement.valid(), mask.shape, regions, kind)
 
 
 class FrameStore:
@@ -129,7 +132,6 @@ class FrameStore:
         self.keys = np.array([reader.dataset.key(item.sample) for item in photographs], np.int64)
         self.labels = np.array([item.sample.label or item.painting is not None for item in photographs])
         self.categories = np.array([item.sample.category for item in photographs], np.int64)
-        self.kinds = [item.sample.kind for item in photographs]
         self.names = [reader.dataset.name(item.sample) for item in photographs]
         pixels = len(photographs) * reader.image_size[0] * reader.image_size[1]
         self.bytes = pixels * (reader.channels + 2)
@@ -149,17 +151,18 @@ class FrameStore:
         if self._frames is not None:
             return Frames(*(field[indices] for field in self._frames))
         frames = [self.reader(self.photographs[index]) for index in indices]
-        image, mask, valid, size, *_ = (np.array(field) for field in zip(*frames, strict=True))
-        return Frames(image, mask, valid, size)
+        image, mask, valid, size = (np.array(field) for field in list(zip(*frames, strict=True))[:4])
+        return Frames(image, mask, valid, size, np.array([frame.kind for frame in frames], object))
 
     def _read_all(self) -> Frames:
         shape = len(self.photographs), *self.reader.image_size
         empty = (np.empty((*shape, self.reader.channels), np.uint8), np.empty(shape, bool), np.empty(shape, bool))
-        frames = Frames(*empty, np.empty((len(self.photographs), 2), np.int64))
+        rest = np.empty((len(self.photographs), 2), np.int64), np.empty(len(self.photographs), object)
+        frames = Frames(*empty, *rest)
 
         def keep(index: int, frame: Frame) -> None:
-            for target, value in zip(frames, frame, strict=False):  # but its regions
-                target[index] = value
+            for name, target in frames._asdict().items():  # all but its regions
+                target[index] = getattr(frame, name)
 
         self._read_checked(keep)
         return frames

@@ -3,10 +3,12 @@
 import hashlib
 import json
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from anomaly_diffusion.data.painting.family import Family
+from anomaly_diffusion.data.painting.painter import Painter
 from anomaly_diffusion.data.sample import AnomalyDataset, stable_hash
 
 __all__ = ["FILE", "Split", "Validation", "held_out"]
@@ -23,10 +25,11 @@ class Validation:
         share: part of the training photographs, in (0, 1); not used where a data set brings its own.
         at_least: lower bound on their number, as far as half of the photographs allow.
         at_most: upper bound on their number.
-        severity: how visible the painted defects are, in (0, 1].
+        severity: factor of the contrast of painted defects, in (0, 1].
         seed: decides who is held out and what is painted, so that runs of all seeds validate on the same images.
         paintings: how often each is painted, with another defect every time, >= 1. Settings that differ little are
             told apart by many defects only.
+        families: what is painted; None: all families but `OwnCrops`, which needs a folder.
     """
 
     share: float = 0.2
@@ -35,6 +38,7 @@ class Validation:
     severity: float = 1.0
     seed: int = 0
     paintings: int = 1
+    families: Sequence[Family] | None = None
 
     def __post_init__(self) -> None:
         if not 0 < self.share < 1:
@@ -43,6 +47,10 @@ class Validation:
             raise ValueError(f"`at_least` must lie in [2, at_most], got {self.at_least} and {self.at_most}.")
         if self.paintings < 1:
             raise ValueError(f"`paintings` must be at least 1, got {self.paintings}.")
+
+    def painter(self) -> Painter:
+        """Return what paints."""
+        return Painter(self.severity, self.families)
 
     def count(self, total: int) -> int:
         """Return how many of `total` photographs are held out."""

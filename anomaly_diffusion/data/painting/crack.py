@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 from numpy.random import Generator
 
-from anomaly_diffusion.data.painting.family import FINE, Drawing, Family, Form, Outline, Sketch, grain, tint
+from anomaly_diffusion.data.painting.family import FINE, Drawing, Family, Form, Outline, Sketch, grain, profile, tint
 
 __all__ = ["Crack"]
 
@@ -27,9 +27,10 @@ class Crack(Family):
         heading, half = generator.uniform(0, 2 * np.pi), form.elongation * form.width / 2
         for way in (0, np.pi):
             self._walk(outline, form.centre, heading + way, half, form.width, generator)
-        rough = grain(generator, sketch, 2.0)
-        material = rough + 0.3 * (sketch.image - sketch.image.mean()) / max(float(sketch.image.std()), 1.0)
         sign = -1 if generator.random() < 0.85 else 1
+        rough = grain(generator, sketch, 0.7, form.width)
+        own = (sketch.image - sketch.image.mean()) / max(float(sketch.image.std()), 1.0)
+        material = sign * profile(outline, sketch, form.width) + generator.uniform(0.3, 1) * rough + 0.3 * own
         return Drawing(outline, material, sign, tint(generator, sketch.image.shape[2], 0.1))
 
     def _walk(

@@ -31,6 +31,7 @@ __all__ = [
     "lattice",
     "log_uniform",
     "placed",
+    "profile",
     "tint",
 ]
 
@@ -184,11 +185,21 @@ def lattice(generator: Generator, size: tuple[int, int], period: tuple[float, fl
     )
 
 
-def grain(generator: Generator, sketch: Sketch, coarsest: float) -> Canvas:
-    """Grey noise of unit variance, whose size is log-uniform between half a pixel and `coarsest` pixels of the sketch."""
+def grain(generator: Generator, sketch: Sketch, finest: float, coarsest: float) -> Canvas:
+    """Grey noise of unit variance, blurred by a log-uniform number of pixels of the sketch."""
     noise = generator.standard_normal(sketch.size, np.float32)
-    noise = cv2.GaussianBlur(noise, (0, 0), log_uniform(generator, 0.3, coarsest))
+    noise = cv2.GaussianBlur(noise, (0, 0), log_uniform(generator, finest, max(coarsest, finest)))
     return np.asarray(noise / max(float(noise.std()), 1e-6))[..., None].repeat(sketch.image.shape[2], axis=2)
+
+
+def profile(outline: Outline, sketch: Sketch, width: float) -> Canvas:
+    """How deep in the defect a pixel lies, of about unit variance inside: lines are strongest along their middle."""
+    inside = cv2.resize(outline, sketch.size[::-1], interpolation=cv2.INTER_AREA).astype(np.float32) / 255
+    deep = cv2.GaussianBlur(inside, (0, 0), max(0.6, 0.35 * width))
+    known = deep[inside > 0.5] if (inside > 0.5).any() else deep
+    return np.asarray((deep - known.mean()) / max(float(known.std()), 0.02))[..., None].repeat(
+        sketch.image.shape[2], axis=2
+    )
 
 
 def log_uniform(generator: Generator, low: float, high: float) -> float:

@@ -2,7 +2,7 @@
 
 import cv2
 import numpy as np
-from jaxtyping import Float32
+from jaxtyping import Float32, UInt8
 
 from anomaly_diffusion.data.reading.photographs import Mask
 
@@ -12,6 +12,7 @@ _BORDER = 0.03  # share of the shorter side whose pixels say what the surroundin
 _UNIFORM = 0.25  # standard deviation of the surroundings over the distance of the object from them, at most
 _JOINED = 0.75  # share of the border that belongs to the surroundings, at least
 _LEAST = 12.0  # grey levels by which an object differs from its surroundings
+_SMOOTH = 5.0  # grey levels: standard deviation of 5 x 5 pixels of a shadow
 _SHARES = (0.005, 0.9)  # of the photograph, that an object covers
 
 
@@ -36,12 +37,29 @@ def foreground(grey: Float32[np.ndarray, "H W"]) -> Mask:
     near = off <= level
     if near.all() or off[~near].mean() < max(_LEAST, float(residual[near].std()) / _UNIFORM):
         return everything
-    _, label = cv2.connectedComponents(near.astype(np.uint8))
-    apart = ~(np.isin(label, np.unique(label[border & near])) & near)
-    object_ = _largest(cv2.morphologyEx(apart.astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8)))
+    object_ = _enclosed(near, border)
     exits, _ = cv2.connectedComponents((object_ & border).astype(np.uint8))
     alone = exits <= 2 and (~object_)[border].mean() >= _JOINED
-    return object_ if alone and _SHARES[0] <= object_.mean() <= _SHARES[1] else everything
+    if not alone or not _SHARES[0] <= object_.mean() <= _SHARES[1]:
+        return everything
+    lit = _enclosed(near | _shadow(smooth, off, near), border)
+    return lit if lit.sum() >= object_.sum() / 2 else object_
+
+
+def _enclosed(near: Mask, border: Mask) -> Mask:
+    """Return what does not join the border, or would not without an object that leaves the photograph."""
+    _, label = cv2.connectedComponents(near.astype(np.uint8))
+    apart = ~(np.isin(label, np.unique(label[border & near])) & near)
+    return _largest(cv2.morphologyEx(apart.astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8)))
+
+
+def _shadow(smooth: Float32[np.ndarray, "H W"], off: UInt8[np.ndarray, "H W"], near: Mask) -> Mask:
+    """Return pixels nearer to the surroundings than to the object, and as smooth as those: the object's shadow."""
+    squared = cv2.blur(np.square(smooth), (5, 5)) - np.square(cv2.blur(smooth, (5, 5)))
+    rough = np.sqrt(squared.clip(0))
+    level, _ = cv2.threshold(off[~near], 0, 255, cv2.THRESH_OTSU)
+    flat = (off <= level) & (rough <= max(_SMOOTH, 4 * float(np.median(rough[near]))))
+    return cv2.dilate(flat.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
 
 
 def _plane(smooth: Float32[np.ndarray, "H W"], border: Mask) -> Float32[np.ndarray, "H W"]:

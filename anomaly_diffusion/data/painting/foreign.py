@@ -33,6 +33,7 @@ class Foreign(Family):
     """
 
     kind = "foreign"
+
     def __init__(self, folder: Path | None = None) -> None:
         self.folder = folder
 

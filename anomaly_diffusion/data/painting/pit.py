@@ -18,7 +18,7 @@ class Pit(Family):
     def draw(self, sketch: Sketch, form: Form, generator: Generator) -> Drawing:
         """Draw the outline, and a material that is brighter towards the light."""
         outline = blob(sketch, form, generator, rough=0.25)
-        material = grain(generator, sketch, 2.0)
+        material = grain(generator, sketch, 0.5, form.width / 3)
         if generator.random() < 0.5:
             light = generator.uniform(0, 2 * np.pi)
             row, column = np.indices(sketch.size, np.float32)

@@ -4,13 +4,13 @@ import cv2
 import numpy as np
 from numpy.random import Generator
 
-from anomaly_diffusion.data.painting.family import FINE, Drawing, Family, Form, Sketch, grain, tint
+from anomaly_diffusion.data.painting.family import FINE, Drawing, Family, Form, Sketch, grain, profile, tint
 
 __all__ = ["Scratch"]
 
 
 class Scratch(Family):
-    """A quadratic Bezier curve, or two or three that run side by side so closely that they touch."""
+    """A quadratic Bezier curve."""
 
     kind = "scratch"
     elongated = True
@@ -30,6 +30,7 @@ class Scratch(Family):
         reach = across * form.width / 2 * taper * uneven
         corners = np.concatenate([middle + reach, (middle - reach)[::-1]])
         cv2.fillPoly(outline, [(FINE * 16 * (corners + 0.5)).round().astype(np.int32)], 255, cv2.LINE_AA, 4)
-        rough = grain(generator, sketch, 1.5)
         sign = int(generator.choice((-1, 1)))
-        return Drawing(outline, rough, sign, tint(generator, sketch.image.shape[2], 0.1))
+        rough = generator.uniform(0.3, 1) * grain(generator, sketch, 0.7, form.width)
+        material = sign * profile(outline, sketch, form.width) + rough
+        return Drawing(outline, material, sign, tint(generator, sketch.image.shape[2], 0.1))

@@ -21,6 +21,6 @@ class Stain(Family):
         soft = FINE * form.width * generator.uniform(0.03, 0.12)
         outline = np.asarray(cv2.GaussianBlur(outline, (0, 0), max(soft, 0.5)))
         own = (sketch.image - sketch.image.mean()) / max(float(sketch.image.std()), 1.0)
-        material = own + generator.uniform(0.2, 0.8) * grain(generator, sketch, max(1.0, form.width / 3))
+        material = own + generator.uniform(0.2, 0.8) * grain(generator, sketch, 0.7, form.width / 3)
         sign = -1 if generator.random() < 0.6 else 1
         return Drawing(outline, material, sign, tint(generator, sketch.image.shape[2], 0.5))
