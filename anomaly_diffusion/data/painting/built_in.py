@@ -27,6 +27,7 @@ Weight = Float32[np.ndarray, "h w 1"]
 Point = tuple[float, float]
 _GRID = 64  # shorter side of the grid of places that a defect is drawn from
 _AREA = (0.0008, 0.25)  # share of the crop that a defect covers
+_SPECK = 0.0003  # share of the crop below which a separate piece of a defect is undone
 _ATTEMPTS = 100
 
 
@@ -125,7 +126,7 @@ class Mixture(Filling):
     def fill(self, image: Canvas, place: Place) -> Float[np.ndarray, "h w C"]:
         """Mix."""
         part = image[place.rows, place.columns]
-        return part + place.weight * self.opacity * (self.other(image, place) - part)
+        return np.asarray(part + place.weight * self.opacity * (self.other(image, place) - part))
 
     @abstractmethod
     def other(self, image: Canvas, place: Place) -> np.ndarray:
@@ -284,9 +285,7 @@ class BuiltInPainter:
             )
             if _AREA[0] <= mask.mean() <= _AREA[1] and mask.sum() >= 4:
                 return painted, mask
-        raise ValueError(
-            f"No visible defect fits on {image.shape[1]} x {image.shape[0]} pixels of a built-in texture; raise `severity`."
-        )
+        raise ValueError(f"No visible defect fits on {image.shape[1]} x {image.shape[0]} pixels; raise `severity`.")
 
 
 def _painted(image: Pixels, canvas: Canvas, shape: Shape, filling: Filling) -> tuple[Pixels, Mask]:
@@ -297,7 +296,7 @@ def _painted(image: Pixels, canvas: Canvas, shape: Shape, filling: Filling) -> t
     part = result[place.rows, place.columns]
     if part.size:
         changed = (filling.fill(canvas, place).clip(0, 255) + 0.5).astype(np.uint8)
-        shown = mask[place.rows, place.columns] = visible(part, changed, size)
+        shown = mask[place.rows, place.columns] = visible(part, changed, size, _SPECK * size[0] * size[1])
         part[shown] = changed[shown]
     return result, mask
 

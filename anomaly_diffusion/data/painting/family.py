@@ -72,7 +72,7 @@ class Sketch:
     @cached_property
     def grey(self) -> Float32[np.ndarray, "H W"]:
         """The mean of the channels."""
-        return self.image.mean(axis=2)
+        return np.asarray(self.image.mean(axis=2))
 
     @property
     def has_background(self) -> bool:

@@ -19,8 +19,8 @@ _SHARES = (0.005, 0.9)  # of the photograph, that an object covers
 def foreground(grey: Float32[np.ndarray, "H W"]) -> Mask:
     """Return the pixels of the object; all of them where there are no uniform surroundings, as on a texture.
 
-    Surroundings are a plane of brightness, fitted to the border, as light falls off towards a side. What is farther from
-    it than Otsu's threshold, or enclosed by what is, is the object, unless it leaves the photograph in more than one
+    Surroundings are a plane of brightness, fitted to the border, as light falls off towards a side. What is farther
+    from it than Otsu's threshold, or enclosed by what is, is the object, unless it leaves the photograph in more than one
     place: joints between bricks do, and so do grooves.
 
     Args:
@@ -59,7 +59,7 @@ def _shadow(smooth: Float32[np.ndarray, "H W"], off: UInt8[np.ndarray, "H W"], n
     rough = np.sqrt(squared.clip(0))
     level, _ = cv2.threshold(off[~near], 0, 255, cv2.THRESH_OTSU)
     flat = (off <= level) & (rough <= max(_SMOOTH, 4 * float(np.median(rough[near]))))
-    return cv2.dilate(flat.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
+    return np.asarray(cv2.dilate(flat.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0)
 
 
 def _plane(smooth: Float32[np.ndarray, "H W"], border: Mask) -> Float32[np.ndarray, "H W"]:

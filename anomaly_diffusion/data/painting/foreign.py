@@ -23,8 +23,8 @@ _SAME = 0.9  # correlation above which a texture is the photograph's own
 class Foreign(Family):
     """Another texture that shows in cloudy pieces.
 
-    Reference: Zavrtanik et al., "DRAEM", 2021, and Yang et al., "MemSeg", 2022: periods 2^0 to 2^5 along each axis, turned,
-    above .5; I (1 - M) + (1 - b) A M + b I M with b uniform in [0, .8]. Here the noise is a lattice joined by cubics
+    Reference: Zavrtanik et al., "DRAEM", 2021, and Yang et al., "MemSeg", 2022: periods 2^0 to 2^5 along each axis,
+    turned, above .5; I (1 - M) + (1 - b) A M + b I M with b uniform in [0, .8]. Here the noise is a lattice joined by cubics
     instead of Perlin's, and the connected piece with the largest disc is kept, at the width asked for.
 
     Args:
@@ -73,7 +73,8 @@ class Foreign(Family):
         shown = cv2.resize(part, (side, side), interpolation=cv2.INTER_AREA).reshape(side, side, -1)
         shown = shown[: sketch.size[0], : sketch.size[1]].astype(np.float32)
         channels = sketch.image.shape[2]
-        return shown if shown.shape[2] == channels else shown.mean(axis=2, keepdims=True).repeat(channels, axis=2)
+        grey = shown.mean(axis=2, keepdims=True).repeat(channels, axis=2)
+        return np.asarray(shown if shown.shape[2] == channels else grey)
 
     @cached_property
     def _foreign(self) -> dict[int, list[str]]:

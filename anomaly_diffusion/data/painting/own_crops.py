@@ -17,7 +17,7 @@ __all__ = ["OwnCrops"]
 
 
 class OwnCrops(Family):
-    """Crops of real defects: each gives outline and texture; width, contrast and roughness are brought to their targets.
+    """Crops of real defects: each gives outline and texture; width, contrast, roughness are as asked for.
 
     Args:
         folder: images, at any depth. Where one has an alpha channel, what is opaque is the defect; of another, what

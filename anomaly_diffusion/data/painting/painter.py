@@ -44,6 +44,7 @@ Weight = Float32[np.ndarray, "h w"]
 _PLACES = 8  # tries to meet a target, each at another place
 _ROUNDS = 5  # drawings at one place, each corrected by what the one before it met
 _MET = 0.1  # deviation at which a target counts as met: 10 % in any of its three figures
+_SPECK = 4  # pixels of the sketch below which a separate piece of a defect is undone
 _LONGEST = 0.8  # of the longer side
 _LEAST_CHANGE = 1.3 * VISIBLE  # root mean square over a defect, so that most of it is visible
 _BLOCK = 32  # pixels of the sketch: a large photograph is changed block by block, and not where nothing is painted
@@ -104,7 +105,8 @@ class Painter:
 
     The mask holds the pixels that change by `VISIBLE` levels or more, with gaps of a pixel or two closed as a person
     would who draws round a defect; loose specks and weaker changes are undone, so nothing outside the mask differs.
-    Where surroundings are so even, or so close to black or white, that a target cannot be met, `Painted.met` says what was.
+    Where surroundings are so even, or so close to black or white, that a target cannot be met, `Painted.met` says what
+    was.
 
     Args:
         severity: factor of the contrast that is drawn, (0, 1].
@@ -173,13 +175,23 @@ class Painter:
 
 @dataclass(frozen=True)
 class _Attempt:
-    """A defect in a box of the sketch: its outline, the change inside, what it measures and how far that is off."""
+    """A defect in a box of the sketch.
+
+    Attributes:
+        box: rows and columns.
+        outline: of the box.
+        change: of the box, where the outline is 255.
+        met: what it measures.
+        error: how far that is from the target.
+        whole: whether half of it shows as one piece.
+    """
 
     box: tuple[slice, slice]
     outline: Outline
     change: Canvas
     met: DefectStatistics
     error: float
+    whole: bool
 
 
 def _place(places: Mask, generator: Generator) -> tuple[float, float]:
@@ -210,7 +222,8 @@ def _attempts(
         yield attempt
         if attempt.error < math.log1p(_MET):
             return
-        ask = _corrected(ask, aim, attempt.met, drawing.as_it_is)
+        better = _corrected(ask, aim, attempt.met, drawing.as_it_is)
+        ask = better if attempt.whole else replace(ask, cnr=1.5 * max(ask.cnr, aim.cnr))
 
 
 def _tried(sketch: Sketch, drawing: Drawing, ask: DefectStatistics, aim: DefectStatistics) -> _Attempt | None:
@@ -224,15 +237,17 @@ def _tried(sketch: Sketch, drawing: Drawing, ask: DefectStatistics, aim: DefectS
     weight = cv2.resize(fine, part.size[::-1], interpolation=cv2.INTER_AREA).astype(np.float32) / 255
     change = _change(part, drawing, drawing.material[box], weight, ask)
     painted = (part.image + weight[..., None] * change + 0.5).clip(0, 255).astype(np.uint8)
-    mask = visible(part.image.astype(np.uint8), painted, sketch.size)
-    if mask.sum() < 4:
+    mask = visible(part.image.astype(np.uint8), painted, sketch.size, _SPECK)
+    if not mask.any():
         return None
     count, label, statistics, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8))
     largest = label == 1 + int(statistics[1:, cv2.CC_STAT_AREA].argmax())
     grey = np.where(mask[..., None], painted, part.image).mean(axis=2, dtype=np.float32)
     met = region_statistics(grey, largest, mask, min(sketch.size))
     fine = _kept(fine, largest) if count > 2 else fine
-    return _Attempt(box, fine, change, met, _error(met, aim, min(sketch.size), drawing.as_it_is))
+    whole = drawing.as_it_is or bool(largest.sum() >= 0.5 * (weight >= 0.5).sum())
+    error = _error(met, aim, min(sketch.size), drawing.as_it_is) + (0 if whole else 1)
+    return _Attempt(box, fine, change, met, error, whole)
 
 
 def _box(outline: Outline, size: tuple[int, int]) -> tuple[slice, slice]:
@@ -250,7 +265,7 @@ def _box(outline: Outline, size: tuple[int, int]) -> tuple[slice, slice]:
 def _change(part: Sketch, drawing: Drawing, material: Canvas, weight: Weight, ask: DefectStatistics) -> Canvas:
     """How the sketch changes where the material shows, brought to the contrast and roughness that are asked for."""
     if drawing.as_it_is:
-        return material - part.image
+        return np.asarray(material - part.image)
     inside = weight >= min(0.5, float(weight.max()) / 2)
     ring = surroundings(inside)
     around = part.image[ring] if ring.any() else part.image.reshape(-1, part.image.shape[2])
@@ -317,8 +332,9 @@ def _rendered(image: Pixels, sketch: Sketch, attempt: _Attempt) -> tuple[Pixels,
                 _render(painted, (row, column), scale, outline, attempt)
     part = tuple(_at_size(side, step) for side, step in zip(attempt.box, scale, strict=True))
     mask = np.zeros(image.shape[:2], bool)
-    mask[part] = visible(image[part], painted[part], mask.shape)
-    painted[part][~mask[part]] = image[part][~mask[part]]
+    speck = _SPECK / 2 * scale[0] * scale[1]  # what shows on the sketch shows
+    mask[part] = visible(image[part], painted[part], mask.shape, speck)
+    np.copyto(painted[part], image[part], where=~mask[part][..., None])
     return painted, mask
 
 

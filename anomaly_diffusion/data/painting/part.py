@@ -24,7 +24,7 @@ class MissingPart(Family):
 
     def places(self, sketch: Sketch) -> Mask:
         """Return the edge of the object, from inside."""
-        return sketch.object & ~_eroded(sketch.object)
+        return np.asarray(sketch.object & ~_eroded(sketch.object))
 
     def draw(self, sketch: Sketch, form: Form, generator: Generator) -> Drawing:
         """Fill an outline with the photograph of the background that lies nearest."""
@@ -32,7 +32,7 @@ class MissingPart(Family):
         background = _eroded(~sketch.object, 2)
         if not background.any():
             background = ~sketch.object
-        distance, label = cv2.distanceTransformWithLabels(
+        _, label = cv2.distanceTransformWithLabels(
             (~background).astype(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
         )
         nearest = np.zeros((int(label.max()) + 1, sketch.image.shape[2]), np.float32)
@@ -54,7 +54,7 @@ class AddedPart(Family):
 
     def places(self, sketch: Sketch) -> Mask:
         """Return the edge of the object, from inside, so that the two join."""
-        return sketch.object & ~_eroded(sketch.object)
+        return np.asarray(sketch.object & ~_eroded(sketch.object))
 
     def draw(self, sketch: Sketch, form: Form, generator: Generator) -> Drawing:
         """Show another part of the object through an outline that begins in the object."""

@@ -1,4 +1,4 @@
-"""Pits and inclusions: compact, rough-edged spots; a pit is dark with a lit rim, an inclusion has a grain of its own."""
+"""Pits and inclusions: compact, rough-edged spots with a grain of their own; half of them lit from one side."""
 
 import cv2
 import numpy as np

@@ -30,4 +30,7 @@ def test_textures_are_the_same_in_every_order_and_instance():
 
 def test_texture_defects_come_in_equal_numbers():
     kinds = [sample.kind for sample in Textures("brick", test=80).test_samples()]
-    assert {kind: kinds.count(kind) for kind in kinds} == {"good": 40, **{defect.kind: 8 for defect in BUILT_IN_DEFECTS}}
+    assert {kind: kinds.count(kind) for kind in kinds} == {
+        "good": 40,
+        **{defect.kind: 8 for defect in BUILT_IN_DEFECTS},
+    }
