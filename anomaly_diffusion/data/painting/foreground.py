@@ -20,8 +20,8 @@ def foreground(grey: Float32[np.ndarray, "H W"]) -> Mask:
     """Return the pixels of the object; all of them where there are no uniform surroundings, as on a texture.
 
     Surroundings are a plane of brightness, fitted to the border, as light falls off towards a side. What is farther
-    from it than Otsu's threshold, or enclosed by what is, is the object, unless it leaves the photograph in more than one
-    place: joints between bricks do, and so do grooves.
+    from it than Otsu's threshold, or enclosed by what is, is the object, unless it leaves the photograph in more than
+    one place: joints between bricks do, and so do grooves. Its shadow is none of it.
 
     Args:
         grey: a normal photograph of a few hundred pixels, in levels of 255.

@@ -24,8 +24,8 @@ class Foreign(Family):
     """Another texture that shows in cloudy pieces.
 
     Reference: Zavrtanik et al., "DRAEM", 2021, and Yang et al., "MemSeg", 2022: periods 2^0 to 2^5 along each axis,
-    turned, above .5; I (1 - M) + (1 - b) A M + b I M with b uniform in [0, .8]. Here the noise is a lattice joined by cubics
-    instead of Perlin's, and the connected piece with the largest disc is kept, at the width asked for.
+    turned, above .5; I (1 - M) + (1 - b) A M + b I M with b uniform in [0, .8]. Here the noise is a lattice joined by
+    cubics instead of Perlin's, and the connected piece with the largest disc is kept, at the width asked for.
 
     Args:
         folder: photographs to take textures from; None: the built-in brick, grass and gravel, but for one that the

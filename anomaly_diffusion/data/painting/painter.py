@@ -306,17 +306,15 @@ def _on_object(outline: Outline, object_: Mask) -> Outline:
     """End an outline where the object ends."""
     if object_.all():
         return outline
-    return np.minimum(
-        outline, cv2.resize(object_.astype(np.uint8) * 255, outline.shape[::-1], interpolation=cv2.INTER_LINEAR)
-    )
+    fine = cv2.resize(object_.astype(np.uint8) * 255, outline.shape[::-1], interpolation=cv2.INTER_LINEAR)
+    return np.asarray(np.minimum(outline, fine))
 
 
 def _kept(outline: Outline, piece: Mask) -> Outline:
     """Keep the part of an outline that became one piece, and its soft edge."""
     near = cv2.dilate(piece.astype(np.uint8), np.ones((3, 3), np.uint8))
-    return np.where(cv2.resize(near, outline.shape[::-1], interpolation=cv2.INTER_NEAREST) > 0, outline, 0).astype(
-        np.uint8
-    )
+    fine = cv2.resize(near, outline.shape[::-1], interpolation=cv2.INTER_NEAREST)
+    return np.where(fine > 0, outline, 0).astype(np.uint8)
 
 
 def _rendered(image: Pixels, sketch: Sketch, attempt: _Attempt) -> tuple[Pixels, Mask]:
