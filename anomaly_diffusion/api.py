@@ -19,10 +19,11 @@ from anomaly_diffusion.runs import run_folder
 from anomaly_diffusion.runs.record import Run
 
 if TYPE_CHECKING:
+    from anomaly_diffusion.data.datamodule import AnomalyDataModule
     from anomaly_diffusion.detectors.detector import Detector
     from anomaly_diffusion.types import ImageBatch
 
-__all__ = ["evaluate", "load", "test_images", "train"]
+__all__ = ["data_module", "evaluate", "load", "test_images", "train"]
 
 torchvision_import.install()
 _log = logging.getLogger(__name__)
@@ -80,11 +81,25 @@ def load(run: Run) -> "Detector":
     return detector.eval()
 
 
+def data_module(run: Run) -> "AnomalyDataModule":
+    """The data of a run, split as it was for the run.
+
+    Raises:
+        FileNotFoundError: the data are gone.
+        ValueError: photographs were added or removed since.
+    """
+    from anomaly_diffusion.data.datamodule import AnomalyDataModule
+    from anomaly_diffusion.data.split import Split
+
+    data: AnomalyDataModule = _built(AnomalyDataModule, run.folder, "data")
+    path = run.folder / run_folder.SPLIT
+    data.split = Split.load(path, data.dataset) if path.is_file() else None
+    return data
+
+
 def test_images(run: Run) -> "ImageBatch":
     """All test images of a run in one batch, good ones first where the data set is a built-in texture."""
-    from anomaly_diffusion.data.datamodule import AnomalyDataModule
-
-    data = _built(AnomalyDataModule, run.folder, "data")
+    data = data_module(run)
     data.setup("test")
     data.batch_size = len(data.dataset.test_samples())
     batch: ImageBatch = next(iter(data.test_dataloader()))

@@ -126,6 +126,7 @@ class Tree:
         usual = {
             "doctor": ("photographs",), "compare": (RUN,), "report": (RUN,), "checks": (), "list": (),
             "sweep": ("sweep.yaml", "--dry_run", "--count=2"), "tiny_pipeline": ("pipeline",), "data": ("list",),
+            "detection_limit": ("--run_folder", RUN, "--families", "pit", "--defects", "60"),
         }  # fmt: skip
         for verb, words in usual.items():
             yield Case(verb, "", (verb, *words))

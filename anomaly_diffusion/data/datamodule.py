@@ -117,6 +117,12 @@ class AnomalyDataModule(LightningDataModule):
         if "train" in uses:
             self._write(self._split())
 
+    def held_out(self) -> list[Sample]:
+        """Return the good photographs of validation, which nothing was learnt from."""
+        samples = [*self.dataset.train_samples(), *self.dataset.validation_samples()]
+        names = set(self._split().validation_normal)
+        return [sample for sample in samples if self.dataset.name(sample) in names]
+
     def test_labels(self) -> set[bool]:
         """Return which labels the test photographs have: nothing where there are none."""
         return {sample.label for sample in self.dataset.test_samples()}
