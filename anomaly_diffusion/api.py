@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from anomaly_diffusion.detectors.detector import Detector
     from anomaly_diffusion.types import ImageBatch
 
-__all__ = ["data_module", "evaluate", "load", "test_images", "train"]
+__all__ = ["data_module", "evaluate", "load", "test_images", "train", "validate"]
 
 torchvision_import.install()
 _log = logging.getLogger(__name__)
@@ -58,6 +58,21 @@ def evaluate(run: Run, *configs: str, settings: Mapping[str, Any] | None = None)
         UsageError: a setting does not exist or has a wrong value.
     """
     return _carried_out("test", ["--run_folder", str(run.folder), *_words(configs, settings)])
+
+
+def validate(run: Run, *configs: str, settings: Mapping[str, Any] | None = None) -> Run:
+    """Validate a finished run again with other settings; its `painted.csv` tells how well each defect was found.
+
+    Args:
+        run: the run.
+        configs: as in `evaluate`.
+        settings: as in `train`.
+
+    Raises:
+        FileNotFoundError: the run or a config does not exist.
+        UsageError: a setting does not exist or has a wrong value.
+    """
+    return _carried_out("validate", ["--run_folder", str(run.folder), *_words(configs, settings)])
 
 
 def load(run: Run) -> "Detector":

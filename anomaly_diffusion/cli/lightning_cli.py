@@ -287,6 +287,7 @@ def classes() -> tuple[type[LightningModule], type[LightningDataModule], dict[st
     from anomaly_diffusion.callbacks.anomaly_metrics import AnomalyMetrics
     from anomaly_diffusion.callbacks.depth_curve import DepthCurve
     from anomaly_diffusion.callbacks.failure_analysis import FailureAnalysis
+    from anomaly_diffusion.callbacks.painted_defects import PaintedDefects
     from anomaly_diffusion.callbacks.reconstruction_fidelity import Fidelity
     from anomaly_diffusion.callbacks.residual_maps import ResidualMaps
     from anomaly_diffusion.callbacks.run_card import RunCard
@@ -301,6 +302,7 @@ def classes() -> tuple[type[LightningModule], type[LightningDataModule], dict[st
     # RunCard measures time, so it comes before those that spend it
     always_on = {"ema": EMA, "card": RunCard, "verdicts": Verdicts, "metrics": AnomalyMetrics, "panels": ResidualMaps}
     always_on |= {
+        "painted": PaintedDefects,
         "saturated": SaturatedOverlaps,
         "depths": DepthCurve,
         "trajectories": SamplingTrajectories,

@@ -13,6 +13,7 @@ from rich.live import Live
 from rich.table import Table
 
 from anomaly_diffusion.cli import sweep_file
+from anomaly_diffusion.cli.choose import choice_among
 from anomaly_diffusion.cli.sweep_file import Sweep, Trial
 from anomaly_diffusion.cli.sweep_jobs import Job, command_of, work
 from anomaly_diffusion.cli.user_errors import UsageError
@@ -43,6 +44,7 @@ def main(arguments: list[str]) -> int:
         print(f"Interrupted: {finished} of {len(jobs)} trials are done. The same command goes on.", file=sys.stderr)
         return _INTERRUPTED
     Console(width=None if sys.stdout.isatty() else 120).print(_table(sweep, _ranked(sweep, jobs)))
+    print(_choice(jobs), end="")
     failed = [job for job in jobs if job.state == "failed"]
     for job in failed:
         print(f"failed: {job.log}: {job.note}", file=sys.stderr)
@@ -96,6 +98,20 @@ def _ranked(sweep: Sweep, jobs: Sequence[Job]) -> list[Job]:
     sign = 1 if sweep.ascending else -1
     figures = {id(job): job.figure(sweep.metric) for job in jobs}
     return sorted(jobs, key=lambda job: (figures[id(job)] is None, sign * (figures[id(job)] or 0.0)))
+
+
+def _choice(jobs: Sequence[Job]) -> str:
+    """Which trial its painted defects speak for, the first being the default; nothing where there are not two."""
+    folders: dict[str, list[Path]] = {}
+    for job in jobs:
+        if job.done:
+            folders.setdefault(job.trial.experiment, []).append(job.folder)
+    if len(folders) < 2:
+        return ""
+    try:
+        return f"{choice_among(folders, next(iter(folders)))}\n"
+    except (FileNotFoundError, ValueError) as error:
+        return f"validation cannot tell: {error}\n"
 
 
 def _table(sweep: Sweep, jobs: Sequence[Job]) -> Table:

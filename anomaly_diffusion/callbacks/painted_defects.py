@@ -1,0 +1,67 @@
+"""How well each painted defect of a validation is found: what a choice among settings is made by."""
+
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+
+from anomaly_diffusion import files
+from anomaly_diffusion.callbacks.result_callback import ResultCallback, from_all_processes
+from anomaly_diffusion.metrics.curves import average_precision, count_scores
+from anomaly_diffusion.runs.painted_defects import PaintedDefect, as_csv
+from anomaly_diffusion.types import ImageBatch, Prediction
+
+__all__ = ["PaintedDefects"]
+
+
+class PaintedDefects(ResultCallback):
+    """Writes `painted.csv`: photograph, family and pixel AP of each painted defect of the latest validation.
+
+    Checkpoints keep them, so that a test leaves those of the weights that are tested. A defect that the frame does not
+    show has no figure.
+    """
+
+    consumes_validation = True
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._defects: list[PaintedDefect] = []
+
+    def begin(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Forget the last validation, but not in a test."""
+        if not trainer.testing:
+            self._defects = []
+
+    def consume(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, prediction: Prediction, batch: ImageBatch
+    ) -> None:
+        """Measure the painted defects of a batch."""
+        if trainer.testing:
+            return
+        for index in batch.label.nonzero()[:, 0].tolist():
+            valid = batch.valid[index, 0]
+            values, mask = prediction.anomaly_map[index, 0][valid], batch.mask[index, 0][valid]
+            figure = average_precision(count_scores(values.float().cpu().numpy(), mask.cpu().numpy()))
+            self._defects.append(PaintedDefect(batch.path[index], batch.kinds[index], figure))
+
+    def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Gather those of all processes."""
+        self._defects = from_all_processes(self._defects)
+        if trainer.state.fn == "validate":
+            self._write(trainer)
+
+    def on_test_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Write those of the weights that were tested."""
+        self._write(trainer)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Those of the latest validation."""
+        return {"defects": [tuple(defect) for defect in self._defects]}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take those that belong to the checkpoint."""
+        self._defects = [PaintedDefect(*defect) for defect in state_dict["defects"]]
+
+    def _write(self, trainer: pl.Trainer) -> None:
+        if trainer.is_global_zero and self._defects and not trainer.sanity_checking:
+            files.write(Path(trainer.default_root_dir) / "painted.csv", as_csv(self._defects))

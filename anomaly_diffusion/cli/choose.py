@@ -1,0 +1,174 @@
+"""`choose`: which of several settings of a run finds most painted defects, if validation can tell."""
+
+import argparse
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from anomaly_diffusion.cli.arguments import locate_config
+from anomaly_diffusion.cli.user_errors import UsageError
+from anomaly_diffusion.runs import painted_defects, run_folder
+from anomaly_diffusion.runs.record import RunRecord
+from anomaly_diffusion.runs.tables import Grid
+
+if TYPE_CHECKING:
+    from anomaly_diffusion.verdicts.choice import Choice
+
+__all__ = ["choice_among", "choice_table", "main"]
+
+_SPARE = 1.25  # painted defects are drawn: some families get fewer than others
+
+
+def main(arguments: list[str]) -> int:
+    """Validate each setting on the same painted defects, choose, and print why."""
+    options = _parser().parse_args(arguments)
+    if options.paintings is not None and options.paintings < 1:
+        raise UsageError(f"`--paintings` must be at least 1, got {options.paintings}.")
+    run = _run(options.run, options.runs_dir)
+    overlays, runs = _settings(options.among, options.runs_dir)
+    labelled = [_run(name, options.runs_dir) for name in options.labelled]
+    choice = _choice(run, overlays, runs, options.paintings)
+    print(choice_table(choice))
+    print(choice)
+    if labelled:
+        print(_trust(run, labelled, overlays, options.paintings))
+    return 0
+
+
+def choice_among(validated: Mapping[str, Sequence[Path]], default: str) -> "Choice":
+    """The choice among settings by the `painted.csv` of their runs or evaluations.
+
+    Args:
+        validated: folders of each setting; figures of several, runs that differ in their seed, are averaged.
+        default: one of the settings.
+
+    Raises:
+        FileNotFoundError: one has no such file.
+        ValueError: their defects are not the same.
+    """
+    import numpy as np
+
+    from anomaly_diffusion.verdicts.choice import chosen
+
+    known = {name: [painted_defects.read(folder) for folder in folders] for name, folders in validated.items()}
+    first = known[default][0]
+    for name, several in known.items():
+        if any([defect[:2] for defect in one] != [defect[:2] for defect in first] for one in several):
+            raise ValueError(f"{name} and {default} were validated on other painted defects. Give them one split.")
+    figures = {
+        name: np.array([[defect.pixel_ap for defect in one] for one in several]).mean(0)
+        for name, several in known.items()
+    }
+    return chosen(figures, [defect.path for defect in first], [defect.family for defect in first], default)
+
+
+def choice_table(choice: "Choice") -> str:
+    """Settings by their mean rank, with their figures in each family, as Markdown."""
+    families = list(choice.means[choice.default])
+    ranked = sorted(choice.mean_ranks, key=lambda name: choice.mean_ranks[name])
+    rows = [
+        [name, f"{choice.mean_ranks[name]:.2f}", *(f"{choice.means[name][family]:.3f}" for family in families)]
+        for name in ranked
+    ]
+    return Grid(["pixel AP of painted defects", "mean rank", *families], rows).markdown()
+
+
+def _choice(
+    run: RunRecord, overlays: Mapping[str, str], runs: Mapping[str, RunRecord], paintings: int | None
+) -> "Choice":
+    """Validate the run as it is, under each overlay, and the other runs."""
+    settings = _paintings(run, paintings)
+    validated = {run_name(run): [_validated(run, settings)]}
+    validated |= {name: [_validated(run, settings, path)] for name, path in overlays.items()}
+    validated |= {name: [_validated(other, settings)] for name, other in runs.items()}
+    return choice_among(validated, run_name(run))
+
+
+def run_name(run: RunRecord) -> str:
+    """What a run is called in a table."""
+    return f"{run.group}/{run.name}"
+
+
+def _validated(run: RunRecord, settings: Mapping[str, object], *overlays: str) -> Path:
+    from anomaly_diffusion import api
+
+    print(f"validating {run_name(run)} {' '.join(Path(path).stem for path in overlays)}".rstrip(), flush=True)
+    return api.validate(run, *overlays, settings=settings).folder
+
+
+def _paintings(run: RunRecord, asked: int | None) -> dict[str, object]:
+    """So many paintings of each photograph that a family which is drawn as often as others has enough defects."""
+    from anomaly_diffusion import api
+    from anomaly_diffusion.data.painting.painter import FAMILIES
+    from anomaly_diffusion.verdicts.choice import LEAST
+
+    data = api.data_module(run)
+    families = len(data.validation.families or FAMILIES)
+    enough = math.ceil(_SPARE * LEAST * families / max(1, len(data.held_out())))
+    return {"data.validation.paintings": asked or max(data.validation.paintings, enough)}
+
+
+def _trust(run: RunRecord, labelled: Sequence[RunRecord], overlays: Mapping[str, str], paintings: int | None) -> str:
+    """How far validation's order of these settings is that of the test, on other data sets."""
+    from anomaly_diffusion.verdicts.choice import order_agreement
+
+    taus = {}
+    for other in labelled:
+        if other.data_set == run.data_set:
+            raise UsageError(f"`--labelled` must name runs of other data sets, got {other.folder} of {other.data_set}.")
+        ranks = _choice(other, overlays, {}, paintings).mean_ranks
+        validation = dict(zip(("", *overlays), (-ranks[name] for name in (run_name(other), *overlays)), strict=True))
+        test = {name: _tested(other, *filter(None, [overlays.get(name)])) for name in validation}
+        taus[other.data_set] = order_agreement(validation, test)
+    told = ", ".join(f"{name} {tau:+.2f}" for name, tau in taus.items())
+    mean = sum(taus.values()) / len(taus)
+    return (
+        f"trust: on other labelled sets validation's order agrees with the test's by Kendall's tau {mean:+.2f} ({told})"
+    )
+
+
+def _tested(run: RunRecord, *overlays: str) -> float:
+    """The test figure that settings are ordered by: pixel AP, or image AUROC where there are no masks."""
+    from anomaly_diffusion import api
+
+    tested = api.evaluate(run, *overlays) if overlays or not run.results else run
+    found = [tested.summary.get(name) for name in ("pixel_ap", "image_auroc")]
+    return float(next((figure for figure in found if figure is not None), math.nan))
+
+
+def _run(name: str, runs: Path) -> RunRecord:
+    return RunRecord(run_folder.find(name, runs))
+
+
+def _settings(names: Sequence[str], runs: Path) -> tuple[dict[str, str], dict[str, RunRecord]]:
+    """What the names mean: configs to put on top of the run, by their stem, or other runs."""
+    overlays, others = {}, {}
+    for name in names:
+        if Path(name).suffix in (".yaml", ".yml"):
+            overlays[Path(name).stem] = locate_config(name)
+        else:
+            other = _run(name, runs)
+            others[run_name(other)] = other
+    if len(overlays) + len(others) < len(names):
+        raise UsageError(f"`--among` must name each setting once, got {' '.join(names)}.")
+    return overlays, others
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="anomaly-diffusion choose",
+        description="Validate settings of a finished run on the same painted defects, and choose one: another than the "
+        "run's own only if the photographs and three of four families of defects say so. Nothing is trained.",
+    )
+    parser.add_argument("run", help="the run whose settings are kept unless others are better; or last")
+    among = "configs to put on top of the run, such as ablation/two_depths.yaml, or other runs on the same photographs"
+    parser.add_argument("--among", nargs="+", required=True, metavar="SETTING", help=among)
+    trust = (
+        "tested runs of other data sets: how far does validation's order of the configs agree with the test's there?"
+    )
+    parser.add_argument("--labelled", nargs="+", default=[], metavar="RUN", help=trust)
+    paintings = "defects on each held-out photograph (default: so many that most families have 64)"
+    parser.add_argument("--paintings", type=int, metavar="N", help=paintings)
+    parser.add_argument("--runs_dir", type=Path, default=Path("runs"), help="where runs go (default: runs)")
+    return parser
