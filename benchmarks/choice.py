@@ -12,7 +12,7 @@ import tempfile
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import cv2
 import numpy as np
@@ -30,6 +30,7 @@ from anomaly_diffusion.data.painting.built_in import BUILT_IN_DEFECTS, BuiltInPa
 from anomaly_diffusion.data.painting.painter import FAMILIES, Painter
 from anomaly_diffusion.data.sample import Sample
 from anomaly_diffusion.detectors.detector import Detector
+from anomaly_diffusion.detectors.diffusion_detector import DiffusionDetector
 from anomaly_diffusion.metrics.curves import average_precision, count_scores
 from anomaly_diffusion.reconstruction.inversion import Inversion
 from anomaly_diffusion.reconstruction.one_shot import OneShot
@@ -114,7 +115,9 @@ def one_set(name: str, folder: Path, options: argparse.Namespace) -> list[float]
         for painter, families in painters().items()
     }
     tests = test_batches(data, options.tests)
-    validation = {painter: {family: {} for family in stores[painter]} for painter in stores}
+    validation: dict[str, dict[str, dict[str, float]]] = {
+        painter: {family: {} for family in families} for painter, families in stores.items()
+    }
     test: dict[str, float] = {}
     for label, setting in SETTINGS.items():
         detector = detector_of(runs[setting.clouds], setting, data)
@@ -126,8 +129,8 @@ def one_set(name: str, folder: Path, options: argparse.Namespace) -> list[float]
         print(f"  {label:18s} test {test[label]:.3f}  old {shown[0]:.3f}  new {shown[1]:.3f}", flush=True)
     taus = [order_agreement(by_rank(validation[painter]), test) for painter in stores]
     print(f"| {Path(name).stem} | {taus[0]:+.2f} | {taus[1]:+.2f} |", flush=True)
-    for painter, families in validation.items():
-        alone = {family: order_agreement(figures, test) for family, figures in families.items()}
+    for painter, measured in validation.items():
+        alone = {family: order_agreement(figures, test) for family, figures in measured.items()}
         told = ", ".join(f"{family} {tau:+.2f}" for family, tau in sorted(alone.items(), key=lambda pair: pair[1]))
         print(f"  {painter}, each family by itself: {told}", flush=True)
     return taus
@@ -208,10 +211,10 @@ def batches(store: FrameStore, size: int) -> Iterator:
 
 def detector_of(run: RunRecord, setting: Setting, data: AnomalyDataModule) -> Detector:
     """The detector of a run under a setting, calibrated on held-out photographs."""
-    detector = api.load(run)
-    detector.reconstruction, detector.scoring = setting.reconstruction(), setting.scoring()
-    detector.weights = torch.ones(1) if detector.reconstruction.provides_maps else detector.scoring.weights
-    count = len(detector.reconstruction.depths) * len(detector.weights)
+    detector, reconstruction = cast(DiffusionDetector, api.load(run)), setting.reconstruction()
+    detector.reconstruction, detector.scoring = reconstruction, setting.scoring()
+    detector.weights = torch.ones(1) if reconstruction.provides_maps else detector.scoring.weights
+    count = len(reconstruction.depths) * len(detector.weights)
     detector.calibration = Calibration(count, detector.scoring.calibration_sigma)
     reader = Reader(data.dataset, data.policy, data.image_size, data.channels, Painter())
     normal = FrameStore([Photograph(sample) for sample in data.held_out()], reader, room=2_000_000_000)
