@@ -118,6 +118,11 @@ class BatchJudge:
             self._latest = prediction, self._verdicts(prediction, batch)
         return self._latest[1]
 
+    @property
+    def cut(self) -> float:
+        """What a map exceeds in a region."""
+        return self.judge.reference.cut
+
     def described(self) -> dict[str, Any]:
         """The limits, and what they promise."""
         limit, pixel = self.judge.limit, self.judge.pixel_limit
