@@ -60,7 +60,7 @@ class ResidualMaps(ResultCallback):
         limit: where the colour scale ends, in standard deviations of normal images, > 0.
         masks: write the regions of every verdict of test and predict into `<run>/masks`: 255 inside, at the size of
             the file; needs limits.
-        overlays: write every map of test and predict over its photograph into `<run>/overlays`, at the size of the file.
+        overlays: write every map of test and predict over its photograph into `<run>/overlays`, at the same size.
     """
 
     consumes_validation = consumes_predict = True

@@ -39,7 +39,7 @@ class ResultPictures:
         reference: what a perfect reconstruction would be.
         reconstruction: what was found.
         anomaly_map: in standard deviations of normal images.
-        photographs: whether reference and reconstruction are; else they are features in false colours, both in the same.
+        photographs: whether reference and reconstruction are; else both are features, in the same false colours.
         depth: of the reconstruction, in words; nothing where there is but one.
         map_depth: that of the map.
     """

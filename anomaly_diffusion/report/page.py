@@ -91,13 +91,14 @@ class Report:
     left_out: Sequence[str]
 
 
-def make_report(groups: Groups, gaps: Sequence[Gap], limit: int = LIMIT) -> Report:
+def make_report(groups: Groups, gaps: Sequence[Gap], limit: int = LIMIT, all_controls: bool = False) -> Report:
     """Everything but the page itself.
 
     Args:
         groups: runs that differ in their seed only, by name.
         gaps: what runs lack.
         limit: bytes that the page should not exceed.
+        all_controls: whether tables have every control, not the best of each figure.
     """
     runs = [run for several in groups.values() for run in several]
     images = image_table(runs)
@@ -108,7 +109,7 @@ def make_report(groups: Groups, gaps: Sequence[Gap], limit: int = LIMIT) -> Repo
     pictured = [_pictured(several, room) for several in groups.values()]
     return Report(
         runs=runs,
-        results=result_grids(groups),
+        results=result_grids(groups, all_controls),
         cost=cost_chart(groups),
         depth=depth_grid(groups),
         depth_charts=drawn[0],
