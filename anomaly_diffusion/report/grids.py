@@ -53,7 +53,7 @@ MEASURES = (
 
 
 def result_grids(groups: Groups, all_controls: bool = False) -> list[Grid]:
-    """Figures and costs, a table for each test set; below the models the best control of each figure, or all of them."""
+    """Figures and costs, a table for each test set; below the models the best control of each figure, or all."""
     grids = []
     for names in by_test_set(groups):
         grid = results_grid({name: groups[name] for name in names}, all_controls)
