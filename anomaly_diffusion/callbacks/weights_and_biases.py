@@ -42,7 +42,7 @@ def log_chart(trainer: pl.Trainer, key: str, chart: bytes) -> None:
         return
     import wandb
 
-    drawn = cv2.imdecode(np.frombuffer(chart, np.uint8), cv2.IMREAD_COLOR)
+    drawn = np.asarray(cv2.imdecode(np.frombuffer(chart, np.uint8), cv2.IMREAD_COLOR))
     log_pictures(trainer, key, [wandb.Image(np.ascontiguousarray(drawn[..., ::-1]))])
 
 

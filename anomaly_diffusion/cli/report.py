@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 from anomaly_diffusion import files
 from anomaly_diffusion.names import FIGURES
 from anomaly_diffusion.runs import run_folder
-from anomaly_diffusion.runs.record import Groups, RunRecord, finished_runs, grouped
+from anomaly_diffusion.runs.record import VERDICTS, Groups, RunRecord, finished_runs, grouped
 
 if TYPE_CHECKING:
     from anomaly_diffusion.report.page import Gap
 
 __all__ = ["main"]
 
-_OF_A_TEST = {"per_image.csv", "failures.csv", "failures.json", "panels/test.png", "tiles/"}
+_OF_A_TEST = {"per_image.csv", "failures.csv", "failures.json", "panels/test.png", "tiles/", VERDICTS}
 
 
 def main(arguments: list[str]) -> int:

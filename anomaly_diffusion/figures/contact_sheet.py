@@ -94,7 +94,7 @@ def _width(panels: Sequence[Panel], blocks: Sequence[Picture]) -> int:
 
 
 def _wide(text: str, size: float = 8.5, weight: str = "normal") -> int:
-    return int(text_size(blank_figure(100, 100), text, size, weight)[0]) + 2 if text else 0
+    return round(text_size(blank_figure(100, 100), text, size, weight)[0]) + 2 if text else 0
 
 
 def _caption(figure: Figure, panel: Panel, left: float, top: float, width: float) -> None:

@@ -65,7 +65,9 @@ def _histogram(axes: Axes, scores: ndarray, labels: ndarray, verdicts: Mapping[s
         axes.set_xscale("log")
     for label, name, colour in ((False, "normal", RIGHT), (True, "defective", WRONG)):
         shown = scores[labels == label]
-        axes.hist(shown, edges, color=colour, alpha=0.6, label=f"{name}: {len(shown)}", hatch="//" if label else None)
+        axes.hist(
+            shown, edges.tolist(), color=colour, alpha=0.6, label=f"{name}: {len(shown)}", hatch="//" if label else None
+        )
     if limit is not None and math.isfinite(limit):
         axes.axvline(limit, color="black", linewidth=1.4)
         axes.text(limit, 1.0, f" limit {limit:.3g}", transform=axes.get_xaxis_transform(), va="bottom", fontsize=8)

@@ -58,7 +58,7 @@ def _by(column: str, results: "Sequence[ImageResult]", classes: int) -> list[Siz
     values = [(result.number(column), result.score, _called(result)) for result in found]
     known = sorted(value for value in values if not math.isnan(value[0]))
     parts = np.array_split(np.array(known).reshape(-1, 3), classes)
-    return [_class(*part.T, normal) for part in parts if len(part)]
+    return [_class(part[:, 0], part[:, 1], part[:, 2], normal) for part in parts if len(part)]
 
 
 def _called(result: "ImageResult") -> float:
