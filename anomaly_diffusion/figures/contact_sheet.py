@@ -1,5 +1,6 @@
 """Contact sheets: the tiles of judged images beside and below one another, on one colour scale."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -94,7 +95,7 @@ def _width(panels: Sequence[Panel], blocks: Sequence[Picture]) -> int:
 
 
 def _wide(text: str, size: float = 8.5, weight: str = "normal") -> int:
-    return round(text_size(blank_figure(100, 100), text, size, weight)[0]) + 2 if text else 0
+    return math.ceil(text_size(blank_figure(100, 100), text, size, weight)[0]) + 2 if text else 0
 
 
 def _caption(figure: Figure, panel: Panel, left: float, top: float, width: float) -> None:
