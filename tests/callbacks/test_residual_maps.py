@@ -3,7 +3,7 @@ import json
 import cv2
 import numpy as np
 import pytest
-from toy_detector import ToyDetector, ToyImages, trainer
+from toy_detector import Limit, ToyDetector, ToyImages, trainer
 
 from anomaly_diffusion.callbacks.residual_maps import ResidualMaps
 from anomaly_diffusion.figures.canvas import TRUTH
@@ -134,6 +134,47 @@ def test_predict_draws_and_writes_as_test_does(tmp_path):
         "predict.png",
     ]
     assert len(list((tmp_path / "maps").iterdir())) == 24
+
+
+def predicted(folder, limit, **options):
+    run = trainer(folder, Limit(limit), ResidualMaps(**options))
+    run.predict(ToyDetector(), TEST.loader(), return_predictions=False)
+    return json.loads((folder / "panels" / "predict.json").read_text())["images"]
+
+
+SCORES = sorted(ToyDetector().judge(TEST.batch(list(range(24)))).score.tolist(), reverse=True)
+
+
+@pytest.mark.parametrize(("flagged", "shown"), [(0, 2), (1, 2), (7, 7), (24, 24)])
+def test_predict_shows_all_that_are_called_defective_first_and_sorted_by_score(tmp_path, flagged, shown):
+    limit = SCORES[flagged] if flagged < 24 else -1.0
+    told = predicted(tmp_path, limit, count=2)
+    assert [entry["score"] for entry in told] == pytest.approx(SCORES[:shown])
+    assert [entry["verdict"] for entry in told] == ["defective"] * flagged + ["normal"] * (shown - flagged)
+    assert {entry["outcome"] for entry in told} == {""}  # nobody knows the truth
+
+
+@pytest.mark.parametrize(
+    ("limit", "in_place", "outcomes"),
+    [(-1.0, True, {"found", "false alarm"}), (-1.0, False, {"found elsewhere", "false alarm"})]
+    + [(1e9, True, {"missed", "passed"})],
+)
+def test_a_test_tells_found_from_found_elsewhere_and_missed(tmp_path, limit, in_place, outcomes):
+    trainer(tmp_path, Limit(limit, in_place), ResidualMaps(count=4)).test(ToyDetector(), TEST.loader(), verbose=False)
+    told = json.loads((tmp_path / "panels" / "test.json").read_text())
+    assert {entry["outcome"] for entry in told["images"]} == outcomes
+
+
+def test_overlays_have_the_size_of_the_file(tmp_path):
+    drawn(tmp_path, count=1, overlays=True)
+    overlays = list((tmp_path / "overlays").iterdir())
+    assert len(overlays) == 24
+    assert {picture(path).shape for path in overlays} == {(20, 40, 3)}
+
+
+def test_masks_need_limits(tmp_path):
+    with pytest.raises(ValueError, match="no limit is known"):
+        drawn(tmp_path, count=1, masks=True)
 
 
 @pytest.mark.parametrize(
