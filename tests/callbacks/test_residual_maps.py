@@ -156,8 +156,11 @@ def test_predict_shows_all_that_are_called_defective_first_and_sorted_by_score(t
 
 @pytest.mark.parametrize(
     ("limit", "in_place", "outcomes"),
-    [(-1.0, True, {"found", "false alarm"}), (-1.0, False, {"found elsewhere", "false alarm"})]
-    + [(1e9, True, {"missed", "passed"})],
+    [
+        (-1.0, True, {"found", "false alarm"}),
+        (-1.0, False, {"found elsewhere", "false alarm"}),
+        (1e9, True, {"missed", "passed"}),
+    ],
 )
 def test_a_test_tells_found_from_found_elsewhere_and_missed(tmp_path, limit, in_place, outcomes):
     trainer(tmp_path, Limit(limit, in_place), ResidualMaps(count=4)).test(ToyDetector(), TEST.loader(), verbose=False)
