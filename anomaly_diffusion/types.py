@@ -270,8 +270,13 @@ class ImageResult:
     verdict: Verdict | None = None
 
     @property
+    def word(self) -> str:
+        """The verdict, "defective" or "normal"; nothing where it is unknown."""
+        return "" if self.verdict is None else "defective" if self.verdict.defective else "normal"
+
+    @property
     def outcome(self) -> str:
-        """Verdict and truth in a word or two: one of `OUTCOMES`, or nothing where either is unknown."""
+        """Verdict and truth: found, found elsewhere, missed, false alarm, passed; nothing where either is unknown."""
         if self.verdict is None or self.label is None:
             return ""
         if not self.label:

@@ -90,7 +90,7 @@ def test_it_has_every_section(page, section):
 
 def test_controls_stand_below_the_model(page):
     text = page.read_text()
-    assert text.index('<th scope="row">small</th>') < text.index("control: blurred self")
+    assert text.index('<th scope="row">small</th>') < text.index('<th scope="row">best control</th>')
 
 
 def test_names_of_files_are_escaped(runs, tmp_path):
@@ -130,7 +130,7 @@ def test_every_image_that_is_shown_slides_through_its_tiles(runs, page):
     shown = json.loads((runs / "small/001/panels/test.json").read_text())["images"]
     text = page.read_text()
     for entry in shown:
-        assert f'aria-label="Image, reconstruction or anomaly map of {entry["path"]}"' in text
+        assert f'aria-label="Image, reconstruction, anomaly map of {entry["path"]}"' in text
     assert text.count('class="tag defective"') >= sum(entry["label"] for entry in shown)
 
 

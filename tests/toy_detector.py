@@ -7,7 +7,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
-from anomaly_diffusion.types import ImageBatch, Prediction
+from anomaly_diffusion.callbacks.result_callback import ResultCallback
+from anomaly_diffusion.types import ImageBatch, Prediction, Verdict
 
 SIDE = 16
 
@@ -94,6 +95,36 @@ class ToyDetector(pl.LightningModule):
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         return torch.optim.Adam(self.parameters(), lr=0.05)
+
+
+class Limit(ResultCallback):
+    """Lets images of a test or of a prediction have verdicts by a limit of its own; maps peak where they are told to.
+
+    Args:
+        limit: score beyond which an image is called defective.
+        in_place: whether maps peak at the defect.
+    """
+
+    consumes_predict = True
+
+    def __init__(self, limit: float, in_place: bool = True) -> None:
+        super().__init__()
+        self.limit, self.in_place = limit, in_place
+
+    def begin(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self.shared.judge = self.judge
+
+    def consume(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, prediction: Prediction, batch: ImageBatch
+    ) -> None:
+        pass
+
+    def judge(self, prediction: Prediction, batch: ImageBatch) -> list[Verdict]:
+        places = [self.in_place if label else None for label in batch.label.tolist()]
+        return [
+            Verdict(0.5, self.limit, score > self.limit, in_place=place)
+            for score, place in zip(prediction.score.tolist(), places, strict=True)
+        ]
 
 
 def trainer(folder: object, *callbacks: pl.Callback, epochs: int = 2, **options: object) -> pl.Trainer:

@@ -1,8 +1,7 @@
 """Where a detector fails, by what names, how badly, and on which images."""
 
-import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ import pytorch_lightning as pl
 from anomaly_diffusion import files
 from anomaly_diffusion.callbacks import weights_and_biases as wb
 from anomaly_diffusion.callbacks.image_files import write_tiles
-from anomaly_diffusion.callbacks.result_callback import ResultCallback, from_all_processes
+from anomaly_diffusion.callbacks.result_callback import ResultCallback, compared_by, from_all_processes
 from anomaly_diffusion.figures.result_pictures import ResultPictures, result_pictures
 from anomaly_diffusion.measures import failure_measures
 from anomaly_diffusion.measures.failures import FAILURES, Failure, Worst, summary
@@ -27,8 +26,8 @@ class FailureAnalysis(ResultCallback):
     """Writes `failures.csv`, `failures.json`, `spectra.png` and pictures of the worst cases after a test.
 
     `failures.csv` has a line per image (see `MEASURES`), `failures.json` what they amount to, power by frequency and
-    depth, and which defects are found by size and by contrast; pictures are `failures/<name>.png` (see `FAILURES`), and
-    `tiles/` has those of each worst case.
+    depth, how many images have failed in which way, and which defects are found by size and by contrast; pictures of
+    the worst cases are `failures/<name>.png` (see `FAILURES`), none where there is no case; `tiles/` has their tiles.
     Reconstructions are those of the middle depth; what depth does to detection is in `depths.csv` (see `DepthCurve`).
 
     Where a codec shows false colours, as that of features does, nothing is measured on pictures: what remains is what
@@ -65,9 +64,12 @@ class FailureAnalysis(ResultCallback):
         if not batch.path:
             return
         where = failure_measures.places(batch, self.margin)
-        powers = spectra_of(batch, prediction, where.normal) if _photographs(pl_module) else None
-        results = failure_measures.measured(
-            prediction, batch, where, powers, depth=prediction.reconstruction.shape[1] // 2
+        compared = compared_by(pl_module)
+        powers = spectra_of(batch, prediction, where.normal) if compared.photographs else None
+        results = self._with_verdicts(
+            prediction,
+            batch,
+            failure_measures.measured(prediction, batch, where, powers, prediction.reconstruction.shape[1] // 2),
         )
         self._results += results
         if powers is not None:
@@ -75,7 +77,7 @@ class FailureAnalysis(ResultCallback):
             self._powers = seen if self._powers is None else self._powers + seen
         for index, result in enumerate(results):
             for failure in FAILURES:
-                make = partial(result_pictures, prediction, batch, index)
+                make = partial(result_pictures, prediction, batch, index, compared=compared)
                 self._worst[failure.name].offer(failure.severity(result), result.path, make)
 
     def on_test_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -93,7 +95,15 @@ class FailureAnalysis(ResultCallback):
         files.write_json(folder / "failures.json", self._report(pl_module, results, power, cases))
         if power is not None:
             _draw_spectra(folder, pl_module, power)
-        self._draw_cases(folder, {result.path: result for result in results}, cases, _photographs(pl_module))
+        self._draw_cases(folder, results, cases)
+
+    def _with_verdicts(
+        self, prediction: Prediction, batch: ImageBatch, results: Sequence[ImageResult]
+    ) -> list[ImageResult]:
+        """The same with what is said of them, where a limit is known."""
+        judge = self.shared.judge
+        verdicts = judge(prediction, batch) if judge else [None] * len(results)
+        return [replace(one, verdict=verdict) for one, verdict in zip(results, verdicts, strict=True)]
 
     def _worst_of_all(self, failure: Failure) -> list[tuple[float, ResultPictures]]:
         """Severity and pictures, worst first."""
@@ -105,33 +115,38 @@ class FailureAnalysis(ResultCallback):
     def _report(
         self, pl_module: pl.LightningModule, results: Sequence[ImageResult], power: SpectraSum | None, cases: Cases
     ) -> dict[str, Any]:
-        threshold = float(getattr(pl_module, "image_threshold", math.nan))
         found = {"by_size": by_size, "by_contrast": by_contrast}
         worst = {
             name: [{"path": pictures.path, "severity": severity} for severity, pictures in kept]
             for name, kept in cases.items()
         }
         return {
-            "photographs": _photographs(pl_module),
+            "photographs": compared_by(pl_module).photographs,
             "depth": _depth(pl_module),
             "margin": self.margin,
             **summary(results),
-            "found": {name: [asdict(one) for one in of(results, threshold=threshold)] for name, of in found.items()},
+            "found": {name: [asdict(one) for one in of(results)] for name, of in found.items()},
+            "failed": {
+                failure.name: dict(zip(("count", "of"), failure.counted(results), strict=True)) for failure in FAILURES
+            },
             "worst": worst,
             "spectra": None if power is None else power.as_dict(_names(pl_module, len(power.total) - 2)),
         }
 
-    def _draw_cases(self, folder: Path, results: Mapping[str, ImageResult], cases: Cases, photographs: bool) -> None:
-        """A sheet of each failure, and the tiles of each case."""
+    def _draw_cases(self, folder: Path, results: Sequence[ImageResult], cases: Cases) -> None:
+        """A sheet of each failure that there is, and the tiles of each case."""
         from anomaly_diffusion.figures.contact_sheet import Panel, contact_sheet
 
-        note = "" if photographs else " (pictures: false colours)"
+        known = {result.path: result for result in results}
         for failure in FAILURES:
-            shown = [pictures for _, pictures in cases[failure.name]]
-            panels = [Panel([pictures], failure.verdict(results[pictures.path])) for pictures in shown]
-            if panels:
-                content = contact_sheet(panels, failure.title + note, self.limit)
-                files.write(folder / "failures" / f"{failure.name}.png", content)
+            sheet = folder / "failures" / f"{failure.name}.png"
+            shown = [(pictures, known[pictures.path]) for _, pictures in cases[failure.name]]
+            panels = [Panel([pictures], result.outcome, failure.verdict(result)) for pictures, result in shown]
+            if not panels:
+                sheet.unlink(missing_ok=True)  # of a test before
+                continue
+            title = "{}: {} of {}".format(failure.title, *failure.counted(results))
+            files.write(sheet, contact_sheet(panels, title, self.limit))
         for pictures in {pictures.path: pictures for kept in cases.values() for _, pictures in kept}.values():
             write_tiles(folder, pictures, self.limit)
 
@@ -144,11 +159,6 @@ def _draw_spectra(folder: Path, pl_module: pl.LightningModule, power: SpectraSum
     title = f"mean radial power spectrum of {power.count} normal test images"
     drawn = power.frequencies().numpy(), image.numpy(), reference.numpy(), dict(named), title
     files.write(folder / "spectra.png", spectra_chart(*drawn))
-
-
-def _photographs(pl_module: Any) -> bool:
-    """Whether the pictures of a detector are photographs."""
-    return bool(getattr(getattr(pl_module, "codec", None), "photographs", True))
 
 
 def _depth(pl_module: Any) -> float | None:

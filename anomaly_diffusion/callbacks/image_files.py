@@ -13,6 +13,7 @@ from torch import Tensor
 
 from anomaly_diffusion import files
 from anomaly_diffusion.figures.result_pictures import ResultPictures, cut
+from anomaly_diffusion.types import Verdict
 
 SCALE, OFFSET = 1 / 512, -16.0  # 16-bit files reach from -16 to 112 standard deviations in steps of 0.002
 
@@ -28,6 +29,20 @@ def tiff(anomaly_map: Float[ndarray, "H W"]) -> bytes:
     """A 16-bit TIFF file: value = stored * SCALE + OFFSET, clipped at both ends."""
     stored = np.rint((anomaly_map - OFFSET) / SCALE).clip(0, 65535).astype(np.uint16)
     return bytes(cv2.imencode(".tiff", stored)[1])
+
+
+def region_mask(anomaly_map: Float[ndarray, "H W"], cut: float, verdict: Verdict) -> bytes:
+    """The regions of a verdict as a PNG of a file's size: 255 where the map exceeds the cut inside one of their boxes.
+
+    Args:
+        anomaly_map: at the size of the file.
+        cut: what the map exceeds in a region.
+        verdict: with regions in pixels of the file.
+    """
+    inside = np.zeros(anomaly_map.shape, bool)
+    for region in verdict.regions:
+        inside[region.y : region.y + region.height, region.x : region.x + region.width] = True
+    return bytes(cv2.imencode(".png", ((anomaly_map > cut) & inside).astype(np.uint8) * 255)[1])
 
 
 def scale_note() -> dict[str, Any]:
@@ -50,7 +65,7 @@ def at_original_size(
 
 
 def write_tiles(run: Path, pictures: ResultPictures, limit: float) -> None:
-    """Write `tiles/<safe name>/{image,reconstruction,difference,anomaly_map}.png` below a run folder.
+    """Write the tiles of an image, `tiles/<safe name>/image.png` and so on, below a run folder.
 
     Args:
         run: the run folder.

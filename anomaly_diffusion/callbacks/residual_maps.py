@@ -2,32 +2,55 @@
 
 import math
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import pytorch_lightning as pl
+import torch
 from torch import Tensor
 
 from anomaly_diffusion import files
 from anomaly_diffusion.callbacks import weights_and_biases as wb
-from anomaly_diffusion.callbacks.image_files import at_original_size, npy, scale_note, tiff, write_tiles
-from anomaly_diffusion.callbacks.result_callback import ResultCallback, data_module
+from anomaly_diffusion.callbacks.image_files import at_original_size, npy, region_mask, scale_note, tiff, write_tiles
+from anomaly_diffusion.callbacks.result_callback import ResultCallback, compared_by, data_module, from_all_processes
 from anomaly_diffusion.callbacks.selection import DisplaySampler
-from anomaly_diffusion.figures.result_pictures import ResultPictures, by_depth, result_pictures
-from anomaly_diffusion.types import ImageBatch, Prediction
+from anomaly_diffusion.callbacks.verdicts import BatchJudge
+from anomaly_diffusion.figures.result_pictures import Compared, ResultPictures, by_depth, cut, pixels, result_pictures
+from anomaly_diffusion.measures.failures import Worst
+from anomaly_diffusion.types import ImageBatch, ImageResult, Prediction
 
 WRITERS = {"npy": npy, "tiff": tiff}
+_MOST = 100  # images on the sheet of a prediction
+
+
+@dataclass(frozen=True)
+class _Shown:
+    """An image of a sheet.
+
+    Args:
+        rows: its pictures.
+        result: what was found in it.
+        unjudged: what its verdict is made of, where limits are known only later.
+    """
+
+    rows: Sequence[ResultPictures]
+    result: ImageResult
+    unjudged: tuple[Prediction, ImageBatch] | None = None
 
 
 class ResidualMaps(ResultCallback):
     """Draws panels image | reconstruction | difference | map, with the true defect's contour, into `<run>/panels`.
 
-    `test.png` and `val.png` are contact sheets, `test-001.png` and so on show single images, which `test.json` names;
-    `predict` draws too. Tiles of the images of a test are in `tiles/`.
-    Images are chosen by kind and place only (see `DisplaySampler`); all sheets share one colour scale. Under several
-    processes the first one shows its share of the images, and each writes the raw maps of its own.
+    `test.png` and `val.png` are contact sheets, `test-001.png` and so on show single images, which `test.json` names.
+    Tiles of the images of a test are in `tiles/`. Where features are compared, panels are image | features | normal
+    features | map. Images are chosen by kind and place only (see `DisplaySampler`); all sheets share one colour scale.
+    Under several processes the first one shows its share of the images, and each writes the raw maps of its own.
+
+    `predict.png` and so on show the images of highest score, in that order: all that are called defective, up to 100,
+    and at least `count` images.
 
     Args:
         count: number of images shown, at least 1.
@@ -35,6 +58,9 @@ class ResidualMaps(ResultCallback):
         raw: write every map of test and predict into `<run>/maps`, as float32 "npy" or 16-bit "tiff"; None for neither.
         original_size: stretch the raw maps to the size of the image files.
         limit: where the colour scale ends, in standard deviations of normal images, > 0.
+        masks: write the regions of every verdict of test and predict into `<run>/masks`: 255 inside, at the size of
+            the file; needs limits.
+        overlays: write every map of test and predict over its photograph into `<run>/overlays`, at the same size.
     """
 
     consumes_validation = consumes_predict = True
@@ -46,6 +72,8 @@ class ResidualMaps(ResultCallback):
         raw: Literal["npy", "tiff"] | None = None,
         original_size: bool = False,
         limit: float = 8.0,
+        masks: bool = False,
+        overlays: bool = False,
     ) -> None:
         if raw not in (None, *WRITERS):
             raise ValueError(f"`raw` must be null, npy or tiff, got {raw}.")
@@ -54,84 +82,158 @@ class ResidualMaps(ResultCallback):
         super().__init__()
         self.count, self.per_depth, self.raw = count, per_depth, raw
         self.original_size, self.limit = original_size, limit
-        self._sampler: DisplaySampler[Sequence[ResultPictures]] = DisplaySampler(count)
+        self.masks, self.overlays = masks, overlays
+        self._forget()
+
+    def _forget(self) -> None:
+        self._sampler: DisplaySampler[_Shown] = DisplaySampler(self.count)
+        self._highest: Worst[_Shown] = Worst(max(_MOST, self.count))
 
     def begin(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Begin a new choice."""
-        self._sampler = DisplaySampler(self.count)
+        """Begin a new choice.
+
+        Raises:
+            ValueError: masks are asked for of a run without limits.
+        """
+        self._forget()
+        if self.masks and _judged(trainer) and not isinstance(self.shared.judge, BatchJudge):
+            raise ValueError(
+                "`masks` show the regions of verdicts, but no limit is known. Validate the run first: "
+                f"anomaly-diffusion validate --run_folder {trainer.default_root_dir}"
+            )
 
     def consume(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, prediction: Prediction, batch: ImageBatch
     ) -> None:
-        """Consider the images of a batch, and write its maps but for validation.
+        """Consider the images of a batch, and write its files but for validation.
 
         All defects of a validation are painted ones, whatever folder the photograph is from.
         """
-        judged = trainer.testing or trainer.predicting
-        for index, kind in enumerate(batch.kinds):
-            make = partial(self._rows, prediction, batch, index)
-            self._sampler.offer(kind if judged else "painted", bool(batch.label[index]), make)
-        if judged:
-            self._write_maps(trainer, prediction, batch)
+        compared, judged = compared_by(pl_module), _judged(trainer)
+        for index, result in enumerate(self._results(trainer, prediction, batch)):
+            make = partial(self._shown, prediction, batch, index, result, compared)
+            if trainer.predicting:
+                self._highest.offer(result.score, result.path, make)
+            else:
+                self._sampler.offer(result.kind, bool(result.label), make)
+            if judged:
+                self._write_files(trainer, prediction, batch, index, result)
+        if judged and self.raw == "tiff":
+            files.write_json(Path(trainer.default_root_dir) / "maps" / "scale.json", scale_note())
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Draw the sheet of the latest validation."""
+        """Draw the sheet of the latest validation, by the limits that it has set."""
         if not trainer.sanity_checking:
-            self._draw(trainer, pl_module, "val")
+            chosen = [self._judged_late(shown) for shown in self._sampler.chosen()]
+            self._draw(trainer, "val", chosen, _headline(trainer, pl_module, "val"))
 
     def on_test_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Draw the sheet, the single panels and their tiles, and send the images to the logger."""
-        self._draw(trainer, pl_module, "test", singles=True)
+        chosen = self._sampler.chosen()
+        self._draw(trainer, "test", chosen, _headline(trainer, pl_module, "test"))
         if not trainer.is_global_zero:
             return
-        chosen = [rows[0] for rows in self._sampler.chosen()]
-        for pictures in chosen:
-            write_tiles(Path(trainer.default_root_dir), pictures, self.limit)
+        for shown in chosen:
+            write_tiles(Path(trainer.default_root_dir), shown.rows[0], self.limit)
         if wb.runs(trainer):
-            threshold = _threshold(pl_module, "image"), _threshold(pl_module, "pixel")
-            frame = tuple(np.max([pictures.mask.shape for pictures in chosen], axis=0)) if chosen else (0, 0)
-            wb.log_pictures(trainer, "test/panels", [_logged(pictures, frame, *threshold) for pictures in chosen])
+            frame = tuple(np.max([shown.rows[0].mask.shape for shown in chosen], axis=0)) if chosen else (0, 0)
+            limit = float(getattr(pl_module, "pixel_threshold"))  # noqa: B009  a buffer, which mypy takes for a module
+            wb.log_pictures(trainer, "test/panels", [_logged(shown, frame, limit) for shown in chosen])
 
     def on_predict_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Draw the sheet and the single panels."""
-        self._draw(trainer, pl_module, "predict", singles=True)
+        """Draw the sheet and the single panels, those called defective first."""
+        whole: Worst[_Shown] = Worst(max(_MOST, self.count))
+        for score, path, shown in from_all_processes(self._highest.kept()):
+            whole.offer(score, path, partial(_itself, shown))
+        kept = [shown for _, _, shown in whole.kept()]
+        flagged = sum(shown.result.word == "defective" for shown in kept)
+        chosen = kept[: max(flagged, self.count)]
+        called = f", {flagged} called defective" if any(shown.result.verdict for shown in kept) else ""
+        self._draw(trainer, "predict", chosen, f"predict: the {len(chosen)} images of highest score{called}")
 
-    def _rows(self, prediction: Prediction, batch: ImageBatch, index: int) -> Sequence[ResultPictures]:
-        """The rows of a panel."""
+    def _results(self, trainer: pl.Trainer, prediction: Prediction, batch: ImageBatch) -> list[ImageResult]:
+        """What is said of each image of a batch, without its numbers."""
+        judge = self.shared.judge if _judged(trainer) else None
+        verdicts = judge(prediction, batch) if judge else [None] * len(batch.path)
+        results = []
+        for index, (path, kind) in enumerate(zip(batch.path, batch.kinds, strict=True)):
+            label = None if trainer.predicting else int(batch.label[index])
+            kind = "" if label is None else kind if _judged(trainer) else "painted" if label else "good"
+            score = float(prediction.score[index])
+            results.append(ImageResult(path, label, kind, math.nan, score, verdict=verdicts[index]))
+        return results
+
+    def _shown(
+        self, prediction: Prediction, batch: ImageBatch, index: int, result: ImageResult, compared: Compared
+    ) -> _Shown:
+        """An image to be kept."""
         if self.per_depth:
-            return by_depth(prediction, batch, index)
-        return [result_pictures(prediction, batch, index)]
+            rows = by_depth(prediction, batch, index, compared)
+        else:
+            rows = [result_pictures(prediction, batch, index, compared=compared)]
+        if result.verdict is not None or result.label is None:
+            return _Shown(rows, result)
+        one = torch.tensor([index])
+        return _Shown(rows, result, (prediction.rows(one), batch.rows(one)))
 
-    def _write_maps(self, trainer: pl.Trainer, prediction: Prediction, batch: ImageBatch) -> None:
-        if self.raw is None:
+    def _judged_late(self, shown: _Shown) -> _Shown:
+        """The same with a verdict, where a limit is known by now."""
+        if shown.unjudged is None or self.shared.judge is None:
+            return shown
+        return replace(shown, result=replace(shown.result, verdict=self.shared.judge(*shown.unjudged)[0]))
+
+    def _write_files(
+        self, trainer: pl.Trainer, prediction: Prediction, batch: ImageBatch, index: int, result: ImageResult
+    ) -> None:
+        """The map, the mask and the overlay of one image, as far as they are asked for."""
+        if not (self.raw or self.masks or self.overlays):
             return
-        folder = Path(trainer.default_root_dir) / "maps"
-        for index, path in enumerate(batch.path):
-            values = prediction.anomaly_map[index]
-            if self.original_size:
-                values = _at_original_size(trainer, values, batch, index)
-            content = WRITERS[self.raw](values[0].float().cpu().numpy())
-            files.write(folder / f"{files.safe_name(path)}.{self.raw}", content)
-        if self.raw == "tiff":
-            files.write_json(folder / "scale.json", scale_note())
+        folder, name = Path(trainer.default_root_dir), files.safe_name(result.path)
+        frame = prediction.anomaly_map[index]
+        whole = frame
+        if self.original_size or self.masks or self.overlays:
+            whole = _at_original_size(trainer, frame, batch, index)
+        if self.raw is not None:
+            values = (whole if self.original_size else frame)[0].float().cpu().numpy()
+            files.write(folder / "maps" / f"{name}.{self.raw}", WRITERS[self.raw](values))
+        values = whole[0].float().cpu().numpy()
+        if self.masks and result.verdict is not None and isinstance(self.shared.judge, BatchJudge):
+            files.write(folder / "masks" / f"{name}.png", region_mask(values, self.shared.judge.cut, result.verdict))
+        if self.overlays:
+            from anomaly_diffusion.figures.tiles import overlay_file  # loads matplotlib
 
-    def _draw(self, trainer: pl.Trainer, pl_module: pl.LightningModule, split: str, singles: bool = False) -> None:
-        chosen = self._sampler.chosen()
+            files.write(
+                folder / "overlays" / f"{name}.png",
+                overlay_file(_photograph(trainer, batch, index), values, self.limit),
+            )
+
+    def _draw(self, trainer: pl.Trainer, split: str, chosen: Sequence[_Shown], title: str) -> None:
         if not chosen or not trainer.is_global_zero:
             return
-        from anomaly_diffusion.figures.contact_sheet import contact_sheet
+        from anomaly_diffusion.figures.contact_sheet import Panel, contact_sheet
 
-        depths = [f"depth {depth:g}" for depth in getattr(pl_module, "depths", ())] if self.per_depth else []
-        threshold, labelled = _threshold(pl_module, "image"), split != "predict"
-        panels = [_panel(rows, ["all depths", *depths] if depths else [], threshold, labelled) for rows in chosen]
+        panels = [Panel(shown.rows, _outcome(shown.result), _note(shown.result)) for shown in chosen]
         folder = Path(trainer.default_root_dir) / "panels"
-        files.write(folder / f"{split}.png", contact_sheet(panels, _headline(trainer, pl_module, split), self.limit))
-        names = [f"{split}-{number:03d}.png" for number in range(1, 1 + len(panels) * singles)]
-        for name, panel in zip(names, panels, strict=False):
+        files.write(folder / f"{split}.png", contact_sheet(panels, title, self.limit))
+        if split == "val":
+            return
+        names = [f"{split}-{number:03d}.png" for number in range(1, 1 + len(panels))]
+        for name, panel in zip(names, panels, strict=True):
             files.write(folder / name, contact_sheet([panel], limit=self.limit, tile=256))
-        if singles:
-            shown = [rows[0] for rows in chosen]
-            files.write_json(folder / f"{split}.json", _contents(names, shown, threshold, labelled))
+        files.write_json(folder / f"{split}.json", {"images": _contents(names, chosen)})
+
+
+def _judged(trainer: pl.Trainer) -> bool:
+    """Whether images are tested or predicted, so that limits are known before them."""
+    return bool(trainer.testing or trainer.predicting)
+
+
+def _photograph(trainer: pl.Trainer, batch: ImageBatch, index: int) -> np.ndarray:
+    """Its file where the data module can read it again, else its frame; pixels in [0, 1]."""
+    read = getattr(data_module(trainer), "test_image", None)
+    if read is None:
+        return pixels(cut(batch.image[index], batch.valid[index]))
+    return np.asarray(read(batch.path[index]), np.float32) / 255
 
 
 def _at_original_size(trainer: pl.Trainer, values: Tensor, batch: ImageBatch, index: int) -> Tensor:
@@ -144,46 +246,55 @@ def _at_original_size(trainer: pl.Trainer, values: Tensor, batch: ImageBatch, in
     return restored
 
 
-def _threshold(pl_module: pl.LightningModule, of: str) -> float:
-    return float(getattr(pl_module, f"{of}_threshold"))
+def _outcome(result: ImageResult) -> str:
+    """Verdict and truth; the verdict alone where nobody knows the truth."""
+    return result.outcome or result.word
 
 
-def _panel(rows: Sequence[ResultPictures], names: Sequence[str], threshold: float, labelled: bool) -> Any:
-    from anomaly_diffusion.figures.contact_sheet import Panel
+def _note(result: ImageResult) -> str:
+    """Truth and numbers in a line."""
+    said = result.verdict
+    numbers = [f"score {result.score:.3g}"]
+    if said is not None:
+        numbers = [f"score {result.score:.3g}, limit {said.limit:.3g}", f"p {said.p_value:.2g}"]
+        numbers += [f"drift: {said.drift}"] if said.drift else []
+    return " · ".join([result.kind, *numbers] if result.kind else numbers)
 
-    score, defective, known = rows[0].score, rows[0].label, not math.isnan(threshold)
-    found = score >= threshold
-    verdict = f"score {score:.2f}" + (f" {'≥' if found else '<'} {threshold:.2f}" if known else "")
-    if labelled:
-        verdict = f"{'defective' if defective else 'normal'} · {verdict}"
-    return Panel(rows, verdict, found == defective if known and labelled else None, names)
 
-
-def _contents(
-    names: Iterable[str], chosen: Iterable[ResultPictures], threshold: float, labelled: bool
-) -> dict[str, Any]:
+def _contents(names: Iterable[str], chosen: Iterable[_Shown]) -> list[dict[str, Any]]:
     """What the single panels show."""
-    images = [
-        {"panel": name, "path": shown.path, "score": shown.score, "label": shown.label if labelled else None}
-        for name, shown in zip(names, chosen, strict=True)
+    return [
+        {
+            "panel": name,
+            "path": one.path,
+            "score": one.score,
+            "label": one.label,
+            "verdict": one.word,
+            "outcome": one.outcome,
+        }
+        for name, one in zip(names, (shown.result for shown in chosen), strict=True)
     ]
-    return {"threshold": threshold, "images": images}
 
 
 def _headline(trainer: pl.Trainer, pl_module: pl.LightningModule, split: str) -> str:
-    depths = getattr(pl_module, "depths", ())
-    shown = f" (reconstruction at depth {depths[len(depths) // 2]:g})" if depths else ""
+    compared = compared_by(pl_module)
+    what = "reconstruction" if compared.photographs else "normal features"
+    shown = f" ({what} at depth {compared.depths[0]:.3g})" if len(compared.depths) == 1 else ""
     if split == "val":
         return f"validation at step {trainer.global_step}: held-out normal images, some with painted defects{shown}"
     return f"{split}: images chosen by kind and place, not by result{shown}"
 
 
-def _logged(pictures: ResultPictures, frame: tuple[int, int], image_threshold: float, pixel_threshold: float) -> Any:
+def _logged(shown: _Shown, frame: tuple[int, int], pixel_limit: float) -> Any:
     """Pictures in one list must share a size in the browser: each stands in the corner of the same frame."""
-    mask = pictures.mask
+    pictures, mask = shown.rows[0], shown.rows[0].mask
     image = (np.broadcast_to(pictures.image, (*mask.shape, 3)).astype(np.float32) * 255).round().astype(np.uint8)
-    caption = f"{pictures.path} · score {pictures.score:.2f}, threshold {image_threshold:.2f}"
+    caption = " · ".join(filter(None, [pictures.path, _outcome(shown.result), _note(shown.result)]))
     rows, columns = (whole - part for whole, part in zip(frame, mask.shape, strict=True))
     space = [(0, rows), (0, columns)]
-    truth, found = (np.pad(part, space) for part in (mask, pictures.anomaly_map >= pixel_threshold))
+    truth, found = (np.pad(part, space) for part in (mask, pictures.anomaly_map > pixel_limit))
     return wb.picture(np.pad(image, [*space, (0, 0)]), truth, found, caption)
+
+
+def _itself(shown: _Shown) -> _Shown:
+    return shown

@@ -10,9 +10,10 @@ import pytorch_lightning as pl
 import torch
 import torch.distributed
 
+from anomaly_diffusion.figures.result_pictures import Compared
 from anomaly_diffusion.types import ImageBatch, ImageResult, Prediction, Verdict
 
-__all__ = ["ResultCallback", "RunFigures", "data_module", "from_all_processes"]
+__all__ = ["ResultCallback", "RunFigures", "compared_by", "data_module", "from_all_processes"]
 
 Item = TypeVar("Item")
 
@@ -156,3 +157,9 @@ def from_all_processes(items: Sequence[Item]) -> list[Item]:
 def data_module(trainer: pl.Trainer) -> Any:
     """The data module of a trainer; None where it was given loaders."""
     return getattr(trainer, "datamodule", None)
+
+
+def compared_by(pl_module: Any) -> Compared:
+    """What a detector compares; photographs where it does not say."""
+    photographs = bool(getattr(getattr(pl_module, "codec", None), "photographs", True))
+    return Compared(photographs, tuple(getattr(pl_module, "depths", ())))

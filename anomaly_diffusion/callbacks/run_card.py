@@ -4,7 +4,7 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytorch_lightning as pl
 import torch
@@ -19,7 +19,7 @@ from anomaly_diffusion.callbacks.training_curve import Course
 from anomaly_diffusion.names import FIGURES
 from anomaly_diffusion.runs import process
 from anomaly_diffusion.runs.image_results import COLUMNS, as_csv, cells, image_results, unlabelled
-from anomaly_diffusion.runs.tables import summary_table, told
+from anomaly_diffusion.runs.tables import beaten_by, losses, summary_table, told
 from anomaly_diffusion.types import ImageBatch, ImageResult, Prediction
 
 REDRAW_SECONDS = 30.0
@@ -37,13 +37,20 @@ class RunCard(ResultCallback):
     "verdicts" (`verdicts.rates`), under "test_set" what `files.names_hash`
     makes of the names of all test images (null before a test), and the cost:
     `seconds_per_image` of test steps without the first batch; `train_seconds` of fitting without validation,
-    `fit_seconds` with it; `peak_memory_mb` of the process and `peak_gpu_memory_mb` of its GPU.
+    `fit_seconds` with it; `peak_memory_mb` of the process and `peak_gpu_memory_mb` of its GPU. "beaten_by" says which
+    control is better than the model in which figure, and by how much.
+
+    Args:
+        controls: whether the printed table has the best control of each figure, or all of them.
     """
 
     consumes_predict = True
 
-    def __init__(self) -> None:
+    def __init__(self, controls: Literal["best", "all"] = "best") -> None:
+        if controls not in ("best", "all"):
+            raise ValueError(f"`controls` must be best or all, got {controls}.")
         super().__init__()
+        self.controls = controls
         self._course = Course()
         self._rows: list[ImageResult] = []
         self._batches: list[tuple[int, float]] = []
@@ -142,7 +149,10 @@ class RunCard(ResultCallback):
         summary = self._write_summary(trainer, pl_module)
         shown = summary if judged == "test" else {**summary, **(summary["validation"] or {})}
         console = Console()
-        console.print(summary_table(shown, "test" if judged == "test" else "validation, with painted defects"))
+        title = "test" if judged == "test" else "validation, with painted defects"
+        console.print(summary_table(shown, title, self.controls == "all"))
+        for line in losses(beaten_by(shown)):
+            console.print(f"{line[0].upper()}{line[1:]}.", style="bold", soft_wrap=True, highlight=False, markup=False)
         for line in told(summary["verdicts"]):
             console.print(line, soft_wrap=True, highlight=False)
         folder = Path(trainer.default_root_dir)
@@ -200,7 +210,7 @@ class RunCard(ResultCallback):
         test, validation = (_with_controls(splits.get(split, {}), pixels.get(split)) for split in ("test", "val"))
         known = validation if "val" in splits else None
         others = {"fidelity": self.shared.fidelity, "verdicts": self.shared.verdicts, "test_set": self._test_set}
-        return test | {"validation": known} | others
+        return test | {"beaten_by": beaten_by(test), "validation": known} | others
 
     def _cost(self, pl_module: pl.LightningModule) -> dict[str, Any]:
         timed = self._batches[1:] or self._batches

@@ -1,6 +1,5 @@
 """Sampling trajectories: how a strategy gets from an image to its reconstruction."""
 
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -9,7 +8,7 @@ import pytorch_lightning as pl
 import torch
 
 from anomaly_diffusion import files
-from anomaly_diffusion.callbacks.result_callback import ResultCallback
+from anomaly_diffusion.callbacks.result_callback import ResultCallback, compared_by
 from anomaly_diffusion.callbacks.selection import DisplaySampler
 from anomaly_diffusion.figures.result_pictures import cut, pixels, result_pictures
 from anomaly_diffusion.types import ImageBatch, Prediction
@@ -68,9 +67,8 @@ class SamplingTrajectories(ResultCallback):
         from anomaly_diffusion.figures.trajectories import Trajectory, spaced
 
         asked, prediction, valid = detector.trace(batch), detector(batch), batch.valid[0]
-        deepest = pixels(cut(prediction.reconstruction[0, -1], valid))
         shown = [asked[place] for place in spaced(len(asked), self.evaluations)]
         steps = [
             (float(one.depth[0]), pixels(cut(one.x_t[0], valid)), pixels(cut(one.x_0_hat[0], valid))) for one in shown
         ]
-        return Trajectory(replace(result_pictures(prediction, batch, 0), reconstruction=deepest), steps)
+        return Trajectory(result_pictures(prediction, batch, 0, compared=compared_by(detector)), steps)

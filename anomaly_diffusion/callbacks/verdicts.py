@@ -1,5 +1,6 @@
 """Verdicts: limits from held-out normal images, and what they are worth on a test set."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -7,6 +8,8 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
+from anomaly_diffusion import files
+from anomaly_diffusion.callbacks import weights_and_biases as wb
 from anomaly_diffusion.callbacks.result_callback import ResultCallback, data_module, from_all_processes
 from anomaly_diffusion.measures.controls import STATISTICS, statistics
 from anomaly_diffusion.scoring.normal_scores import HELD_OUT, OF_IMAGE, NormalScores
@@ -26,7 +29,8 @@ class Verdicts(ResultCallback):
 
     After each validation the scores of its normal images go into the module's `normal_scores`, and the limits into
     `image_threshold` and `pixel_threshold`, hence into its checkpoints: painted images have no say. A test or a
-    prediction takes limits for its own `false_alarms` from the same scores.
+    prediction takes limits for its own `false_alarms` from the same scores. A test leaves `verdict.png`: scores and the
+    limit, both curves with the operating point, recall by kind.
 
     Args:
         false_alarms: rate of normal images that may be called defective, in (0, 1); null: .01 where at least 99 normal
@@ -86,9 +90,15 @@ class Verdicts(ResultCallback):
         self._take_limits(pl_module, data_module(trainer))
 
     def on_test_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Sum up what the verdicts are worth."""
+        """Sum up what the verdicts are worth, and draw it."""
         if isinstance(self.shared.judge, BatchJudge):
             self.shared.verdicts = self.shared.judge.described() | rates(self.shared.results)
+        if trainer.is_global_zero and self.shared.results:
+            from anomaly_diffusion.figures.verdict_chart import verdict_chart  # loads matplotlib
+
+            drawn = verdict_chart(self.shared.results, self.shared.verdicts)
+            files.write(Path(trainer.default_root_dir) / "verdict.png", drawn)
+            wb.log_chart(trainer, "test/verdict", drawn)
 
     def _take_limits(self, pl_module: Any, data: Any) -> None:
         scores = getattr(pl_module, "normal_scores", None)
@@ -117,6 +127,11 @@ class BatchJudge:
         if self._latest is None or self._latest[0] is not prediction:
             self._latest = prediction, self._verdicts(prediction, batch)
         return self._latest[1]
+
+    @property
+    def cut(self) -> float:
+        """What a map exceeds in a region."""
+        return self.judge.reference.cut
 
     def described(self) -> dict[str, Any]:
         """The limits, and what they promise."""

@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
+import cv2
+import numpy as np
 import pytorch_lightning as pl
 from jaxtyping import Bool, UInt8
 from numpy import ndarray
@@ -32,6 +34,16 @@ def log_pictures(trainer: pl.Trainer, key: str, pictures: Sequence[Any]) -> None
     """Log pictures at the current step of training."""
     for run in runs(trainer):
         run.log({key: list(pictures), "trainer/global_step": trainer.global_step})
+
+
+def log_chart(trainer: pl.Trainer, key: str, chart: bytes) -> None:
+    """Log a drawing, an encoded PNG, at the current step of training."""
+    if not runs(trainer):
+        return
+    import wandb
+
+    drawn = np.asarray(cv2.imdecode(np.frombuffer(chart, np.uint8), cv2.IMREAD_COLOR))
+    log_pictures(trainer, key, [wandb.Image(np.ascontiguousarray(drawn[..., ::-1]))])
 
 
 def log_table(trainer: pl.Trainer, key: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:

@@ -25,7 +25,7 @@ def main(arguments: list[str]) -> int:
     """Print one table of all runs; runs of one experiment are its seeds."""
     options = _checked(_parser().parse_args(arguments))
     groups = _groups([run for path in options.runs for run in finished_runs(path)], options.group_by)
-    table = results_grid(groups).markdown()
+    table = results_grid(groups, options.all_controls).markdown()
     if options.by_size:
         table += "\n" + size_grid({name: [_sizes(run) for run in runs] for name, runs in groups.items()}).markdown()
     if options.group_by or options.baseline:
@@ -105,6 +105,9 @@ def _draw(path: Path, figure: str, groups: Groups) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="anomaly-diffusion compare", description="Compare finished runs.")
     parser.add_argument("runs", type=Path, nargs="+", help="run folders, or experiment folders that hold several seeds")
+    parser.add_argument(
+        "--all_controls", action="store_true", help="a row for each control, not the best of each figure"
+    )
     parser.add_argument("--by_size", action="store_true", help="also image AUROC of small, middle and large defects")
     parser.add_argument(
         "--group-by", "--group_by", nargs="+", metavar="SETTING", dest="group_by",

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 from anomaly_diffusion import files
 from anomaly_diffusion.names import FIGURES
 from anomaly_diffusion.runs import run_folder
-from anomaly_diffusion.runs.record import Groups, RunRecord, finished_runs, grouped
+from anomaly_diffusion.runs.record import VERDICTS, Groups, RunRecord, finished_runs, grouped
 
 if TYPE_CHECKING:
     from anomaly_diffusion.report.page import Gap
 
 __all__ = ["main"]
 
-_OF_A_TEST = {"per_image.csv", "failures.csv", "failures.json", "panels/test.png", "tiles/"}
+_OF_A_TEST = {"per_image.csv", "failures.csv", "failures.json", "panels/test.png", "tiles/", VERDICTS}
 
 
 def main(arguments: list[str]) -> int:
@@ -30,7 +30,7 @@ def main(arguments: list[str]) -> int:
 
     groups = _groups(options.runs)
     gaps = [gap for name, runs in groups.items() for gap in _gaps(name, runs)]
-    report = make_report(groups, gaps)
+    report = make_report(groups, gaps, all_controls=options.all_controls)
     text, pictures = markdown_page(report)
     written: dict[str, str | bytes] = {"index.html": html_page(report), "index.md": text, **pictures}
     for name, content in written.items():
@@ -92,5 +92,8 @@ def _parser() -> argparse.ArgumentParser:
         description="Write a page about tested runs: results, costs, depths, failures, pictures, every image.",
     )
     parser.add_argument("runs", type=Path, nargs="+", help="run folders, or experiment folders that hold several seeds")
+    parser.add_argument(
+        "--all_controls", action="store_true", help="a row for each control, not the best of each figure"
+    )
     parser.add_argument("--output", type=Path, default=Path("report"), help="folder for index.html and index.md")
     return parser

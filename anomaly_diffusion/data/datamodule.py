@@ -14,7 +14,7 @@ from anomaly_diffusion.data.batches import BatchLoader, BatchSource, EpochSample
 from anomaly_diffusion.data.frame_cache import FrameStore, Loading, Photograph, Reader, painting_seed
 from anomaly_diffusion.data.framing import Policy, to_original
 from anomaly_diffusion.data.reading.notes import tell
-from anomaly_diffusion.data.reading.photographs import BadImages, Mask
+from anomaly_diffusion.data.reading.photographs import BadImages, Mask, Pixels, read_pixels
 from anomaly_diffusion.data.regions import Regions
 from anomaly_diffusion.data.sample import AnomalyDataset, Sample
 from anomaly_diffusion.data.split import FILE, Split, Validation
@@ -76,6 +76,15 @@ class AnomalyDataModule(LightningDataModule):
     def to_original(self, anomaly_map: Tensor, size: tuple[int, int], outside: float = 0.0) -> Tensor:
         """Return a map (1, H, W) at the size (height, width) of its file; `outside` is what its frame does not show."""
         return to_original(anomaly_map, size, self.policy, outside)
+
+    def test_image(self, name: str) -> Pixels:
+        """Return a test photograph at the size of its file, read again.
+
+        Args:
+            name: what `ImageBatch.path` calls it.
+        """
+        store = self._stores["test"]
+        return read_pixels(store.photographs[store.names.index(name)].sample.path, self.dataset.white_level)
 
     def test_mask(self, name: str, size: tuple[int, int]) -> Mask:
         """Return the defects of a test photograph at the size of its file; the photograph itself is not read again.

@@ -1,6 +1,7 @@
 """Drawing pictures: overlays, contours, scales and text, and how matplotlib's objects become a PNG without pyplot."""
 
 import warnings
+from collections.abc import Sequence
 from typing import Any
 
 import cv2
@@ -16,8 +17,25 @@ from numpy import ndarray
 Picture = Float[ndarray, "H W C"]
 COLOURS = "inferno"
 TRUTH = (0.15, 0.95, 0.85)  # contour of the mask: a hue that neither photographs nor the colour map have
+CELL, RIM = 100, 4  # pixels that each tile has at least for its name, and those beside it
+FOOT = 58  # pixels below a sheet for the scale of its maps
+_SCALE, _LINE, _BESIDE = (
+    260,
+    14,
+    680,
+)  # width of that scale; height of a note; width of a sheet that has both side by side
 RESIDUAL_WHITE = 0.25  # a difference of a quarter of the pixel range is white
 TITLE_INK, QUIET_INK = "#111111", "#666666"
+RIGHT, WRONG = "#0072B2", "#D55E00"  # blue and vermilion of Okabe & Ito (2008), which all eyes tell apart
+MARKS = {  # outcomes and verdicts: words and marks say what the colour says
+    "found": "✓",
+    "passed": "✓",
+    "normal": "✓",
+    "found elsewhere": "✓✗",
+    "missed": "✗",
+    "false alarm": "✗",
+    "defective": "✗",
+}
 
 
 def overlay(image: Picture, anomaly_map: Float[ndarray, "H W"], limit: float) -> Picture:
@@ -30,10 +48,25 @@ def overlay(image: Picture, anomaly_map: Float[ndarray, "H W"], limit: float) ->
 
 
 def outlined(picture: Picture, mask: Bool[ndarray, "H W"]) -> Picture:
-    """The picture with a two-pixel contour just outside the mask, so that nothing of the defect is hidden."""
-    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (5, 5))
+    """The picture with a contour of one pixel just outside the mask, so that nothing of the defect is hidden."""
+    kernel = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
     rim = (cv2.dilate(mask.astype(np.uint8), kernel) > 0) & ~mask
     return np.where(rim[..., None], np.array(TRUTH), picture)
+
+
+def crossed(picture: Picture, place: tuple[int, int]) -> Picture:
+    """The picture with a white cross, edged in black, at a place (column, row)."""
+    drawn = np.ascontiguousarray(picture, dtype=np.float32).copy()
+    for colour, size, thickness in ((0.0, 13, 3), (1.0, 11, 1)):
+        cv2.drawMarker(drawn, place, (colour,) * 3, cv2.MARKER_TILTED_CROSS, size, thickness)
+    return drawn
+
+
+def roomy(tile: Picture) -> Picture:
+    """The tile in the middle of a cell that is wide enough for its name, with a rim at the right and below."""
+    room = max(0, CELL - tile.shape[1])
+    padding = ((0, RIM), (room // 2, room - room // 2 + RIM), (0, 0))
+    return np.pad(tile.clip(0, 1), padding, constant_values=1)
 
 
 def scaled(picture: ndarray, height: int, interpolation: int = cv2.INTER_CUBIC) -> ndarray:
@@ -82,9 +115,9 @@ def write_text(figure: Figure, left: float, top: float, text: str, size: float =
     figure.text(left / width, 1 - top / height, text, fontsize=size, **style)
 
 
-def text_size(figure: Figure, text: str, size: float) -> tuple[float, float]:
+def text_size(figure: Figure, text: str, size: float, weight: str = "normal") -> tuple[float, float]:
     """Width and height that a text will have, in pixels."""
-    written = figure.text(0, 0, text, fontsize=size, parse_math=False)
+    written = figure.text(0, 0, text, fontsize=size, fontweight=weight, parse_math=False)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")
         box = written.get_window_extent(FigureCanvasAgg(figure).get_renderer())
@@ -92,15 +125,36 @@ def text_size(figure: Figure, text: str, size: float) -> tuple[float, float]:
     return float(box.width), float(box.height)
 
 
-def map_legend(figure: Figure, size: tuple[int, int], limit: float) -> None:
-    """The colour scale of anomaly maps, at the bottom left; `size` is that of the figure in pixels."""
+def shortened(figure: Figure, text: str, room: float, size: float = 8.5) -> str:
+    """The end of a text that has so many pixels of room, behind an ellipsis if it is not all of it."""
+    kept = text
+    while len(kept) > 2 and (wide := text_size(figure, kept, size)[0]) > room:
+        kept = "…" + kept[max(2, int(len(kept) * (1 - room / wide)) + 1) :]
+    return kept
+
+
+def map_legend(figure: Figure, size: tuple[int, int], limit: float, notes: Sequence[str] = ()) -> None:
+    """The colour scale of anomaly maps, at the bottom left, and what else a sheet shows.
+
+    Args:
+        figure: the sheet.
+        size: its width and height, in pixels.
+        limit: where the scale ends; larger values have the same colour.
+        notes: a line each, beside the scale or, on a narrow sheet, above it: see `legend_height`.
+    """
     width, height = size
-    axes = figure.add_axes((14 / width, 36 / height, min(260, width - 28) / width, 9 / height))
-    scale = ScalarMappable(Normalize(0, limit), COLOURS)
-    bar = figure.colorbar(scale, cax=axes, orientation="horizontal")
+    axes = figure.add_axes((14 / width, 36 / height, min(_SCALE, width - 28) / width, 9 / height))
+    bar = figure.colorbar(ScalarMappable(Normalize(0, limit), COLOURS), cax=axes, orientation="horizontal")
+    ticks = np.linspace(0, limit, 5)
+    bar.set_ticks(ticks.tolist(), labels=[f"{tick:g}" for tick in ticks[:-1]] + [f"{limit:g}+"])
     bar.ax.tick_params(labelsize=7, length=2, pad=1)
     write_text(figure, 14, height - 20, "map: standard deviations of normal images", size=8, color=QUIET_INK)
-    if width > 620:
-        write_text(figure, 300, height - 48, "contour: true defect", size=8, color="#0f9f8f")
-        note = f"difference: white = {RESIDUAL_WHITE:.0%} of the pixel range"
-        write_text(figure, 300, height - 34, note, size=8, color=QUIET_INK)
+    narrow = width < _BESIDE
+    left, top = (14, height - FOOT - _LINE * len(notes) + 6) if narrow else (_SCALE + 40, height - FOOT + 10)
+    for place, note in enumerate(notes):
+        write_text(figure, left, top + _LINE * place, note, size=8, color=QUIET_INK)
+
+
+def legend_height(width: float, notes: Sequence[str]) -> int:
+    """Pixels that `map_legend` needs below a sheet of that width."""
+    return FOOT + (_LINE * len(notes) if width < _BESIDE else 0)

@@ -1,5 +1,6 @@
 """What can be drawn of a judged image, taken from a batch: without padding, on the CPU, small enough to be kept."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,7 +10,20 @@ from torch import Tensor
 
 from anomaly_diffusion.types import ImageBatch, Prediction
 
-__all__ = ["ResultPictures", "box", "by_depth", "cut", "pixels", "result_pictures"]
+__all__ = ["Compared", "ResultPictures", "box", "by_depth", "cut", "pixels", "result_pictures"]
+
+
+@dataclass(frozen=True)
+class Compared:
+    """What a detector compares.
+
+    Args:
+        photographs: whether references and reconstructions are photographs, not features.
+        depths: those of the reconstructions, if they mean anything.
+    """
+
+    photographs: bool = True
+    depths: Sequence[float] = ()
 
 
 @dataclass(frozen=True)
@@ -25,6 +39,9 @@ class ResultPictures:
         reference: what a perfect reconstruction would be.
         reconstruction: what was found.
         anomaly_map: in standard deviations of normal images.
+        photographs: whether reference and reconstruction are; else both are features, in the same false colours.
+        depth: of the reconstruction, in words; nothing where there is but one.
+        map_depth: that of the map.
     """
 
     path: str
@@ -35,9 +52,14 @@ class ResultPictures:
     reference: Float[ndarray, "H W C"]
     reconstruction: Float[ndarray, "H W C"]
     anomaly_map: Float[ndarray, "H W"]
+    photographs: bool = True
+    depth: str = ""
+    map_depth: str = ""
 
 
-def result_pictures(prediction: Prediction, batch: ImageBatch, index: int, depth: int | None = None) -> ResultPictures:
+def result_pictures(
+    prediction: Prediction, batch: ImageBatch, index: int, depth: int | None = None, compared: Compared | None = None
+) -> ResultPictures:
     """The pictures of one image of a batch.
 
     Args:
@@ -45,10 +67,13 @@ def result_pictures(prediction: Prediction, batch: ImageBatch, index: int, depth
         batch: the images.
         index: which of them.
         depth: index of a depth whose reconstruction and map are taken; None takes the reconstruction of the middle
-            depth and the map that fuses all of them.
+            depth, which is "the reconstruction" on every picture, and the map that fuses all of them.
+        compared: what the detector compares; None: photographs, of one depth.
     """
+    compared = compared or Compared()
     valid = batch.valid[index]
-    middle = prediction.reconstruction.shape[1] // 2
+    names = [f"depth {one:.3g}" for one in compared.depths] if len(compared.depths) > 1 else []
+    shown = prediction.reconstruction.shape[1] // 2 if depth is None else depth
     anomaly_map = prediction.anomaly_map[index, 0] if depth is None else prediction.depth_maps[index, depth]
     return ResultPictures(
         path=batch.path[index],
@@ -57,15 +82,20 @@ def result_pictures(prediction: Prediction, batch: ImageBatch, index: int, depth
         image=pixels(cut(batch.image[index], valid)),
         mask=cut(batch.mask[index, 0], valid).cpu().numpy(),
         reference=pixels(cut(prediction.reference[index], valid)),
-        reconstruction=pixels(cut(prediction.reconstruction[index, middle if depth is None else depth], valid)),
+        reconstruction=pixels(cut(prediction.reconstruction[index, shown], valid)),
         anomaly_map=cut(anomaly_map, valid).detach().float().cpu().numpy(),
+        photographs=compared.photographs,
+        depth=names[shown] if names else "",
+        map_depth="" if not names else "all depths" if depth is None else names[depth],
     )
 
 
-def by_depth(prediction: Prediction, batch: ImageBatch, index: int) -> list[ResultPictures]:
+def by_depth(
+    prediction: Prediction, batch: ImageBatch, index: int, compared: Compared | None = None
+) -> list[ResultPictures]:
     """The pictures of one image for all depths fused, then for each depth."""
     depths = (None, *range(prediction.reconstruction.shape[1]))
-    return [result_pictures(prediction, batch, index, depth) for depth in depths]
+    return [result_pictures(prediction, batch, index, depth, compared) for depth in depths]
 
 
 def pixels(image: Float[Tensor, "C H W"]) -> Float[ndarray, "H W C"]:

@@ -1,14 +1,24 @@
-"""The four tiles of a judged image, image | reconstruction | difference | anomaly map, that every sheet composes."""
+"""The four tiles of a judged image that every sheet composes: of photographs and of features."""
 
 from typing import NamedTuple
 
 import cv2
 import numpy as np
+from jaxtyping import Float
 
-from anomaly_diffusion.figures.canvas import RESIDUAL_WHITE, Picture, as_rgb, encoded, outlined, overlay, scaled
+from anomaly_diffusion.figures.canvas import (
+    RESIDUAL_WHITE,
+    Picture,
+    as_rgb,
+    crossed,
+    encoded,
+    outlined,
+    overlay,
+    scaled,
+)
 from anomaly_diffusion.figures.result_pictures import ResultPictures
 
-__all__ = ["SINGLE", "Tiles", "tile_files", "tile_height", "tiles"]
+__all__ = ["SINGLE", "FeatureTiles", "Tiles", "legend", "overlay_file", "tile_files", "tile_height", "tiles"]
 
 SINGLE = 256  # height in pixels of the tiles of a single image
 
@@ -17,10 +27,10 @@ class Tiles(NamedTuple):
     """Pictures of one size, in [0, 1].
 
     Attributes:
-        image: with the contour of the true defect.
+        image: as it is.
         reconstruction: as it is.
         difference: from the reference, mean over channels; a quarter of the pixel range is white.
-        anomaly_map: over the dimmed image, with the contour of the true defect.
+        anomaly_map: over the dimmed image, with the contour of the true defect and a cross where the map is highest.
     """
 
     image: Picture
@@ -29,7 +39,23 @@ class Tiles(NamedTuple):
     anomaly_map: Picture
 
 
-def tiles(pictures: ResultPictures, limit: float, height: int) -> Tiles:
+class FeatureTiles(NamedTuple):
+    """The same of a method that compares features.
+
+    Attributes:
+        image: as it is.
+        features: of the image, in false colours.
+        normal_features: what they would be if the image were normal, in the same colours.
+        anomaly_map: as of `Tiles`.
+    """
+
+    image: Picture
+    features: Picture
+    normal_features: Picture
+    anomaly_map: Picture
+
+
+def tiles(pictures: ResultPictures, limit: float, height: int) -> Tiles | FeatureTiles:
     """Draw the tiles of one image.
 
     Args:
@@ -37,25 +63,57 @@ def tiles(pictures: ResultPictures, limit: float, height: int) -> Tiles:
         limit: where the colour scale of the map ends, in standard deviations of normal images, > 0.
         height: of each tile, in pixels.
     """
-    image, reconstruction = as_rgb(pictures.image), as_rgb(pictures.reconstruction)
-    mask = scaled(pictures.mask.astype(np.float32), height, cv2.INTER_NEAREST) > 0.5
-    difference = np.abs(as_rgb(pictures.reference) - reconstruction).mean(2) / RESIDUAL_WHITE
-    large = scaled(image, height)
+    image, reference, reconstruction = map(as_rgb, (pictures.image, pictures.reference, pictures.reconstruction))
+    large, marked = scaled(image, height), _map(pictures, limit, height)
+    if not pictures.photographs:
+        features, normal = (scaled(one, height, cv2.INTER_NEAREST) for one in (reference, reconstruction))
+        return FeatureTiles(large, features, normal, marked)
+    difference = np.abs(reference - reconstruction).mean(2) / RESIDUAL_WHITE
     return Tiles(
-        image=outlined(large, mask),
-        reconstruction=scaled(reconstruction, height),
-        difference=as_rgb(scaled(difference.clip(0, 1), height)[..., None]),
-        anomaly_map=outlined(overlay(large, scaled(pictures.anomaly_map, height), limit), mask),
+        large, scaled(reconstruction, height), as_rgb(scaled(difference.clip(0, 1), height)[..., None]), marked
     )
 
 
+def legend(pictures: ResultPictures) -> list[str]:
+    """What tiles mean, a line each."""
+    if pictures.photographs:
+        how = f"difference: of image and reconstruction; white is {RESIDUAL_WHITE:.0%} of the pixel range"
+    else:
+        how = "features, normal features: first three components as red, green, blue, in the same colours"
+    return ["contour on the map: true defect; cross: where the map is highest", how]
+
+
 def tile_height(pictures: ResultPictures, tile: int) -> int:
-    """The height of tiles that are `tile` pixels high at most: those of wide images are lower, to fit a screen."""
+    """The height of tiles that should be `tile` pixels high: less of wide images, to fit a screen, and more of tall."""
     H, W = pictures.mask.shape
-    return int(tile * min(1.0, 1.5 * H / W))
+    return int(tile * min(1.0, 1.5 * H / W) * min(2.0, max(1.0, H / W / 1.5)))
 
 
 def tile_files(pictures: ResultPictures, limit: float) -> dict[str, bytes]:
     """The tiles of a single image as PNG files, by their names."""
     drawn = tiles(pictures, limit, tile_height(pictures, SINGLE))
     return {f"{name}.png": encoded(tile) for name, tile in drawn._asdict().items()}
+
+
+def overlay_file(image: Picture, anomaly_map: Float[np.ndarray, "H W"], limit: float) -> bytes:
+    """A map over its photograph as a PNG of the map's size, with a cross where it is highest.
+
+    Args:
+        image: pixels in [0, 1], one or three channels, of any size.
+        anomaly_map: at the size of the file, in standard deviations of normal images.
+        limit: where the colour scale ends, > 0.
+    """
+    size = anomaly_map.shape[1], anomaly_map.shape[0]
+    large = cv2.resize(np.ascontiguousarray(as_rgb(image)), size, interpolation=cv2.INTER_CUBIC)
+    row, column = np.unravel_index(anomaly_map.argmax(), anomaly_map.shape)
+    return encoded(crossed(overlay(large, anomaly_map, limit), (int(column), int(row))))
+
+
+def _map(pictures: ResultPictures, limit: float, height: int) -> Picture:
+    """Over the dimmed image, with the contour of the true defect and a cross at the peak."""
+    values = pictures.anomaly_map
+    mask = scaled(pictures.mask.astype(np.float32), height, cv2.INTER_NEAREST) > 0.5
+    drawn = outlined(overlay(scaled(as_rgb(pictures.image), height), scaled(values, height), limit), mask)
+    row, column = np.unravel_index(values.argmax(), values.shape)
+    across, down = drawn.shape[1] / values.shape[1], drawn.shape[0] / values.shape[0]
+    return crossed(drawn, (int((column + 0.5) * across), int((row + 0.5) * down)))

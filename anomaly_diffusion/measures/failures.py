@@ -3,7 +3,7 @@
 import heapq
 import math
 from abc import abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from statistics import fmean, median
 from typing import Any, ClassVar, Generic, TypeVar
 
@@ -29,22 +29,60 @@ _SUMMED_UP = ("score", "defect_share", *MEASURES)
 
 
 class Failure:
-    """One way to fail. `name` is that of its picture, `title` says what is seen there."""
+    """One way to fail. `name` is that of its picture, `title` says what is seen there.
+
+    An image of `could_fail` is one of which the question has an answer; of those, `fails` has failed.
+    """
 
     name: ClassVar[str]
     title: ClassVar[str]
 
     @abstractmethod
-    def severity(self, result: ImageResult) -> float:
-        """The larger, the worse; NaN for an image that cannot fail in this way."""
+    def could_fail(self, result: ImageResult) -> bool:
+        """Whether the image is of the kind that can fail in this way, and it is known whether it has."""
+
+    @abstractmethod
+    def fails(self, result: ImageResult) -> bool:
+        """Whether an image that could fail has."""
+
+    @abstractmethod
+    def badness(self, result: ImageResult) -> float:
+        """By what cases are sorted; the larger, the worse."""
 
     @abstractmethod
     def verdict(self, result: ImageResult) -> str:
         """The number in a few words."""
 
+    def severity(self, result: ImageResult) -> float:
+        """The badness of a case; NaN of an image that has not failed in this way."""
+        return self.badness(result) if self.could_fail(result) and self.fails(result) else math.nan
 
-class OverSmoothing(Failure):
-    """The reconstruction lacks fine structure that the image has.
+    def counted(self, results: Iterable[ImageResult]) -> tuple[int, int]:
+        """How many images have failed, of how many that could."""
+        asked = [self.fails(result) for result in results if self.could_fail(result)]
+        return sum(asked), len(asked)
+
+
+class _OfNormalPictures(Failure):
+    """A failure of the reconstruction of a normal image: the badness exceeds a limit.
+
+    Attributes:
+        limit: what is no failure yet.
+    """
+
+    limit: ClassVar[float]
+
+    def could_fail(self, result: ImageResult) -> bool:
+        """Whether it is a normal image whose reconstruction was measured."""
+        return result.label == 0 and not math.isnan(self.badness(result))
+
+    def fails(self, result: ImageResult) -> bool:
+        """Whether the badness exceeds the limit."""
+        return self.badness(result) > self.limit
+
+
+class OverSmoothing(_OfNormalPictures):
+    """The reconstruction lacks fine structure that the image has: more than half of its power, 3 dB.
 
     severity = 1 - power of the reconstruction over that of the reference, periods below 8 pixels; normal images.
 
@@ -52,11 +90,12 @@ class OverSmoothing(Failure):
     Reproduce Spectral Distributions", 2020.
     """
 
-    name, title = "over_smoothing", "over-smoothing: normal images that lost most fine structure"
+    name, title = "over_smoothing", "over-smoothing: normal images that lost more than half of their fine power"
+    limit = 0.5
 
-    def severity(self, result: ImageResult) -> float:
+    def badness(self, result: ImageResult) -> float:
         """Share of fine power that is lost; negative if some was added."""
-        return math.nan if result.label else 1 - result.number("retained_fine")
+        return 1 - result.number("retained_fine")
 
     def verdict(self, result: ImageResult) -> str:
         """The power that was kept."""
@@ -64,19 +103,23 @@ class OverSmoothing(Failure):
         return f"fine power kept: {kept:.0%}"
 
 
-class TextureLoss(Failure):
+class TextureLoss(_OfNormalPictures):
     """Neighbouring pixels of the reconstruction go together differently: its texture is another one.
 
-    severity = distance of grey-level co-occurrence matrices, 0 to 1; normal images.
+    severity = distance of grey-level co-occurrence matrices, 0 to 1, above .5; normal images.
 
     Reference: Haralick et al., "Textural Features for Image Classification", 1973.
     """
 
-    name, title = "texture_loss", "texture loss: normal images whose texture changed most"
+    name, title = (
+        "texture_loss",
+        "texture loss: normal images most of whose neighbouring pixels go together differently",
+    )
+    limit = 0.5
 
-    def severity(self, result: ImageResult) -> float:
+    def badness(self, result: ImageResult) -> float:
         """Distance of co-occurrence matrices."""
-        return math.nan if result.label else result.number("cooccurrence")
+        return result.number("cooccurrence")
 
     def verdict(self, result: ImageResult) -> str:
         """Distance, and what is left of roughness."""
@@ -84,19 +127,23 @@ class TextureLoss(Failure):
         return f"co-occurrence distance {distance:.2f}, local variance {variance:.0%}"
 
 
-class IdentityLoss(Failure):
+class IdentityLoss(_OfNormalPictures):
     """The reconstruction of a normal image is another image.
 
-    severity = 1 - structural similarity; normal images.
+    severity = 1 - structural similarity, above .5; normal images.
 
     Reference: Wang et al., "Image Quality Assessment: From Error Visibility to Structural Similarity", 2004, Eq. 13.
     """
 
-    name, title = "identity_loss", "identity loss: normal images least like their reconstruction"
+    name, title = (
+        "identity_loss",
+        "identity loss: normal images less than half like their reconstruction (SSIM below .5)",
+    )
+    limit = 0.5
 
-    def severity(self, result: ImageResult) -> float:
+    def badness(self, result: ImageResult) -> float:
         """One minus SSIM."""
-        return math.nan if result.label else 1 - result.number("ssim")
+        return 1 - result.number("ssim")
 
     def verdict(self, result: ImageResult) -> str:
         """SSIM and PSNR."""
@@ -107,14 +154,26 @@ class IdentityLoss(Failure):
 class Hallucination(Failure):
     """The reconstruction shows, far from any defect, what the image does not.
 
-    severity = largest mean absolute difference of a window of 7 pixels farther from any defect than the margin.
+    severity = largest mean absolute difference of a window of 7 pixels farther from any defect than the margin, above a
+    tenth of the pixel range.
 
     Reference: Cohen et al., "Distribution Matching Losses Can Hallucinate Features in Medical Image Translation", 2018.
     """
 
-    name, title = "hallucination", "hallucination: largest differences far from any defect"
+    name, title = (
+        "hallucination",
+        "hallucination: windows far from any defect that differ by more than 10 % of the range",
+    )
 
-    def severity(self, result: ImageResult) -> float:
+    def could_fail(self, result: ImageResult) -> bool:
+        """Whether the reconstruction was measured."""
+        return not math.isnan(self.badness(result))
+
+    def fails(self, result: ImageResult) -> bool:
+        """Whether a window differs by more than a tenth of the range."""
+        return self.badness(result) > 0.1
+
+    def badness(self, result: ImageResult) -> float:
         """Largest difference of a window."""
         return result.number("hallucination")
 
@@ -127,15 +186,23 @@ class Hallucination(Failure):
 class CopiedDefect(Failure):
     """The reconstruction keeps the defect, so that it differs from the image no more there than elsewhere.
 
-    severity = -10 log10(mean squared difference on the defect / that on normal pixels); images with a mask.
+    severity = -10 log10(mean squared difference on the defect / that on normal pixels), at least 0; images with a mask.
 
     Reference: You et al., "A Unified Model for Multi-class Anomaly Detection", 2022, section 3.1 ("identical
     shortcut").
     """
 
-    name, title = "copied_defect", "copied defect: defects that stand out least in the difference"
+    name, title = "copied_defect", "copied defect: defects that stand out no more than anything else in the difference"
 
-    def severity(self, result: ImageResult) -> float:
+    def could_fail(self, result: ImageResult) -> bool:
+        """Whether the defect was measured."""
+        return not math.isnan(self.badness(result))
+
+    def fails(self, result: ImageResult) -> bool:
+        """Whether it stands out by no energy."""
+        return self.badness(result) >= 0
+
+    def badness(self, result: ImageResult) -> float:
         """Negative contrast of residual energy."""
         return -result.number("energy_contrast")
 
@@ -146,15 +213,23 @@ class CopiedDefect(Failure):
 
 
 class MissedDefect(Failure):
-    """The anomaly map is no higher on the defect than on normal pixels.
+    """The image is called normal though it is defective, or the map peaks somewhere else.
 
-    severity = mean of the map over normal pixels - mean over the defect, in standard deviations; images with a mask.
-    It needs no picture, so that every detector has it.
+    severity = mean of the map over normal pixels - mean over the defect, in standard deviations; images with a mask
+    that are missed or found elsewhere. It needs a limit and no picture, so that every detector has it.
     """
 
-    name, title = "missed_defect", "missed defect: defects that stand out least in the map"
+    name, title = "missed_defect", "missed defect: defects that are missed or found elsewhere"
 
-    def severity(self, result: ImageResult) -> float:
+    def could_fail(self, result: ImageResult) -> bool:
+        """Whether there is a verdict on an image whose defect is marked."""
+        return result.label == 1 and result.outcome != "" and not math.isnan(self.badness(result))
+
+    def fails(self, result: ImageResult) -> bool:
+        """Whether it was missed or found elsewhere."""
+        return result.outcome in ("missed", "found elsewhere")
+
+    def badness(self, result: ImageResult) -> float:
         """Negative contrast of the map."""
         return -result.number("map_contrast")
 
@@ -165,15 +240,23 @@ class MissedDefect(Failure):
 
 
 class FalseAlarm(Failure):
-    """The anomaly map is high where nothing is wrong.
+    """A normal image is called defective.
 
-    severity = largest value of the map on pixels farther from any defect than the margin, in standard deviations.
-    It needs no picture, so that every detector has it.
+    severity = largest value of its map, in standard deviations. It needs a limit and no picture, so that every detector
+    has it.
     """
 
-    name, title = "false_alarm", "false alarm: highest maps far from any defect"
+    name, title = "false_alarm", "false alarm: normal images that are called defective"
 
-    def severity(self, result: ImageResult) -> float:
+    def could_fail(self, result: ImageResult) -> bool:
+        """Whether there is a verdict on a normal image."""
+        return result.label == 0 and result.outcome != ""
+
+    def fails(self, result: ImageResult) -> bool:
+        """Whether it is called defective."""
+        return result.outcome == "false alarm"
+
+    def badness(self, result: ImageResult) -> float:
         """Largest value of the map."""
         return result.number("map_far")
 

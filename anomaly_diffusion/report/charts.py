@@ -9,8 +9,9 @@ from anomaly_diffusion.report.grids import mean_depths
 from anomaly_diffusion.report.thumbnails import Thumbnail, drawing
 from anomaly_diffusion.runs.cost import cost_panels, lacking, pareto_front
 from anomaly_diffusion.runs.record import Groups
+from anomaly_diffusion.runs.tables import told
 
-__all__ = ["Chart", "cost_chart", "depth_charts", "spectra_charts"]
+__all__ = ["Chart", "cost_chart", "depth_charts", "spectra_charts", "verdict_charts"]
 
 _PREFERRED = ("pixel_ap", "image_auroc", "image_ap")
 
@@ -23,7 +24,7 @@ class Chart:
         title: of what.
         text: what can be seen on it.
         picture: itself.
-        note: what is not on it; nothing if all is.
+        note: what must be said beside it: what is not on it, or what it amounts to.
     """
 
     title: str
@@ -61,6 +62,19 @@ def depth_charts(groups: Groups) -> list[Chart]:
         if picture:
             text = f"Detection and fidelity of {name} at depths {depths[0]:.3g} to {depths[-1]:.3g}."
             charts.append(Chart(name, text, picture))
+    return charts
+
+
+def verdict_charts(groups: Groups) -> list[Chart]:
+    """What the verdicts of the first run of each group that has drawn them are worth, with what can be said of them."""
+    charts = []
+    for name, runs in groups.items():
+        run = next((run for run in runs if (run.folder / "verdict.png").is_file()), None)
+        picture = drawing((run.folder / "verdict.png").read_bytes()) if run else None
+        if run and picture:
+            text = f"Scores and limit, ROC, precision and recall, recall by kind of defect, {name}, {run.name}."
+            said = told(run.summary.get("verdicts") or {})
+            charts.append(Chart(f"{name}, {run.name}", text, picture, "; ".join(said)))
     return charts
 
 

@@ -1,20 +1,21 @@
 """The pictures of a report: test images that slide into their reconstruction and into their map."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import median
 
 from anomaly_diffusion import files
+from anomaly_diffusion.figures.canvas import MARKS
 from anomaly_diffusion.measures.failures import FAILURES, Failure
-from anomaly_diffusion.report.image_table import verdict
 from anomaly_diffusion.report.thumbnails import Thumbnail, photograph
 from anomaly_diffusion.runs.record import RunRecord
 from anomaly_diffusion.types import ImageResult
 
 __all__ = ["Gallery", "Slide", "galleries", "within"]
 
-TILES = ("image", "reconstruction", "anomaly_map")  # what a slide goes through, in its order
+# what a slide goes through, in its order: of photographs, or of features
+TILES = ("image", "reconstruction", "anomaly_map"), ("image", "normal_features", "anomaly_map")
 WIDE = 1.5  # width over height from which pictures are laid out in fewer columns
 
 
@@ -25,19 +26,23 @@ class Slide:
     Args:
         result: what was found in it.
         note: a number in words.
-        verdict: see `image_table.verdict`.
-        pictures: those of `TILES`.
+        pictures: those of one of `TILES`, by their names.
     """
 
     result: ImageResult
     note: str
-    verdict: str
-    pictures: Sequence[Thumbnail]
+    pictures: Mapping[str, Thumbnail]
+
+    @property
+    def verdict(self) -> str:
+        """`ImageResult.outcome` with its mark."""
+        outcome = self.result.outcome
+        return f"{MARKS[outcome]} {outcome}" if outcome else ""
 
     @property
     def bytes_in_page(self) -> int:
         """What it adds to a page."""
-        return sum(picture.bytes_in_page for picture in self.pictures) + 600
+        return sum(picture.bytes_in_page for picture in self.pictures.values()) + 600
 
 
 @dataclass(frozen=True)
@@ -59,7 +64,7 @@ class Gallery:
     @property
     def wide(self) -> bool:
         """Whether most pictures are so much wider than high that fewer fit beside one another."""
-        shapes = [slide.pictures[0].width / slide.pictures[0].height for slide in self.slides]
+        shapes = [slide.pictures["image"].width / slide.pictures["image"].height for slide in self.slides]
         return bool(shapes) and median(shapes) > WIDE
 
 
@@ -71,7 +76,7 @@ def galleries(run: RunRecord) -> list[Gallery]:
         slides = [slide for slide in _of_failure(run, failure) if slide]
         if slides:
             name, _, note = failure.title.partition(": ")
-            found.append(Gallery(name.capitalize(), note, slides, len(slides)))
+            found.append(Gallery(name.capitalize(), note + _counted(run, failure), slides, len(slides)))
     return found
 
 
@@ -88,24 +93,33 @@ def within(limit: int, found: Sequence[Gallery]) -> list[Gallery]:
 
 
 def _of_test(run: RunRecord, result: ImageResult) -> Slide | None:
-    judged = verdict(result, run.threshold)
-    note = f"score {result.score:.2f}" + (f", threshold {run.threshold:.2f}" if judged else "")
-    return _slide(run, result, note, judged)
+    said = result.verdict
+    note = f"score {result.score:.2f}" + (f", limit {said.limit:.2f}" if said else "")
+    return _slide(run, result, note)
 
 
 def _of_failure(run: RunRecord, failure: Failure) -> Iterator[Slide | None]:
     """The worst cases of one failure; their numbers are those of `failures.csv`."""
-    path = run.folder / "failures.json"
+    path, tested = run.folder / "failures.json", {result.path: result for result in run.results}
     for case in files.nested(run.failures, path, "worst").get(failure.name) or []:
         result = run.measured.get(case["path"])
         note = f"severity {case['severity']:.3g}" if result is None else failure.verdict(result)
-        result = result or ImageResult(case["path"], None, "", math.nan, math.nan)
-        yield _slide(run, result, note)
+        unknown = ImageResult(case["path"], None, "", math.nan, math.nan)
+        yield _slide(run, tested.get(case["path"], result or unknown), note)
 
 
-def _slide(run: RunRecord, result: ImageResult, note: str, judged: str = "") -> Slide | None:
+def _counted(run: RunRecord, failure: Failure) -> str:
+    """How many images have failed, where the run says so."""
+    failed = files.nested(run.failures, run.folder / "failures.json", "failed", failure.name)
+    return f": {failed['count']} of {failed['of']}" if {"count", "of"} <= failed.keys() else ""
+
+
+def _slide(run: RunRecord, result: ImageResult, note: str) -> Slide | None:
     """None without all its pictures."""
-    tiles = [run.tile(result.path, name) for name in TILES]
-    pictures = [photograph(tile.read_bytes()) for tile in tiles if tile.is_file()]
-    whole = [picture for picture in pictures if picture is not None]
-    return Slide(result, note, judged, whole) if len(whole) == len(TILES) else None
+    for names in TILES:
+        files_of = {name: run.tile(result.path, name) for name in names}
+        if all(tile.is_file() for tile in files_of.values()):
+            pictures = {name: photograph(tile.read_bytes()) for name, tile in files_of.items()}
+            whole = {name: picture for name, picture in pictures.items() if picture is not None}
+            return Slide(result, note, whole) if len(whole) == len(names) else None
+    return None

@@ -52,11 +52,11 @@ MEASURES = (
 )
 
 
-def result_grids(groups: Groups) -> list[Grid]:
-    """Figures and costs, a table for each test set, the trivial controls below the models."""
+def result_grids(groups: Groups, all_controls: bool = False) -> list[Grid]:
+    """Figures and costs, a table for each test set; below the models the best control of each figure, or all."""
     grids = []
     for names in by_test_set(groups):
-        grid = results_grid({name: groups[name] for name in names})
+        grid = results_grid({name: groups[name] for name in names}, all_controls)
         grids.append(replace(grid, title=groups[names[0]][0].data_set, heads=["model", *grid.heads[1:]]))
     return grids
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from anomaly_diffusion.runs.record import RunRecord
 from anomaly_diffusion.types import ImageResult
 
-__all__ = ["Column", "ImageLine", "ImageTable", "image_table", "verdict"]
+__all__ = ["Column", "ImageLine", "ImageTable", "image_table"]
 
 MOST_LINES = 4000
 
@@ -51,7 +51,7 @@ class ImageLine:
     Args:
         run: number of the run.
         result: what was found in it.
-        verdict: see `verdict`.
+        verdict: `ImageResult.outcome`.
         numbers: a cell for each column.
     """
 
@@ -90,22 +90,10 @@ def image_table(runs: Sequence[RunRecord], most: int = MOST_LINES) -> ImageTable
     results = [(number, run, result) for number, run in enumerate(runs) for result in _spaced(run.results, room)]
     columns = [column for column in COLUMNS if any(_known(run, result, column) for _, run, result in results)]
     lines = [
-        ImageLine(number, result, verdict(result, run.threshold), [_cell(run, result, column) for column in columns])
+        ImageLine(number, result, result.outcome, [_cell(run, result, column) for column in columns])
         for number, run, result in results
     ]
     return ImageTable(columns, lines, total, any(line.verdict for line in lines))
-
-
-def verdict(result: ImageResult, threshold: float | None) -> str:
-    """What it means that a score lies above the threshold or not.
-
-    Returns:
-        "found", "missed", "false alarm" or "passed"; nothing without a threshold or a label.
-    """
-    if threshold is None or result.label is None:
-        return ""
-    above = result.score >= threshold
-    return ("found" if above else "missed") if result.label else ("false alarm" if above else "passed")
 
 
 def _spaced(results: Sequence[ImageResult], room: int) -> list[ImageResult]:

@@ -27,6 +27,11 @@ def _lines(report: Report, pictures: dict[str, bytes]) -> Iterator[str]:
     yield "## Results\n\nMean ± standard deviation over runs that differ in their seed; controls have learnt nothing.\n"
     for grid in report.results:
         yield _grid(grid)
+    if report.verdicts:
+        yield "## Verdicts\n"
+        for place, chart in enumerate(report.verdicts, start=1):
+            yield f"{plain(chart.title)}{': ' + plain(chart.note) if chart.note else ''}.\n"
+            yield _chart(chart, f"verdict-{place}", pictures)
     if report.cost:
         yield f"## {plain(report.cost.title)}\n"
         yield _chart(report.cost, "cost", pictures)

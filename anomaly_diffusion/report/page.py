@@ -16,7 +16,7 @@ from jinja2 import Environment, StrictUndefined, Template
 from markupsafe import Markup
 
 from anomaly_diffusion import __version__
-from anomaly_diffusion.report.charts import Chart, cost_chart, depth_charts, spectra_charts
+from anomaly_diffusion.report.charts import Chart, cost_chart, depth_charts, spectra_charts, verdict_charts
 from anomaly_diffusion.report.galleries import Gallery, galleries, within
 from anomaly_diffusion.report.grids import depth_grid, failure_grid, found_grids, result_grids
 from anomaly_diffusion.report.image_table import ImageTable, image_table
@@ -58,6 +58,11 @@ class PicturedRun:
     run: RunRecord
     galleries: Sequence[Gallery]
 
+    @property
+    def features(self) -> bool:
+        """Whether what its pictures slide into are normal features, not reconstructions."""
+        return any("normal_features" in slide.pictures for gallery in self.galleries for slide in gallery.slides)
+
 
 @dataclass(frozen=True)
 class Report:
@@ -66,6 +71,7 @@ class Report:
     Args:
         runs: all of them, group by group.
         results: a table for each test set.
+        verdicts: what they are worth, group by group.
         cost: accuracy over cost, if known.
         depth: a table and curves.
         failing: measures of failures.
@@ -79,6 +85,7 @@ class Report:
 
     runs: Sequence[RunRecord]
     results: Sequence[Grid]
+    verdicts: Sequence[Chart]
     cost: Chart | None
     depth: Grid
     depth_charts: Sequence[Chart]
@@ -91,24 +98,26 @@ class Report:
     left_out: Sequence[str]
 
 
-def make_report(groups: Groups, gaps: Sequence[Gap], limit: int = LIMIT) -> Report:
+def make_report(groups: Groups, gaps: Sequence[Gap], limit: int = LIMIT, all_controls: bool = False) -> Report:
     """Everything but the page itself.
 
     Args:
         groups: runs that differ in their seed only, by name.
         gaps: what runs lack.
         limit: bytes that the page should not exceed.
+        all_controls: whether tables have every control, not the best of each figure.
     """
     runs = [run for several in groups.values() for run in several]
     images = image_table(runs)
-    drawn = [depth_charts(groups), spectra_charts(groups)]
+    drawn = [depth_charts(groups), spectra_charts(groups), verdict_charts(groups)]
     used = sum(len(line.result.path) + 220 + 12 * len(images.columns) for line in images.lines)
     used += sum(chart.picture.bytes_in_page for charts in drawn for chart in charts)
     room = max(_LEAST, (limit - used) // max(1, len(groups)))
     pictured = [_pictured(several, room) for several in groups.values()]
     return Report(
         runs=runs,
-        results=result_grids(groups),
+        results=result_grids(groups, all_controls),
+        verdicts=drawn[2],
         cost=cost_chart(groups),
         depth=depth_grid(groups),
         depth_charts=drawn[0],

@@ -21,7 +21,7 @@ class SizeClass:
         largest: upper end of the class: a share of the photograph, or a contrast.
         count: number of defective images in it.
         image_auroc: how well their scores are told from those of all normal images; NaN without any.
-        recall: share of them whose score reaches the threshold; NaN without a threshold.
+        recall: share of them that are called defective; NaN without verdicts.
     """
 
     largest: float
@@ -30,40 +30,44 @@ class SizeClass:
     recall: float = math.nan
 
 
-def by_size(results: "Sequence[ImageResult]", classes: int = 3, threshold: float = math.nan) -> list[SizeClass]:
+def by_size(results: "Sequence[ImageResult]", classes: int = 3) -> list[SizeClass]:
     """Image AUROC and recall of equally many small, middle and large defects; images without a mask are left out.
 
     Args:
         results: test images.
         classes: number of classes, at least 1.
-        threshold: score from which an image is called defective.
     """
-    return _by("defect_share", results, classes, threshold)
+    return _by("defect_share", results, classes)
 
 
-def by_contrast(results: "Sequence[ImageResult]", classes: int = 3, threshold: float = math.nan) -> list[SizeClass]:
+def by_contrast(results: "Sequence[ImageResult]", classes: int = 3) -> list[SizeClass]:
     """The same of equally many faint, middle and strong defects.
 
     Args:
         results: test images with their `measures`.
         classes: number of classes, at least 1.
-        threshold: score from which an image is called defective.
     """
-    return _by("defect_contrast", results, classes, threshold)
+    return _by("defect_contrast", results, classes)
 
 
-def _by(column: str, results: "Sequence[ImageResult]", classes: int, threshold: float) -> list[SizeClass]:
+def _by(column: str, results: "Sequence[ImageResult]", classes: int) -> list[SizeClass]:
     if classes < 1:
         raise ValueError(f"`classes` must be at least 1, got {classes}.")
     normal = [result.score for result in results if result.label == 0]
-    values = [(result.number(column), result.score) for result in results if result.defect_share > 0]
+    found = [result for result in results if result.defect_share > 0]
+    values = [(result.number(column), result.score, _called(result)) for result in found]
     known = sorted(value for value in values if not math.isnan(value[0]))
-    parts = np.array_split(np.array(known).reshape(-1, 2), classes)
-    return [_class(part[:, 0], part[:, 1], normal, threshold) for part in parts if len(part)]
+    parts = np.array_split(np.array(known).reshape(-1, 3), classes)
+    return [_class(part[:, 0], part[:, 1], part[:, 2], normal) for part in parts if len(part)]
 
 
-def _class(values: np.ndarray, scores: np.ndarray, normal: list[float], threshold: float) -> SizeClass:
-    recall = math.nan if math.isnan(threshold) else float((scores >= threshold).mean())
+def _called(result: "ImageResult") -> float:
+    """1 where it is called defective, 0 where normal, NaN without a verdict."""
+    return math.nan if result.verdict is None else float(result.verdict.defective)
+
+
+def _class(values: np.ndarray, scores: np.ndarray, called: np.ndarray, normal: list[float]) -> SizeClass:
+    recall = float(called.mean())
     return SizeClass(float(values[-1]), len(values), _auroc(normal, scores.tolist()), recall)
 
 

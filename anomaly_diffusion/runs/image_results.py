@@ -59,8 +59,7 @@ def cells(result: ImageResult) -> tuple[Any, ...]:
     regions = json.dumps([_region_cells(region) for region in said.regions]) if said.regions else ""
     place = _PLACES[said.in_place]
     peak = "{} {}".format(*said.peak)
-    word = "defective" if said.defective else "normal"
-    return (*values, word, result.outcome, said.p_value, said.limit, said.drift, peak, place, regions)
+    return (*values, result.word, result.outcome, said.p_value, said.limit, said.drift, peak, place, regions)
 
 
 def _region_cells(region: AnomalousRegion) -> dict[str, float]:

@@ -14,10 +14,11 @@ if TYPE_CHECKING:
     from anomaly_diffusion.runs.display import Picture
     from anomaly_diffusion.types import ImageResult
 
-__all__ = ["UNSET", "Groups", "Run", "RunRecord", "finished_runs", "grouped"]
+__all__ = ["UNSET", "VERDICTS", "Groups", "Run", "RunRecord", "finished_runs", "grouped"]
 
 SUMMARY = "summary.json"
 OPTIONAL = ("per_image.csv", "failures.csv", "failures.json", "panels/test.png", "tiles/", "depths.csv")
+VERDICTS = "verdicts"  # of the lines of per_image.csv
 UNSET = "not set"
 _SHORT = 60  # characters of a setting's value in a name
 
@@ -136,36 +137,35 @@ class RunRecord:
         except ValueError as error:
             raise ValueError(f"{path} has a cell that is no number: {error}. Test the run again.") from None
 
-    @property
-    def threshold(self) -> float | None:
-        """The score from which an image is called defective; None if nobody knows any more."""
-        threshold = self._panels.get("threshold")
-        return threshold if isinstance(threshold, int | float) else None
-
     @cached_property
     def shown(self) -> "list[ImageResult]":
-        """The test images that its pictures show, chosen by kind and place."""
+        """The test images that its pictures show, chosen by kind and place, as `results` has them."""
         from anomaly_diffusion.runs.image_results import COLUMNS, from_row
 
         path = self.folder / "panels" / "test.json"
-        images = self._panels.get("images") or []
+        images = self._mapping("panels/test.json").get("images") or []
         if not isinstance(images, list) or not all(isinstance(image, dict) for image in images):
             raise ValueError(f"`images` in {path} must list the images that are shown, got {str(images)[:_SHORT]}.")
-        return [from_row({name: image[name] for name in COLUMNS if name in image}, path) for image in images]
+        told = [from_row({name: image[name] for name in COLUMNS if name in image}, path) for image in images]
+        tested = {result.path: result for result in self.results}
+        return [tested.get(result.path, result) for result in told]
 
     def tile(self, path: str, name: str) -> Path:
         """The file of one picture of a test image.
 
         Args:
             path: of the image, as in its result.
-            name: "image", "reconstruction", "difference" or "anomaly_map".
+            name: "image", "reconstruction", "difference" or "anomaly_map"; of a method that compares features "image",
+                "features", "normal_features" or "anomaly_map".
         """
         return self.folder / "tiles" / files.safe_name(path) / f"{name}.png"
 
     @property
     def missing(self) -> list[str]:
-        """Which of its files it lacks."""
-        return [name for name in OPTIONAL if not (self.folder / name).exists()]
+        """Which of its files it lacks, and its verdicts if it was tested before there were any."""
+        absent = [name for name in OPTIONAL if not (self.folder / name).exists()]
+        unjudged = bool(self.results) and all(result.verdict is None for result in self.results)
+        return absent + [VERDICTS] * unjudged
 
     @cached_property
     def figures(self) -> dict[str, Any]:
@@ -216,10 +216,6 @@ class RunRecord:
         from anomaly_diffusion.runs.display import Picture
 
         return Picture(self._file(name).read_bytes(), width)
-
-    @cached_property
-    def _panels(self) -> dict[str, Any]:
-        return self._mapping("panels/test.json")
 
     def _file(self, name: str) -> Path:
         path = self.folder / name

@@ -3,7 +3,7 @@ import json
 import cv2
 import numpy as np
 import pytest
-from toy_detector import ToyDetector, ToyImages, trainer
+from toy_detector import Limit, ToyDetector, ToyImages, trainer
 
 from anomaly_diffusion.callbacks.residual_maps import ResidualMaps
 from anomaly_diffusion.figures.canvas import TRUTH
@@ -40,7 +40,7 @@ def test_what_the_single_panels_show_is_listed(tmp_path):
     told = json.loads((tmp_path / "panels" / "test.json").read_text())
     assert [entry["panel"] for entry in told["images"]] == [f"test-{number:03d}.png" for number in range(1, 5)]
     assert [entry["label"] for entry in told["images"]] == [True, True, True, False]
-    assert told["threshold"] is None
+    assert {entry["outcome"] for entry in told["images"]} == {""}  # no limit is known
     scores = dict(
         zip(map(TEST.path, range(24)), detector.judge(TEST.batch(list(range(24)))).score.tolist(), strict=True)
     )
@@ -58,7 +58,8 @@ def test_every_image_shown_has_its_tiles(tmp_path):
         found = {path.name: picture(path) for path in (tmp_path / "tiles" / name).iterdir()}
         assert set(found) == {"image.png", "reconstruction.png", "difference.png", "anomaly_map.png"}
         assert {tile.shape for tile in found.values()} == {(256, 256, 3)}
-        assert (contour(found["image.png"]) > 0) == (contour(found["anomaly_map.png"]) > 0) == ("good" not in name)
+        assert contour(found["image.png"]) == 0
+        assert (contour(found["anomaly_map.png"]) > 0) == ("good" not in name)
         np.testing.assert_allclose(found["reconstruction.png"], (0.3 + 1) / 2, atol=1 / 255)
 
 
@@ -133,6 +134,50 @@ def test_predict_draws_and_writes_as_test_does(tmp_path):
         "predict.png",
     ]
     assert len(list((tmp_path / "maps").iterdir())) == 24
+
+
+def predicted(folder, limit, **options):
+    run = trainer(folder, Limit(limit), ResidualMaps(**options))
+    run.predict(ToyDetector(), TEST.loader(), return_predictions=False)
+    return json.loads((folder / "panels" / "predict.json").read_text())["images"]
+
+
+SCORES = sorted(ToyDetector().judge(TEST.batch(list(range(24)))).score.tolist(), reverse=True)
+
+
+@pytest.mark.parametrize(("flagged", "shown"), [(0, 2), (1, 2), (7, 7), (24, 24)])
+def test_predict_shows_all_that_are_called_defective_first_and_sorted_by_score(tmp_path, flagged, shown):
+    limit = SCORES[flagged] if flagged < 24 else -1.0
+    told = predicted(tmp_path, limit, count=2)
+    assert [entry["score"] for entry in told] == pytest.approx(SCORES[:shown])
+    assert [entry["verdict"] for entry in told] == ["defective"] * flagged + ["normal"] * (shown - flagged)
+    assert {entry["outcome"] for entry in told} == {""}  # nobody knows the truth
+
+
+@pytest.mark.parametrize(
+    ("limit", "in_place", "outcomes"),
+    [
+        (-1.0, True, {"found", "false alarm"}),
+        (-1.0, False, {"found elsewhere", "false alarm"}),
+        (1e9, True, {"missed", "passed"}),
+    ],
+)
+def test_a_test_tells_found_from_found_elsewhere_and_missed(tmp_path, limit, in_place, outcomes):
+    trainer(tmp_path, Limit(limit, in_place), ResidualMaps(count=4)).test(ToyDetector(), TEST.loader(), verbose=False)
+    told = json.loads((tmp_path / "panels" / "test.json").read_text())
+    assert {entry["outcome"] for entry in told["images"]} == outcomes
+
+
+def test_overlays_have_the_size_of_the_file(tmp_path):
+    drawn(tmp_path, count=1, overlays=True)
+    overlays = list((tmp_path / "overlays").iterdir())
+    assert len(overlays) == 24
+    assert {picture(path).shape for path in overlays} == {(20, 40, 3)}
+
+
+def test_masks_need_limits(tmp_path):
+    with pytest.raises(ValueError, match="no limit is known"):
+        drawn(tmp_path, count=1, masks=True)
 
 
 @pytest.mark.parametrize(

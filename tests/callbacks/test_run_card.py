@@ -102,7 +102,7 @@ def test_per_image_rows_agree_with_the_predictions(tmp_path):
 def test_the_table_the_run_folder_and_the_pictures_are_printed_last(tmp_path, capsys):
     run_all(tmp_path, ResidualMaps(count=1))
     printed = capsys.readouterr().out
-    assert "brightness |z|" in printed
+    assert "best control" in printed
     assert printed.strip().splitlines()[-2:] == [
         f"run folder: {tmp_path}",
         f"pictures:   {tmp_path}/panels/test.png",

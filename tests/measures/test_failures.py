@@ -8,7 +8,7 @@ import torch
 from anomaly_diffusion.measures.failure_measures import MEASURES, as_csv, measured, places
 from anomaly_diffusion.measures.failures import FAILURES, Worst, summary
 from anomaly_diffusion.measures.mean_spectra import spectra_of
-from anomaly_diffusion.types import ImageBatch, Prediction
+from anomaly_diffusion.types import ImageBatch, ImageResult, Prediction, Verdict
 
 SIDE, MARGIN = 64, 8
 
@@ -146,16 +146,58 @@ SPOILT = {
 }
 
 
+def judged_by(row, right):
+    """The same, called what it is or the contrary."""
+    return replace(row, verdict=Verdict(0.5, 1.0, bool(row.label) == right, in_place=bool(row.label) and right))
+
+
+@pytest.mark.parametrize(
+    ("name", "measures"),
+    [
+        ("over_smoothing", {"retained_fine": 1.18}),
+        ("over_smoothing", {"retained_fine": 0.6}),
+        ("texture_loss", {"cooccurrence": 0.4}),
+        ("identity_loss", {"ssim": 0.6}),
+        ("hallucination", {"hallucination": 0.09}),
+        ("copied_defect", {"energy_contrast": 6.0}),
+        ("missed_defect", {"map_contrast": -3.0}),
+        ("false_alarm", {"map_far": 30.0}),
+    ],
+)
+def test_what_went_well_enough_is_no_failure(name, measures):
+    (failure,) = [failure for failure in FAILURES if failure.name == name]
+    label = int("defect" in name)
+    result = judged_by(ImageResult("a.png", label, "", 0.1 * label, 5.0, measures=measures), right=True)
+    assert math.isnan(failure.severity(result))
+    assert failure.counted([result]) == (0, 1)
+
+
+@pytest.mark.parametrize("name", ["missed_defect", "false_alarm"])
+def test_without_a_limit_nobody_knows_what_was_missed_or_a_false_alarm(name):
+    (failure,) = [failure for failure in FAILURES if failure.name == name]
+    images = batch()
+    assert failure.counted(rows_of(images, judged(images, images.image))) == (0, 0)
+
+
+def test_a_defect_that_is_found_elsewhere_is_missed_too():
+    (failure,) = [failure for failure in FAILURES if failure.name == "missed_defect"]
+    found = ImageResult("a.png", 1, "dent", 0.1, 5.0, measures={"map_contrast": 2.0})
+    assert failure.severity(replace(found, verdict=Verdict(0.1, 1.0, True, in_place=False))) == -2.0
+
+
 @pytest.mark.parametrize("failure", FAILURES, ids=lambda failure: failure.name)
 def test_each_failure_is_worse_where_it_happens_than_where_it_does_not(failure):
     images = batch()
     perfect = rows_of(images, judged(images, healed(images)))
     failed = rows_of(images, judged(images, SPOILT[failure.name](images.image, images.mask)))
-    pairs = [(failure.severity(bad), failure.severity(good)) for bad, good in zip(failed, perfect, strict=True)]
+    failed, perfect = ([judged_by(row, right) for row in rows] for rows, right in ((failed, False), (perfect, True)))
+    pairs = [(failure.severity(bad), failure.badness(good)) for bad, good in zip(failed, perfect, strict=True)]
     known = [pair for pair in pairs if not math.isnan(pair[0])]
     assert known
     assert all(bad > good + 0.05 for bad, good in known)
     assert all(failure.verdict(row) for row in failed)
+    assert failure.counted(perfect)[0] == 0
+    assert failure.counted(failed) == (len(known), failure.counted(perfect)[1])
 
 
 @pytest.mark.parametrize("failure", FAILURES, ids=lambda failure: failure.name)

@@ -3,7 +3,7 @@ document.documentElement.classList.add("js");
 
 const NAMES = ["image", "reconstruction", "anomaly map"];
 
-// value 0 shows the image, 100 its reconstruction, 200 its map; between them one fades into the next
+// value 0 shows the image, 100 its reconstruction or normal features, 200 its map; between them one fades into the next
 function say(value) {
   const part = Math.min(Math.floor(value / 100), 1), share = value - 100 * part;
   if (share % 100 === 0) return NAMES[part + share / 100];
