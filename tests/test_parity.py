@@ -21,9 +21,7 @@ OTHER = ["--model.init_args.reconstruction.init_args.depths", "[0.3,0.6]"]  # mu
 
 @pytest.fixture(scope="module")
 def program(tmp_path_factory):
-    program = Program(tmp_path_factory.mktemp("processes"))
-    yield program
-    program.close()
+    return Program(tmp_path_factory.mktemp("processes"))
 
 
 def judged(program, name, *words, count=1):
