@@ -1,6 +1,7 @@
 """Drawing pictures: overlays, contours, scales and text, and how matplotlib's objects become a PNG without pyplot."""
 
 import warnings
+from functools import lru_cache
 from typing import Any
 
 import cv2
@@ -62,10 +63,11 @@ def png(figure: Figure, background: Picture | None = None) -> bytes:
     with warnings.catch_warnings():  # a path may hold characters that the font lacks
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")
         canvas.draw()
-    drawn = np.asarray(canvas.buffer_rgba(), dtype=np.float32)
-    opacity = drawn[..., 3:] / 255
-    below = 1.0 if background is None else background
-    picture = drawn[..., :3] / 255 * opacity + (1 - opacity) * below
+    drawn = np.asarray(canvas.buffer_rgba())
+    picture = np.ones((*drawn.shape[:2], 3), np.float32) if background is None else background.copy()
+    rows = drawn[..., 3].any(1)  # of a sheet, a few lines of text
+    ink = drawn[rows].astype(np.float32) / 255
+    picture[rows] = ink[..., :3] * ink[..., 3:] + (1 - ink[..., 3:]) * picture[rows]
     return encoded(picture)
 
 
@@ -94,7 +96,15 @@ def text_size(figure: Figure, text: str, size: float) -> tuple[float, float]:
 
 def map_legend(figure: Figure, size: tuple[int, int], limit: float) -> None:
     """The colour scale of anomaly maps, at the bottom left; `size` is that of the figure in pixels."""
-    width, height = size
+    figure.figimage(_legend(min(size[0], 700), limit))
+
+
+@lru_cache(maxsize=16)
+def _legend(width: int, limit: float) -> ndarray:
+    """What `map_legend` draws, as RGBA; a run needs it dozens of times, and axes are most of the work for a sheet."""
+    height = 58  # pixels
+    figure = blank_figure(width, height)
+    figure.patch.set_alpha(0)
     axes = figure.add_axes((14 / width, 36 / height, min(260, width - 28) / width, 9 / height))
     scale = ScalarMappable(Normalize(0, limit), COLOURS)
     bar = figure.colorbar(scale, cax=axes, orientation="horizontal")
@@ -104,3 +114,6 @@ def map_legend(figure: Figure, size: tuple[int, int], limit: float) -> None:
         write_text(figure, 300, height - 48, "contour: true defect", size=8, color="#0f9f8f")
         note = f"difference: white = {RESIDUAL_WHITE:.0%} of the pixel range"
         write_text(figure, 300, height - 34, note, size=8, color=QUIET_INK)
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return np.array(canvas.buffer_rgba())
