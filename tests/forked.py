@@ -1,9 +1,11 @@
 """Carries out command lines in forks of one process that has imported everything, and kills them where it is told to.
 
-Reads one JSON object a line: the words of a command, a file for what it prints, where to kill it, and what it may take.
+Reads one JSON object a line: the words of a command, its variables, a file for what it prints, where to kill it, and
+what it may take.
 Answers with the status of the process: negative for a signal.
 """
 
+import gc
 import importlib
 import json
 import os
@@ -16,6 +18,8 @@ from contextlib import suppress
 from pathlib import Path
 from threading import Timer
 from typing import Any, NoReturn
+
+from blank_pictures import blank_pictures
 
 USED = ("albumentations", "imageio", "skimage.metrics", "skimage.filters")  # by every run, and slow to import
 
@@ -168,7 +172,8 @@ def run(order: dict[str, Any], environment: dict[str, str]) -> NoReturn:
     try:
         from pytorch_lightning.utilities import rank_zero_only
 
-        os.environ |= environment
+        os.environ.clear()
+        os.environ.update(order["environment"] | environment)
         rank_zero_only.rank = int(environment.get("RANK", 0))  # found out at import, when there was no rank
         append = 0 if rank_zero_only.rank else os.O_TRUNC
         output = os.open(order["output"], os.O_WRONLY | os.O_CREAT | os.O_APPEND | append)
@@ -197,7 +202,6 @@ def run(order: dict[str, Any], environment: dict[str, str]) -> NoReturn:
 
 def main() -> None:
     import torch
-    from matplotlib.figure import Figure
 
     from anomaly_diffusion import torchvision_import
 
@@ -205,11 +209,12 @@ def main() -> None:
     from anomaly_diffusion.cli import lightning_cli
 
     torch.set_num_threads(1)
-    Figure.draw = lambda *_: None  # pictures are most of the time, and not what these tests are about
+    blank_pictures()
     lightning_cli.import_rooms()
     lightning_cli.classes()
     for name in USED:
         importlib.import_module(name)
+    gc.freeze()  # what a fork collects it copies
     answers = os.fdopen(os.dup(1), "w")
     for line in sys.stdin:
         print(carry_out(json.loads(line)), file=answers, flush=True)

@@ -1,9 +1,11 @@
 """The command line in processes of its own, which can be made to meet with accidents."""
 
+import atexit
 import json
 import os
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import yaml
@@ -28,17 +30,34 @@ TINY = {
 }  # fmt: skip
 
 
+@cache
+def server() -> subprocess.Popen[str]:
+    """The process whose forks carry out commands: one for all tests of this process, for it takes long to begin."""
+    command = [sys.executable, str(Path(__file__).with_name("forked.py"))]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    process = subprocess.Popen(command, env=environment(), **pipes)
+    atexit.register(end, process)
+    return process
+
+
+def end(process: subprocess.Popen[str]) -> None:
+    """Let it end."""
+    process.stdin.close()
+    process.stdout.close()
+    process.wait()
+
+
+def environment() -> dict[str, str]:
+    """The variables of this process, and what every command needs."""
+    return {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[1])}
+
+
 class Program:
     """The command line, in processes of its own."""
 
     def __init__(self, folder):
         self.folder = folder
         (folder / "tiny.yaml").write_text(yaml.safe_dump(TINY))
-        command = [sys.executable, str(Path(__file__).with_name("forked.py"))]
-        environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[1])}
-        self.process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
-        )
 
     def __call__(self, *words, kill=None, processes=1, limits=None):
         """Carry out a command line, in so many processes as torchrun would; return its status and what it said.
@@ -53,15 +72,11 @@ class Program:
             "kill": kill,
             "processes": processes,
             "limits": limits,
+            "environment": environment(),
         }
-        print(json.dumps(order), file=self.process.stdin, flush=True)
-        return int(self.process.stdout.readline()), output.read_text()
+        process = server()
+        print(json.dumps(order), file=process.stdin, flush=True)
+        return int(process.stdout.readline()), output.read_text()
 
     def run(self, name):
         return self.folder / "runs" / "tiny" / name
-
-    def close(self):
-        """Let the processes end."""
-        self.process.stdin.close()
-        self.process.stdout.close()
-        self.process.wait()

@@ -12,9 +12,7 @@ MODELS = {"pixel": TINY["model"], **LEARNERS}
 
 @pytest.fixture(scope="module")
 def program(tmp_path_factory):
-    program = Program(tmp_path_factory.mktemp("crops"))
-    yield program
-    program.close()
+    return Program(tmp_path_factory.mktemp("crops"))
 
 
 @pytest.mark.slow

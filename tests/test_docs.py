@@ -113,7 +113,6 @@ def place(tmp_path_factory):
         status, told = program(*tiny(words))
         assert status == 0, told
         yield program
-        program.close()
 
 
 def _write_set(root, normal, defects, masks, count):

@@ -9,9 +9,7 @@ EPOCH = 6  # training steps; validations come every four
 
 @pytest.fixture(scope="module")
 def program(tmp_path_factory):
-    program = Program(tmp_path_factory.mktemp("ending"))
-    yield program
-    program.close()
+    return Program(tmp_path_factory.mktemp("ending"))
 
 
 def trained(program, name, *words, kill=None, status=0):

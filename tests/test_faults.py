@@ -23,8 +23,7 @@ def program(tmp_path_factory):
         for number in range(count):
             pixels = random.integers(0, 256, (20, 20), dtype=np.uint8)
             Image.fromarray(pixels).save(folder / f"{number:02}.png")
-    yield program
-    program.close()
+    return program
 
 
 @pytest.fixture

@@ -95,9 +95,7 @@ def program(tmp_path_factory):
     folder = tmp_path_factory.mktemp("options")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TORCHINDUCTOR_CACHE_DIR", str(folder / "compiled"))  # which a case may leave torn
-        program = prepared(folder)
-    yield program
-    program.close()
+        yield prepared(folder)
 
 
 def walk(program: Program, cases: list[Case]) -> list[str]:

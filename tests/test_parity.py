@@ -16,14 +16,14 @@ from tiny_models import LEARNERS
 TIMES = {"seconds", "seconds_per_image", "train_seconds", "fit_seconds", "validation_seconds"}
 NOT_OF_THE_RESULT = TIMES | {"peak_memory_mb", "peak_gpu_memory_mb", "command"}
 UNEVEN = ["--data.dataset.init_args.test", "7"]  # neither two nor three processes share images evenly
+IMAGES = {"train": 16, "validation": 8, "test": 12}
+ONE_PICTURE = ["--panels.count=1", "--trajectories.count=1", "--failures.worst=1"]
 OTHER = ["--model.init_args.reconstruction.init_args.depths", "[0.3,0.6]"]  # must be calibrated anew
 
 
 @pytest.fixture(scope="module")
 def program(tmp_path_factory):
-    program = Program(tmp_path_factory.mktemp("processes"))
-    yield program
-    program.close()
+    return Program(tmp_path_factory.mktemp("processes"))
 
 
 def judged(program, name, *words, count=1):
@@ -139,7 +139,9 @@ def slurm(count):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("launcher", ["torchrun", "itself", "slurm"])
+@pytest.mark.parametrize(
+    "launcher", ["itself", *(pytest.param(other, marks=pytest.mark.soak) for other in ("torchrun", "slurm"))]
+)
 def test_the_processes_of_every_launcher_give_the_same(program, launcher):
     """Whether torchrun starts them, srun, or the first one the others; in a folder that the first one names."""
     torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", "-m", "--"]
@@ -173,9 +175,11 @@ def test_commands_give_the_same_bits_as_they_are_typed(tmp_path):
         said = next(line for line in done.stdout.splitlines() if line.startswith("Run folder: "))
         return tmp_path / said.removeprefix("Run folder: ")
 
-    run = typed("demo", "--steps", "2")
+    few = (f"--data.dataset.init_args.{use}={count}" for use, count in IMAGES.items())
+    steps = ("--trainer.max_steps=2", "--trainer.val_check_interval=2", "--experiment=demo", *ONE_PICTURE)
+    run = typed("train", "--config", "model/pixel.yaml", "--config", "demo.yaml", *few, *steps)
     trained, tables = found(run)
     one, two = (found(typed("test", "--run_folder", str(run), "--trainer.devices", count)) for count in "12")
-    assert len(tables["per_image.csv"]) == 80
+    assert len(tables["per_image.csv"]) == IMAGES["test"]
     assert two == one
     assert (one[0], one[1]["per_image.csv"]) == (trained, tables["per_image.csv"])

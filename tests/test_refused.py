@@ -11,9 +11,7 @@ from program import Program
 
 @pytest.fixture(scope="module")
 def program(tmp_path_factory):
-    program = Program(tmp_path_factory.mktemp("refused"))
-    yield program
-    program.close()
+    return Program(tmp_path_factory.mktemp("refused"))
 
 
 @pytest.fixture

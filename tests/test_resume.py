@@ -14,9 +14,7 @@ NOT_OF_THE_RESULT = TIMES | {"peak_memory_mb", "peak_gpu_memory_mb", "command"}
 
 @pytest.fixture(scope="module")
 def program(tmp_path_factory):
-    program = Program(tmp_path_factory.mktemp("resume"))
-    yield program
-    program.close()
+    return Program(tmp_path_factory.mktemp("resume"))
 
 
 @pytest.fixture(scope="module")

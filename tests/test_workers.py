@@ -18,6 +18,7 @@ SMALL = (
     *("--trainer.max_steps", "2", "--trainer.val_check_interval", "2", "--data.batch_size", "4"),
     *("--data.image_size", "[16,16]", "--model.init_args.backbone.init_args.width", "8"),
     *("--model.init_args.reconstruction.init_args.depths", "[0.5]", "--trainer.accelerator", "cpu"),
+    *("--panels.count", "1", "--trajectories.count", "1", "--failures.worst", "1"),
 )
 
 
@@ -46,7 +47,11 @@ def folder(tmp_path_factory):
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("workers", "start", "cache_mb"),
-    [(0, "fork", 2048), (2, "fork", 0), (2, "spawn", 2048), (2, "forkserver", 0)],
+    [
+        (2, "spawn", 2048),  # which asks most: all is imported and sent anew
+        *(pytest.param(*case, marks=pytest.mark.soak) for case in [(0, "fork", 2048), (2, "fork", 0)]),
+        pytest.param(2, "forkserver", 0, marks=pytest.mark.soak),
+    ],
 )
 def test_the_command_of_the_docs_trains(folder, workers, start, cache_mb):
     words, option = commands()

@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 import cv2
@@ -95,10 +96,11 @@ def png(figure: Figure, background: Picture | None = None) -> bytes:
     with warnings.catch_warnings():  # a path may hold characters that the font lacks
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")
         canvas.draw()
-    drawn = np.asarray(canvas.buffer_rgba(), dtype=np.float32)
-    opacity = drawn[..., 3:] / 255
-    below = 1.0 if background is None else background
-    picture = drawn[..., :3] / 255 * opacity + (1 - opacity) * below
+    drawn = np.asarray(canvas.buffer_rgba())
+    picture = np.ones((*drawn.shape[:2], 3), np.float32) if background is None else background.copy()
+    rows = drawn[..., 3].any(1)  # of a sheet, a few lines of text
+    ink = drawn[rows].astype(np.float32) / 255
+    picture[rows] = ink[..., :3] * ink[..., 3:] + (1 - ink[..., 3:]) * picture[rows]
     return encoded(picture)
 
 
@@ -143,12 +145,7 @@ def map_legend(figure: Figure, size: tuple[int, int], limit: float, notes: Seque
         notes: a line each, beside the scale or, on a narrow sheet, above it: see `legend_height`.
     """
     width, height = size
-    axes = figure.add_axes((14 / width, 36 / height, min(_SCALE, width - 28) / width, 9 / height))
-    bar = figure.colorbar(ScalarMappable(Normalize(0, limit), COLOURS), cax=axes, orientation="horizontal")
-    ticks = np.linspace(0, limit, 5)
-    bar.set_ticks(ticks.tolist(), labels=[f"{tick:g}" for tick in ticks[:-1]] + [f"{limit:g}+"])
-    bar.ax.tick_params(labelsize=7, length=2, pad=1)
-    write_text(figure, 14, height - 20, "map: standard deviations of normal images", size=8, color=QUIET_INK)
+    figure.figimage(_scale(min(width, _SCALE + 40), limit))
     narrow = width < _BESIDE
     left, top = (14, height - FOOT - _LINE * len(notes) + 6) if narrow else (_SCALE + 40, height - FOOT + 10)
     for place, note in enumerate(notes):
@@ -158,3 +155,19 @@ def map_legend(figure: Figure, size: tuple[int, int], limit: float, notes: Seque
 def legend_height(width: float, notes: Sequence[str]) -> int:
     """Pixels that `map_legend` needs below a sheet of that width."""
     return FOOT + (_LINE * len(notes) if width < _BESIDE else 0)
+
+
+@lru_cache(maxsize=16)
+def _scale(width: int, limit: float) -> ndarray:
+    """The scale of `map_legend`, as RGBA; a run needs it dozens of times, and axes are most of the work for a sheet."""
+    figure = blank_figure(width, FOOT)
+    figure.patch.set_alpha(0)
+    axes = figure.add_axes((14 / width, 36 / FOOT, min(_SCALE, width - 28) / width, 9 / FOOT))
+    bar = figure.colorbar(ScalarMappable(Normalize(0, limit), COLOURS), cax=axes, orientation="horizontal")
+    ticks = np.linspace(0, limit, 5)
+    bar.set_ticks(ticks.tolist(), labels=[f"{tick:g}" for tick in ticks[:-1]] + [f"{limit:g}+"])
+    bar.ax.tick_params(labelsize=7, length=2, pad=1)
+    write_text(figure, 14, FOOT - 20, "map: standard deviations of normal images", size=8, color=QUIET_INK)
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return np.array(canvas.buffer_rgba())

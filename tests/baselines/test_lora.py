@@ -5,6 +5,7 @@ import pytest
 import torch
 import yaml
 from analytic import image_batch, seeded
+from blank_pictures import blank_pictures
 from commands import unchanged_process
 from tiny import EXACT, LAYERS, PROMPT, SIDE, doubled, img2img_of_diffusers, in_double, tuned, untrained, walk
 
@@ -117,6 +118,7 @@ def test_a_weight_out_of_range_is_refused(tiny_folder) -> None:
 def run(tmp_path, monkeypatch, tiny_folder):
     """The command line on a shipped baseline, with the tiny pipeline and tiny data."""
     monkeypatch.chdir(tmp_path)
+    blank_pictures(monkeypatch.setattr)
     data = {"dataset": {"class_path": "Textures", "init_args": {"train": 8, "validation": 6, "test": 4}}}
     data |= {"image_size": [SIDE, SIDE], "batch_size": 2}
     walk_of_two = {"init_args": {"steps": 2, "depths": {"class_path": "Strengths", "init_args": {"strengths": [0.34]}}}}

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
+from blank_pictures import blank_pictures
 from commands import figures, unchanged_process
 
 from anomaly_diffusion.cli.arguments import experiments_folder
@@ -25,6 +26,7 @@ DATA = {"dataset": {"class_path": "Textures", "init_args": {"train": 12, "test":
 def control(request, tmp_path, monkeypatch):
     """The command line and the shipped experiment of a control, with a tiny network in place of the real one."""
     monkeypatch.chdir(tmp_path)
+    blank_pictures(monkeypatch.setattr)
     config = yaml.safe_load((experiments_folder() / f"model/{request.param}.yaml").read_text())
     config["model"]["init_args"] |= CONTROLS[request.param]
     settings = {"data": DATA, "wandb": {"mode": "disabled"}}

@@ -3,6 +3,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from blank_pictures import blank_pictures
 from commands import unchanged_process
 
 from anomaly_diffusion.cli import arguments, compare, lightning_cli
@@ -20,7 +21,8 @@ def runs(tmp_path_factory) -> Path:
     """Two runs of the demo's model on the demo's data, the second a copy of the first."""
     folder = tmp_path_factory.mktemp("demo")
     demo = ("--config", "model/pixel.yaml", "--config", "demo.yaml", "--experiment", "demo-brick")
-    with unchanged_process():
+    with unchanged_process(), pytest.MonkeyPatch.context() as patch:
+        blank_pictures(patch.setattr)
         assert main(["train", *demo, *FLOOR, "--runs_dir", str(folder)]) == 0
     shutil.copytree(folder / "demo-brick/001", folder / "demo-brick/002")
     return folder / "demo-brick"

@@ -239,7 +239,8 @@ def test_a_killed_training_goes_on_from_its_checkpoint(tmp_path, monkeypatch):
     few = {"train": 8, "validation": 8, "test": 4}
     settings = ["--config", str(ROOT / "experiments/model/pixel.yaml"), "--data.image_size", "[16,16]"]
     settings += [word for use, count in few.items() for word in (f"--data.dataset.init_args.{use}", str(count))]
-    settings += ["--trainer.max_steps", "6", "--trainer.val_check_interval", "3"]
+    settings += ["--trainer.max_steps", "6", "--trainer.val_check_interval", "3", "--panels.count", "1"]
+    settings += ["--trajectories.count", "1", "--failures.worst", "1"]
     command = ["${env}", "anomaly-diffusion", "train", *settings, "${args}"]
     Path("s.yaml").write_text(
         yaml.safe_dump(GRID | {"command": command, "parameters": {"seed_everything": {"values": [0]}}})

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
+from blank_pictures import blank_pictures
 from commands import unchanged_process
 
 from anomaly_diffusion.cli.arguments import experiments_folder
@@ -20,6 +21,7 @@ TRAINED = AUTOENCODER | {"weights": "runs/autoencoder/001"}
 def train(tmp_path, monkeypatch):
     """The command line and a shipped experiment, made small."""
     monkeypatch.chdir(tmp_path)
+    blank_pictures(monkeypatch.setattr)
 
     def _train(name: str, trainer: dict, **model: object) -> Path:
         config = yaml.safe_load((experiments_folder() / f"model/{name}.yaml").read_text())
