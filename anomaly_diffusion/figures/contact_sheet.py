@@ -91,7 +91,7 @@ def _block(panel: Panel, limit: float, height: int) -> Picture:
 def _width(panels: Sequence[Panel], blocks: Sequence[Picture]) -> int:
     """Of the widest panel: of its tiles, or of what is said of it."""
     said = [_wide(f"{panel.verdict}   ", weight="bold") + _wide(panel.note) for panel in panels]
-    return max(*said, *(block.shape[1] for block in blocks))
+    return int(max(*said, *(block.shape[1] for block in blocks)))
 
 
 def _wide(text: str, size: float = 8.5, weight: str = "normal") -> int:
