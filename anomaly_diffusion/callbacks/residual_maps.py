@@ -212,7 +212,9 @@ class ResidualMaps(ResultCallback):
             return
         from anomaly_diffusion.figures.contact_sheet import Panel, contact_sheet
 
-        panels = [Panel(shown.rows, _outcome(shown.result), _note(shown.result)) for shown in chosen]
+        panels = [
+            Panel(shown.rows, _outcome(one), _note(one), _drift(one)) for shown in chosen for one in [shown.result]
+        ]
         folder = Path(trainer.default_root_dir) / "panels"
         files.write(folder / f"{split}.png", contact_sheet(panels, title, self.limit))
         if split == "val":
@@ -257,8 +259,12 @@ def _note(result: ImageResult) -> str:
     numbers = [f"score {result.score:.3g}"]
     if said is not None:
         numbers = [f"score {result.score:.3g}, limit {said.limit:.3g}", f"p {said.p_value:.2g}"]
-        numbers += [f"drift: {said.drift}"] if said.drift else []
     return " · ".join([result.kind, *numbers] if result.kind else numbers)
+
+
+def _drift(result: ImageResult) -> str:
+    """In which way it is unlike normal images; nothing where it is like them, or nobody knows."""
+    return f"drift: {result.verdict.drift}" if result.verdict is not None and result.verdict.drift else ""
 
 
 def _contents(names: Iterable[str], chosen: Iterable[_Shown]) -> list[dict[str, Any]]:
@@ -289,7 +295,9 @@ def _logged(shown: _Shown, frame: tuple[int, int], pixel_limit: float) -> Any:
     """Pictures in one list must share a size in the browser: each stands in the corner of the same frame."""
     pictures, mask = shown.rows[0], shown.rows[0].mask
     image = (np.broadcast_to(pictures.image, (*mask.shape, 3)).astype(np.float32) * 255).round().astype(np.uint8)
-    caption = " · ".join(filter(None, [pictures.path, _outcome(shown.result), _note(shown.result)]))
+    caption = " · ".join(
+        filter(None, [pictures.path, _outcome(shown.result), _note(shown.result), _drift(shown.result)])
+    )
     rows, columns = (whole - part for whole, part in zip(frame, mask.shape, strict=True))
     space = [(0, rows), (0, columns)]
     truth, found = (np.pad(part, space) for part in (mask, pictures.anomaly_map > pixel_limit))

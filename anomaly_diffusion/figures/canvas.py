@@ -127,12 +127,18 @@ def text_size(figure: Figure, text: str, size: float, weight: str = "normal") ->
     return float(box.width), float(box.height)
 
 
-def shortened(figure: Figure, text: str, room: float, size: float = 8.5) -> str:
-    """The end of a text that has so many pixels of room, behind an ellipsis if it is not all of it."""
-    kept = text
-    while len(kept) > 2 and (wide := text_size(figure, kept, size)[0]) > room:
-        kept = "…" + kept[max(2, int(len(kept) * (1 - room / wide)) + 1) :]
-    return kept
+def shortened(figure: Figure, text: str, room: float, size: float = 8.5, end: bool = True) -> str:
+    """As much of a text as so many pixels have room for: its end, or its beginning, and an ellipsis for the rest."""
+    count = len(text)
+    while count > 1 and (wide := text_size(figure, _part(text, count, end), size)[0]) > room:
+        count = max(1, min(count - 1, int(count * room / wide)))
+    return _part(text, count, end)
+
+
+def _part(text: str, count: int, end: bool) -> str:
+    if count >= len(text):
+        return text
+    return "…" + text[-count:] if end else text[:count] + "…"
 
 
 def map_legend(figure: Figure, size: tuple[int, int], limit: float, notes: Sequence[str] = ()) -> None:

@@ -27,7 +27,7 @@ from anomaly_diffusion.figures.tiles import legend, tile_height, tiles
 
 __all__ = ["Panel", "contact_sheet"]
 
-GAP, TEXT, HEAD = 14, 36, 20  # pixels around panels, above each for two lines, and for heads
+GAP, TEXT, LINE, HEAD = 14, 36, 16, 20  # pixels around panels, above each for two lines, of one, and for heads
 _BOX = {"facecolor": "white", "alpha": 0.75, "linewidth": 0, "pad": 2}
 
 
@@ -39,11 +39,13 @@ class Panel:
         rows: its pictures, at least one, a row of tiles each: all depths fused, then every depth if they are shown.
         outcome: one of `canvas.MARKS`; nothing where nobody knows.
         note: what is written beside it, in numbers.
+        warning: what is written below it; shortened to the width of the tiles.
     """
 
     rows: Sequence[ResultPictures]
     outcome: str = ""
     note: str = ""
+    warning: str = ""
 
     @property
     def verdict(self) -> str:
@@ -66,17 +68,18 @@ def contact_sheet(panels: Sequence[Panel], title: str = "", limit: float = 8.0, 
     height, width = max(block.shape[0] for block in blocks), _width(panels, blocks)
     head, lines = 34 if title else 8, -(-len(blocks) // columns)
     wide = max(columns * width + (columns + 1) * GAP, _wide(title, 11, weight="bold") + 2 * GAP)
+    text = TEXT + LINE * any(panel.warning for panel in panels)
     foot = legend_height(wide, notes)
-    size = (wide, head + HEAD + lines * (height + TEXT + GAP) + foot - GAP)
+    size = (wide, head + HEAD + lines * (height + text + GAP) + foot - GAP)
     figure = blank_figure(*size)
     canvas = np.ones((size[1], size[0], 3), dtype=np.float32)
     write_text(figure, GAP, 10, title, size=11, weight="bold")
     for place, (panel, block) in enumerate(zip(panels, blocks, strict=True)):
         line, column = divmod(place, columns)
-        left, top = GAP + column * (width + GAP), head + HEAD + line * (height + TEXT + GAP)
-        canvas[top + TEXT : top + TEXT + block.shape[0], left : left + block.shape[1]] = block
+        left, top = GAP + column * (width + GAP), head + HEAD + line * (height + text + GAP)
+        canvas[top + text : top + text + block.shape[0], left : left + block.shape[1]] = block
         _caption(figure, panel, left, top + 2, width)
-        _depths(figure, panel, left, top + TEXT, block.shape)
+        _depths(figure, panel, left, top + text, block.shape)
         if line == 0:
             _heads(figure, panel, left, top - 16, block.shape[1])
     map_legend(figure, size, limit, notes)
@@ -101,9 +104,10 @@ def _wide(text: str, size: float = 8.5, weight: str = "normal") -> int:
 def _caption(figure: Figure, panel: Panel, left: float, top: float, width: float) -> None:
     write_text(figure, left, top, shortened(figure, panel.rows[0].path, width))
     verdict = panel.verdict
-    write_text(figure, left, top + 16, verdict, color=WRONG if "✗" in verdict else RIGHT, weight="bold")
+    write_text(figure, left, top + LINE, verdict, color=WRONG if "✗" in verdict else RIGHT, weight="bold")
     after = _wide(f"{verdict}   ", weight="bold") if verdict else 0
-    write_text(figure, left + after, top + 16, panel.note, color=QUIET_INK)
+    write_text(figure, left + after, top + LINE, panel.note, color=QUIET_INK)
+    write_text(figure, left, top + 2 * LINE, shortened(figure, panel.warning, width, end=False), color=QUIET_INK)
 
 
 def _depths(figure: Figure, panel: Panel, left: float, top: float, shape: tuple[int, ...]) -> None:
