@@ -393,7 +393,7 @@ def test_the_real_sets_are_read_whole(real_data):
         ("bsdata", "ball_screw", 521, 228),
     ]:
         data = ready(AnomalyDataModule(MVTecAD(real_data / root, category), (64, 64)), "fit", "test")
-        assert len(data._stores["train"]) + len(data._stores["validation"]) == train
+        assert len({name for use in ("train", "validation") for name in data._stores[use].names}) == train
         batches = list(data.test_dataloader())
         assert sum(len(batch.path) for batch in batches) == test
         assert all(torch.equal(batch.mask.flatten(1).any(1), batch.label) for batch in batches)
