@@ -20,11 +20,8 @@ COLOURS = "inferno"
 TRUTH = (0.15, 0.95, 0.85)  # contour of the mask: a hue that neither photographs nor the colour map have
 CELL, RIM = 100, 4  # pixels that each tile has at least for its name, and those beside it
 FOOT = 58  # pixels below a sheet for the scale of its maps
-_SCALE, _LINE, _BESIDE = (
-    260,
-    14,
-    680,
-)  # width of that scale; height of a note; width of a sheet that has both side by side
+_SCALE, _LINE = 260, 14  # width of that scale; height of a note
+_BESIDE = 830  # width of a sheet that has both side by side
 RESIDUAL_WHITE = 0.25  # a difference of a quarter of the pixel range is white
 TITLE_INK, QUIET_INK = "#111111", "#666666"
 RIGHT, WRONG = "#0072B2", "#D55E00"  # blue and vermilion of Okabe & Ito (2008), which all eyes tell apart

@@ -111,12 +111,15 @@ def _caption(figure: Figure, panel: Panel, left: float, top: float, width: float
 
 
 def _depths(figure: Figure, panel: Panel, left: float, top: float, shape: tuple[int, ...]) -> None:
-    """Of which depth a reconstruction and a map are, in their corners."""
+    """Of which depth a reconstruction and a map are, in a corner where the map does not peak."""
     high, wide = shape[0] / len(panel.rows), shape[1] / 4
     for place, row in enumerate(panel.rows):
+        at, anchor = (high - 9, "bottom") if row.peaks_high else (5, "top")
         for column, name in ((1 if row.photographs else 2, row.depth), (3, row.map_depth)):
             if name:
-                write_text(figure, left + column * wide + 5, top + 5 + place * high, name, size=8, bbox=_BOX)
+                write_text(
+                    figure, left + column * wide + 5, top + place * high + at, name, size=8, bbox=_BOX, va=anchor
+                )
 
 
 def _heads(figure: Figure, panel: Panel, left: float, top: float, width: float) -> None:

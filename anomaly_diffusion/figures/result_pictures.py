@@ -56,6 +56,17 @@ class ResultPictures:
     depth: str = ""
     map_depth: str = ""
 
+    @property
+    def peak(self) -> tuple[int, int]:
+        """Column and row of the largest value of the map."""
+        row, column = divmod(int(self.anomaly_map.argmax()), self.anomaly_map.shape[1])
+        return column, row
+
+    @property
+    def peaks_high(self) -> bool:
+        """Whether that is in the upper half, so that names belong below."""
+        return self.peak[1] < len(self.anomaly_map) / 2
+
 
 def result_pictures(
     prediction: Prediction, batch: ImageBatch, index: int, depth: int | None = None, compared: Compared | None = None

@@ -114,6 +114,6 @@ def _map(pictures: ResultPictures, limit: float, height: int) -> Picture:
     values = pictures.anomaly_map
     mask = scaled(pictures.mask.astype(np.float32), height, cv2.INTER_NEAREST) > 0.5
     drawn = outlined(overlay(scaled(as_rgb(pictures.image), height), scaled(values, height), limit), mask)
-    row, column = np.unravel_index(values.argmax(), values.shape)
+    column, row = pictures.peak
     across, down = drawn.shape[1] / values.shape[1], drawn.shape[0] / values.shape[0]
     return crossed(drawn, (int((column + 0.5) * across), int((row + 0.5) * down)))

@@ -46,6 +46,7 @@ class Trajectory:
 class _Cell:
     picture: Picture
     name: str
+    low: bool = False  # whether the name stands below
 
 
 def spaced(total: int, count: int) -> list[int]:
@@ -87,10 +88,8 @@ def trajectory_sheet(trajectories: Sequence[Trajectory], title: str = "", limit:
 def _cells(trajectory: Trajectory, limit: float, tile: int) -> tuple[list[_Cell], list[_Cell]]:
     """The upper and the lower row."""
     pictures, ends = trajectory.pictures, tiles(trajectory.pictures, limit, tile)
-    upper, lower = (
-        [_Cell(ends.image, "image")],
-        [_Cell(ends.anomaly_map, "\n".join(["anomaly map", pictures.map_depth]))],
-    )
+    map_name = "\n".join(["anomaly map", pictures.map_depth]).strip()
+    upper, lower = [_Cell(ends.image, "image")], [_Cell(ends.anomaly_map, map_name, pictures.peaks_high)]
     for depth, x_t, x_0_hat in trajectory.evaluations:
         upper.append(_Cell(scaled(as_rgb(x_t), tile), f"depth {depth:.2g}"))
         lower.append(_Cell(scaled(as_rgb(x_0_hat), tile), "estimate"))
@@ -109,5 +108,6 @@ def _names(figure: Figure, row: Sequence[_Cell], top: float) -> None:
     """What each picture of a row is, in its corner."""
     left, box = GAP, {"facecolor": "white", "alpha": 0.75, "linewidth": 0, "pad": 2}
     for cell in row:
-        write_text(figure, left + 5, top + 5, cell.name.strip(), size=8, bbox=box)
+        at, anchor = (cell.picture.shape[0] - 6, "bottom") if cell.low else (5, "top")
+        write_text(figure, left + 5, top + at, cell.name.strip(), size=8, bbox=box, va=anchor)
         left += max(cell.picture.shape[1], CELL) + RIM

@@ -69,8 +69,7 @@ def _histogram(axes: Axes, scores: ndarray, labels: ndarray, verdicts: Mapping[s
             shown, edges.tolist(), color=colour, alpha=0.6, label=f"{name}: {len(shown)}", hatch="//" if label else None
         )
     if limit is not None and math.isfinite(limit):
-        axes.axvline(limit, color="black", linewidth=1.4)
-        axes.text(limit, 1.0, f" limit {limit:.3g}", transform=axes.get_xaxis_transform(), va="bottom", fontsize=8)
+        axes.axvline(limit, color="black", linewidth=1.4, label=f"limit {limit:.3g}")
     axes.legend(fontsize=8, framealpha=0.7, edgecolor="none")
 
 
@@ -120,9 +119,14 @@ def _point(axes: Axes, x: float | None, y: float | None) -> None:
     axes.plot([x], [y], marker="o", markersize=9, color=WRONG, markeredgecolor="black", zorder=5, clip_on=False)
     left, low = x > 0.6, y > 0.5
     axes.annotate(
-        f"at the limit: {x:.0%}, {y:.0%}", (x, y), (-12 if left else 12, -14 if low else 8), fontsize=8,
-        textcoords="offset points", ha="right" if left else "left",
-    )  # fmt: skip
+        f"at the limit: {x:.0%}, {y:.0%}",
+        (x, y),
+        (-12 if left else 12, -14 if low else 8),
+        textcoords="offset points",
+        ha="right" if left else "left",
+        fontsize=8,
+        bbox={"facecolor": "white", "alpha": 0.75, "linewidth": 0, "pad": 1},
+    )
 
 
 def _rates(verdicts: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:

@@ -62,7 +62,7 @@ def test_results_have_the_measures_of_their_own_table(tmp_path) -> None:
     assert math.isnan(first.map_max)
     assert run.measured["b.png"].number("psnr") == 30.0
     assert run.test_set == files.names_hash(["b.png", "a.png"])
-    assert set(run.missing) == {"failures.json", "panels/test.png", "tiles/", "depths.csv"}
+    assert set(run.missing) == {"failures.json", "panels/test.png", "tiles/", "depths.csv", "verdicts"}
 
 
 @pytest.mark.parametrize(
