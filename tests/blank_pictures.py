@@ -13,6 +13,7 @@ DRAWN = {
     "spectra_chart": "spectra_chart",
     "depth_chart": "curve",
     "training_chart": "training_chart",
+    "verdict_chart": "verdict_chart",
 }
 PIXEL = cv2.imencode(".png", np.full((1, 1, 3), 255, np.uint8))[1].tobytes()
 

@@ -48,7 +48,7 @@ def folder(tmp_path_factory):
 @pytest.mark.parametrize(
     ("workers", "start", "cache_mb"),
     [
-        (2, "spawn", 2048),  # which asks most: all is imported and sent anew
+        (1, "spawn", 2048),  # which asks most: all is imported and sent anew
         *(pytest.param(*case, marks=pytest.mark.soak) for case in [(0, "fork", 2048), (2, "fork", 0)]),
         pytest.param(2, "forkserver", 0, marks=pytest.mark.soak),
     ],

@@ -109,11 +109,12 @@ class AutoencoderDetector(Detector):
     def validation_step(self, batch: ImageBatch, batch_idx: int) -> Prediction:  # type: ignore[override]
         """The verdict on a batch; `val/loss` is the difference of normal images, by which the best step is chosen."""
         prediction = super().validation_step(batch, batch_idx)
-        normal = ~batch.label
+        normal, loss = ~batch.label, batch.image.new_zeros(())
         if normal.any():
             rebuilt = prediction.reconstruction[normal, 0]
             loss = self.difference(batch.image[normal], rebuilt, batch.valid[normal])
-            self.log("val/loss", loss, batch_size=int(normal.sum()), on_epoch=True, sync_dist=True)
+        # with no weight where there are none: a process that logs nothing lets the others wait for ever
+        self.log("val/loss", loss, batch_size=int(normal.sum()), on_epoch=True, sync_dist=True)
         return prediction
 
     def _cropped(self, batch: ImageBatch, generator: Generator) -> tuple[Images, Masks]:

@@ -55,6 +55,17 @@ def test_training_draws_images_ever_better(tmp_path: Path) -> None:
     assert losses[1] < 0.9 * losses[0]
 
 
+def test_a_batch_without_normal_images_logs_a_loss_of_no_weight(monkeypatch) -> None:
+    """Processes share what they log: one that logs nothing lets the others wait for ever."""
+    detector, logged = _detector().eval(), []
+    detector.calibrate([image_batch(6, seed=5)])
+    monkeypatch.setattr(detector, "log", lambda name, value, **how: logged.append((name, float(value), how)))
+    for index in (0, 2):  # a normal image, a defective one
+        detector.validation_step(single(image_batch(3), index), 0)
+    assert [(name, how["batch_size"]) for name, _, how in logged] == [("val/loss", 1), ("val/loss", 0)]
+    assert logged[1][1] == 0
+
+
 def test_padding_and_defects_are_no_part_of_the_loss() -> None:
     detector, batch = _detector(), image_batch(4)
     rebuilt = batch.image.clone()
