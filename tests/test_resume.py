@@ -3,6 +3,8 @@
 import csv
 import json
 import random
+import struct
+import zipfile
 
 import pytest
 import torch
@@ -149,8 +151,11 @@ def torn(path):
 
 
 def flipped(path):
+    with zipfile.ZipFile(path) as archive:
+        largest = max(archive.infolist(), key=lambda record: record.file_size)
     content = bytearray(path.read_bytes())
-    content[len(content) // 2] ^= 1
+    lengths = struct.unpack_from("<HH", content, largest.header_offset + 26)  # of its name and its extra field
+    content[largest.header_offset + 30 + sum(lengths) + largest.file_size // 2] ^= 1  # padding has no checksum
     path.write_bytes(content)
 
 

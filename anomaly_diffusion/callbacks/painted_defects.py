@@ -45,8 +45,8 @@ class PaintedDefects(ResultCallback):
             self._defects.append(PaintedDefect(batch.path[index], batch.kinds[index], figure))
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Gather those of all processes."""
-        self._defects = from_all_processes(self._defects)
+        """Gather those of all processes, in an order that does not depend on who has seen them."""
+        self._defects = sorted(from_all_processes(self._defects), key=lambda one: (one.path, one.family, str(one)))
         if trainer.state.fn == "validate":
             self._write(trainer)
 

@@ -78,7 +78,7 @@ def test_a_checkpoint_holds_additions_and_calibration_only(tiny_folder) -> None:
     assert {name for name, _ in detector.named_parameters()} <= names
     assert all("lora_" in name for name, _ in detector.named_parameters())
     assert {name.partition(".")[0] for name in names if "lora_" not in name} <= {
-        *("calibration", "image_threshold", "pixel_threshold", "noise_seed", "scoring")
+        *("calibration", "image_threshold", "pixel_threshold", "normal_scores", "noise_seed", "scoring")
     }
 
 

@@ -1,5 +1,7 @@
 """What is changed when a run is resumed holds from there on, what cannot be changed is refused by name."""
 
+import json
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -8,6 +10,7 @@ import toy
 import yaml
 
 from anomaly_diffusion import files
+from anomaly_diffusion.data.split import Validation
 from anomaly_diffusion.engine import changes
 
 TOY = ("--config", "toy.yaml")
@@ -101,12 +104,13 @@ def test_an_optimiser_of_another_kind_is_refused_where_no_config_named_the_first
 
 def test_who_validates_is_decided_for_good(tmp_path):
     path = tmp_path / "config.yaml"
-    for validation in ("null", "{share: 0.1, at_least: 16, at_most: 64, severity: 1.0, seed: 0, paintings: 1}"):
-        path.write_text(f"data: {{validation: {validation}}}")
-        chosen = {"share": 0.1, "at_least": 16, "at_most": 64, "severity": 1.0, "seed": 0, "paintings": 6}
+    own = {"share": 0.1, "at_least": 16, "at_most": 64, "severity": 1.0, "seed": 0, "paintings": 1}
+    for validation, stands_for in ((None, asdict(Validation())), (own, own)):
+        path.write_text(json.dumps({"data": {"validation": validation}}))
+        chosen = stands_for | {"paintings": 6}
         before = changes.saved(files.read_mapping(path))
         changes.refuse(changes.changes(before, {"data": {"validation": chosen}}))
-        with pytest.raises(ValueError, match=r"`data.validation.share` must stay 0.1, got 0.3"):
+        with pytest.raises(ValueError, match=rf"`data.validation.share` must stay {stands_for['share']}, got 0.3"):
             changes.refuse(changes.changes(before, {"data": {"validation": chosen | {"share": 0.3}}}))
 
 
