@@ -14,7 +14,7 @@ from anomaly_diffusion.data.sample import AnomalyDataset, stable_hash
 __all__ = ["FILE", "Split", "Validation", "held_out"]
 
 FILE = "split.json"
-_LEAST = 2  # different photographs to train on, and to validate on: one plain, one painted
+_LEAST = 2  # different photographs to train on, and to validate on
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,8 @@ from anomaly_diffusion.engine.lightning_internals import ends_with_its_processes
 
 __all__ = ["OneFolder", "RunTrainer"]
 
+_WITHOUT_LIMITS = "The checkpoint was written before limits came from normal images"
+
 
 class OneFolder(Callback):
     """Tells every process which folder the first one has made, however the processes were started.
@@ -158,14 +160,10 @@ class RunTrainer(Trainer):
             return ckpt_path
         unknown = isinstance(getattr(datamodule, "dataset", None), Images)
         why = self._lacks(model, datamodule, ckpt_path)
-        if not why and ckpt_path is not None and not model.knows_normals(checkpoints.read(Path(ckpt_path))):
-            why = "The checkpoint was written before limits came from normal images"
-            if unknown:
-                print(
-                    f"warning: {why}: no verdicts. Go on with it: anomaly-diffusion train --resume RUN", file=sys.stderr
-                )
-                return ckpt_path
         if not why:
+            return ckpt_path
+        if unknown and why == _WITHOUT_LIMITS:  # scores are as good as ever
+            print(f"warning: {why}: no verdicts. Go on with it: anomaly-diffusion train --resume RUN", file=sys.stderr)
             return ckpt_path
         if unknown:
             raise ValueError(
@@ -185,7 +183,8 @@ class RunTrainer(Trainer):
             return "The checkpoint was written before any validation"
         if not model.is_compatible(stored):
             return "Reconstruction or scoring is not what the checkpoint was calibrated for"
-        return _of_other_size(stored.get("frame"), getattr(datamodule, "image_size", None))
+        other_size = _of_other_size(stored.get("frame"), getattr(datamodule, "image_size", None))
+        return other_size or ("" if model.knows_normals(stored) else _WITHOUT_LIMITS)
 
     def _calibrate(
         self, model: LightningModule, datamodule: LightningDataModule | None, ckpt_path: str | Path | None

@@ -103,12 +103,6 @@ class Limit:
         low = 0 if self.extrapolated else int(drawn.ppf(0.025))
         return low, int(drawn.ppf(0.975))
 
-    def __str__(self) -> str:
-        """What it promises, in words."""
-        told = f"{self.value:.3g} for {self.promised:.2g} false alarms a normal photograph"
-        bound = f"{'extrapolated from' if self.extrapolated else 'by'} {self.count} normal photographs"
-        return f"{told} (at most {self.at_most:.2g} with 95 % confidence; {bound})"
-
 
 def upper_quantile(normals: Float[np.ndarray, " n"], rate: float) -> float:
     """The (1 - rate)-quantile of the tail beyond the normal scores, never less than the largest of them.

@@ -8,11 +8,11 @@ from scipy import stats
 
 __all__ = ["STATISTICS", "drift"]
 
-STATISTICS = {  # what a photograph is called that has less of it than normal ones, or more; nothing if that is no drift
+STATISTICS = {  # what a photograph is called that has less of it than normal ones, or more
     "brightness": ("darker", "brighter"),
     "contrast": ("flatter", "richer in contrast"),
     "sharpness": ("blurrier", "sharper"),
-    "background": ("", "higher in its map's background"),  # a lower one breaks no promise: it lies below limits
+    "background": ("lower in its map's background", "higher in its map's background"),
 }
 _LEVEL = 0.05  # of all statistics of a photograph together
 
@@ -40,8 +40,6 @@ def _told(name: str, value: float, normals: Float[np.ndarray, " n"], level: floa
     if (2 * (1 + fewer) / (count + 1) > level) if enough else (fewer or _beyond(value, normals) > level):
         return ""
     word = STATISTICS[name][int(value > np.median(normals))]
-    if not word:
-        return ""
     than = f"all {count}" if not fewer else f"{count - fewer} of {count}"
     return f"{word} than {than} normal photographs" + ("" if enough else " (extrapolated)")
 

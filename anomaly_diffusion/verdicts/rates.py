@@ -42,11 +42,6 @@ class Rate:
         share = self.hits / self.total if self.total else None
         return {"hits": self.hits, "total": self.total, "share": share, "low": low, "high": high}
 
-    def __str__(self) -> str:
-        """For instance "163/196 (77-88 %)"."""
-        low, high = (round(100 * end) for end in self.interval)
-        return f"{self.hits}/{self.total} ({low}-{high} %)" if self.total else "-"
-
 
 def rates(results: Sequence[ImageResult]) -> dict[str, Any]:
     """What came of the judged photographs of a test, for `summary.json`: each a `Rate`.

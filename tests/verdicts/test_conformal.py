@@ -97,5 +97,5 @@ def test_a_limit_that_cannot_be_is_refused(normals, rate):
 
 def test_one_in_a_hundred_is_promised_where_there_are_99():
     assert [default_rate(count) for count in (8, 98, 99, 128)] == [0.05, 0.05, 0.01, 0.01]
-    assert "extrapolated" in str(Limit(np.arange(8.0), 0.05))
-    assert "extrapolated" not in str(Limit(np.arange(19.0), 0.05))
+    assert Limit(np.arange(8.0), 0.05).extrapolated
+    assert not Limit(np.arange(19.0), 0.05).extrapolated

@@ -15,8 +15,6 @@ def test_intervals_are_those_of_clopper_and_pearson(hits, total):
 
 def test_nothing_of_nothing_is_no_share():
     assert Rate.of([]).as_dict() == {"hits": 0, "total": 0, "share": None, "low": 0.0, "high": 1.0}
-    assert str(Rate(0, 0)) == "-"
-    assert str(Rate(163, 196)) == "163/196 (77-88 %)"
 
 
 def _result(label, kind, defective, in_place=None, drift=""):

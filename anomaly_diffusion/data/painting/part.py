@@ -12,10 +12,9 @@ from anomaly_diffusion.data.reading.photographs import Mask
 __all__ = ["AddedPart", "MissingPart"]
 
 
-class MissingPart(Family):
-    """A bite out of the edge of the object, through which the background shows with its own brightness and grain."""
+class _AtAnEdge(Family):
+    """Lies at the edge of an object."""
 
-    kind = "missing_part"
     share = 0.5
 
     def suits(self, sketch: Sketch) -> bool:
@@ -25,6 +24,12 @@ class MissingPart(Family):
     def places(self, sketch: Sketch) -> Mask:
         """Return the edge of the object, from inside."""
         return np.asarray(sketch.object & ~_eroded(sketch.object))
+
+
+class MissingPart(_AtAnEdge):
+    """A bite out of the edge of the object, through which the background shows with its own brightness and grain."""
+
+    kind = "missing_part"
 
     def draw(self, sketch: Sketch, form: Form, generator: Generator) -> Drawing:
         """Fill an outline with the photograph of the background that lies nearest."""
@@ -42,19 +47,10 @@ class MissingPart(Family):
         return Drawing(outline, material, 1, np.ones(sketch.image.shape[2], np.float32), as_it_is=True)
 
 
-class AddedPart(Family):
+class AddedPart(_AtAnEdge):
     """A piece of the object where there should be background, at its edge."""
 
     kind = "added_part"
-    share = 0.5
-
-    def suits(self, sketch: Sketch) -> bool:
-        """On objects only."""
-        return sketch.has_background
-
-    def places(self, sketch: Sketch) -> Mask:
-        """Return the edge of the object, from inside, so that the two join."""
-        return np.asarray(sketch.object & ~_eroded(sketch.object))
 
     def draw(self, sketch: Sketch, form: Form, generator: Generator) -> Drawing:
         """Show another part of the object through an outline that begins in the object."""
