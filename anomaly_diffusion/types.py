@@ -24,6 +24,7 @@ __all__ = [
     "ImageResult",
     "Images",
     "Labels",
+    "Levels",
     "Maps",
     "Masks",
     "NormalImages",
@@ -40,6 +41,7 @@ __all__ = [
 
 Images = Float[Tensor, "B C H W"]
 Encoded = Float[Tensor, "B c h w"]
+Levels = list[Float[Tensor, "B _ _ _"]]
 Maps = Float[Tensor, "B 1 H W"]
 Masks = Bool[Tensor, "B 1 H W"]
 Labels = Bool[Tensor, " B"]

@@ -47,6 +47,10 @@ class Codec(nn.Module, ABC):
         """What a perfect reconstruction of `image`, in model space `x_0`, is decoded to: the image by default."""
         return image
 
+    def in_model_space(self, decoded: Tensor) -> Encoded:
+        """What was decoded, or is a `reference`, in model space again: encoded where pixels are compared."""
+        return self.encode(decoded)
+
     def picture(self, decoded: Encoded, size: Sequence[int]) -> Images:
         """Pixels in [-1, 1] of `size` that show what was decoded to people."""
         return decoded

@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from anomaly_diffusion.codecs.codec import Codec
+from anomaly_diffusion.networks.components import principal_components
 from anomaly_diffusion.networks.features import FeatureExtractor
 from anomaly_diffusion.types import Encoded, Images, Masks, inside
 
@@ -93,22 +94,12 @@ class FeatureCodec(Codec):
         Raises:
             ValueError: there are fewer positions than channels.
         """
-        count, total = moments[0, 0], moments[0, 1:-1]
-        if count <= len(total):
-            raise ValueError(
-                f"{len(total)} channels of features need more positions than that to learn from, got {count:.0f}. "
-                "Take more photographs, larger frames or fewer stages."
-            )
-        mean = total / count
-        covariance = moments[1:-1, 1:-1] / count - torch.outer(mean, mean)
-        scale = covariance.diagonal().clamp(min=1e-12).sqrt() if self.whiten else torch.ones_like(mean)
-        variances, axes = torch.linalg.eigh(covariance / torch.outer(scale, scale))
-        self.explained.copy_(variances.flip(0)[: self.components].sum() / variances.sum())
-        variances, axes = variances.flip(0)[: self.components].clamp(min=1e-6), axes.flip(1)[:, : self.components]
-        unit = variances.sqrt() if self.whiten else torch.ones_like(variances)
-        self.projection.copy_((axes / unit).T / scale)
-        self.std.copy_(variances.sqrt() / unit)
-        self.mean.copy_(mean)
+        found = principal_components(moments[:-1, :-1], self.components, self.whiten)
+        self.mean.copy_(found.mean)
+        self.projection.copy_(found.projection)
+        self.std.copy_(found.std)
+        self.explained.copy_(found.explained)
+        count = moments[0, 0]
         self.brightness.copy_(moments[0, -1] / count)
         self.count.copy_(count)
 
@@ -127,6 +118,10 @@ class FeatureCodec(Codec):
     def reference(self, image: Images, x_0: Encoded) -> Encoded:
         """The components of the image."""
         return x_0
+
+    def in_model_space(self, decoded: Encoded) -> Encoded:
+        """The components themselves."""
+        return decoded
 
     def picture(self, decoded: Encoded, size: Sequence[int]) -> Images:
         """The first three components as red, green and blue."""

@@ -26,6 +26,10 @@ class Against(Configured, ABC):
     def reference(self, codec: "AutoencodingCodec", image: Images, x_0: Encoded) -> Tensor:
         """What a perfect reconstruction would be."""
 
+    def in_model_space(self, codec: "AutoencodingCodec", decoded: Tensor) -> Encoded:
+        """What was decoded, encoded again."""
+        return codec.encode(decoded)
+
     def picture(self, codec: "AutoencodingCodec", decoded: Tensor) -> Images:
         """Pixels of what was decoded."""
         return decoded
@@ -63,6 +67,10 @@ class AgainstLatents(Against):
         """The latent of the image."""
         return x_0
 
+    def in_model_space(self, codec: "AutoencodingCodec", decoded: Tensor) -> Encoded:
+        """The latent itself."""
+        return decoded
+
     def picture(self, codec: "AutoencodingCodec", decoded: Tensor) -> Images:
         """Latents, decoded."""
         return codec.pixels(decoded)
@@ -90,6 +98,10 @@ class AutoencodingCodec(Codec):
     def reference(self, image: Images, x_0: Encoded) -> Tensor:
         """What reconstructions are compared with."""
         return self.against.reference(self, image, x_0)
+
+    def in_model_space(self, decoded: Tensor) -> Encoded:
+        """Latents of what is compared."""
+        return self.against.in_model_space(self, decoded)
 
     def picture(self, decoded: Encoded, size: Sequence[int]) -> Images:
         """Pixels."""

@@ -1,7 +1,7 @@
 """Base class of all detectors: learn from normal images, calibrate on held-out normals, predict. Wiring only."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import pytorch_lightning as pl
@@ -16,9 +16,21 @@ from anomaly_diffusion.detectors.normal_batches import first, normals, training_
 from anomaly_diffusion.diffusion.recorder import Evaluation
 from anomaly_diffusion.scoring.calibration import Calibration, Moments, moments
 from anomaly_diffusion.scoring.normal_scores import NormalScores
+from anomaly_diffusion.scoring.residual import Learner
 from anomaly_diffusion.scoring.scorer import Scoring, enlarged
 from anomaly_diffusion.settings import Configured, canonical, fingerprint
-from anomaly_diffusion.types import Decoded, Encoded, ImageBatch, Images, Maps, Masks, Prediction, Reconstructed, Scores
+from anomaly_diffusion.types import (
+    Decoded,
+    Encoded,
+    ImageBatch,
+    Images,
+    Levels,
+    Maps,
+    Masks,
+    Prediction,
+    Reconstructed,
+    Scores,
+)
 
 __all__ = ["Detector", "ForeignCheckpoint"]
 
@@ -51,6 +63,7 @@ class Detector(Configured, pl.LightningModule, ABC):
     def __init__(self, codec: Codec, scoring: Scoring, versions: int, provides_maps: bool = False) -> None:
         super().__init__()
         self.codec, self.scoring = codec, scoring
+        scoring.attach(self.activation_reader)
         self.weights = torch.ones(1) if provides_maps else scoring.weights  # of the maps of one depth
         self.calibration = Calibration(versions * len(self.weights), scoring.calibration_sigma)
         self.normal_scores = NormalScores()
@@ -73,6 +86,11 @@ class Detector(Configured, pl.LightningModule, ABC):
     def method(self) -> str:
         """How reconstructions are found, in a word for people."""
         return type(self).__name__
+
+    @property
+    def activation_reader(self) -> Callable[[Encoded, float], Levels] | None:
+        """How residuals read the activations of a denoiser; None where there is none."""
+        return None
 
     @property
     def depths(self) -> tuple[float, ...]:
@@ -183,7 +201,8 @@ class Detector(Configured, pl.LightningModule, ABC):
         maps = self.residual_maps(batch, decoded)
         depth_maps, anomaly_map = self._maps_apart(maps, batch) if apart else self._maps(maps, self.calibration)
         score = self.score(batch, decoded, anomaly_map)
-        return Prediction(*self.pictures(batch, decoded), depth_maps, anomaly_map, score, decoded.nfe)
+        nfe = decoded.nfe + self.scoring.evaluations(decoded.reconstruction.shape[1])
+        return Prediction(*self.pictures(batch, decoded), depth_maps, anomaly_map, score, nfe)
 
     def _maps(self, residuals: Tensor, calibration: Calibration) -> tuple[Tensor, Tensor]:
         """Maps of each depth, and of all fused."""
@@ -255,21 +274,34 @@ class Detector(Configured, pl.LightningModule, ABC):
 
     @torch.no_grad()
     def learn(self, batches: Iterable[ImageBatch]) -> None:
-        """Let residuals that learn see the first of `batches` of normal images.
+        """Let residuals that learn see the first of `batches` of normal images, once for each lesson.
 
         Raises:
             ValueError: there is no batch.
         """
+        for lesson in self.scoring.lessons:
+            self._learn(lesson, batches)
+
+    def _learn(self, learners: Sequence[Learner], batches: Iterable[ImageBatch]) -> None:
+        reads = any(learner.reads_reconstruction for learner in learners)
         sums: list[Any] = []
         for batch in first(LEARNT_FROM, batches):
-            seen = self.micro_batches(lambda part: self.decoded(part, self.encode_training(part)), batch)
+            seen = self.micro_batches(self._normal if reads else self._unrestored, batch)
             known = seen.reference, seen.reconstruction, batch.valid, batch.key.tolist()
-            new = [residual.moments(*known) for residual in self.scoring.learners]
+            new = [learner.moments(*known) for learner in learners]
             sums = [total + more for total, more in zip(sums, new, strict=True)] if sums else new
         if not sums:
             raise ValueError("No normal training image to learn differences from.")
-        for residual, total in zip(self.scoring.learners, sums, strict=True):
-            residual.fit(total)
+        for learner, total in zip(learners, sums, strict=True):
+            learner.fit(total)
+
+    def _normal(self, batch: ImageBatch) -> Decoded:
+        return self.decoded(batch, self.encode_training(batch))
+
+    def _unrestored(self, batch: ImageBatch) -> Decoded:
+        """Normal images without their reconstructions, for whoever learns from the images alone."""
+        reference = self.codec.reference(batch.image, self.encode_training(batch))
+        return Decoded(reference, reference[:, None][:, :0], nfe=0)
 
     @torch.no_grad()
     def calibrate(self, batches: Iterable[ImageBatch]) -> None:

@@ -1,5 +1,6 @@
 """Base class of diffusion detectors: train a denoiser, reconstruct with it. Wiring only."""
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -12,9 +13,11 @@ from anomaly_diffusion.diffusion.denoiser import Denoiser
 from anomaly_diffusion.diffusion.noise import NoiseSource, NoiseStream, mix
 from anomaly_diffusion.diffusion.objective import Objective
 from anomaly_diffusion.diffusion.recorder import Evaluation, Recorder
+from anomaly_diffusion.networks.unet import Backbone
 from anomaly_diffusion.reconstruction.strategy import Reconstruction
+from anomaly_diffusion.scoring.activations import ActivationResidual
 from anomaly_diffusion.scoring.scorer import Scoring
-from anomaly_diffusion.types import Encoded, ImageBatch, Images, Reconstructed
+from anomaly_diffusion.types import Encoded, ImageBatch, Images, Levels, Reconstructed
 
 __all__ = ["DiffusionDetector"]
 
@@ -31,7 +34,7 @@ class DiffusionDetector(Detector):
         scoring: how image and reconstruction are compared.
 
     Raises:
-        ValueError: a depth lies beyond the end of the schedule.
+        ValueError: a depth lies beyond the end of the schedule, or the backbone's activations cannot be read.
     """
 
     ignored = frozenset({"denoiser", "backbone", "objective", "views", "cache"})
@@ -48,9 +51,20 @@ class DiffusionDetector(Detector):
     ) -> None:
         super().__init__(codec, scoring, len(reconstruction.depths), reconstruction.provides_maps)
         _check_depths(denoiser, objective, reconstruction)
+        _check_activations(denoiser, scoring)
         self.denoiser = denoiser
         self.noise, self.objective, self.reconstruction = noise, objective, reconstruction
         self.register_buffer("noise_seed", torch.tensor(0))
+
+    @property
+    def activation_reader(self) -> Callable[[Encoded, float], Levels]:
+        """How residuals read the activations of the denoiser."""
+        return self._activations
+
+    def _activations(self, decoded: Encoded, depth: float) -> Levels:
+        """The levels of the denoiser for what a codec compares, and the energy of its noise estimate."""
+        estimate, levels = self.denoiser.activations(self.codec.in_model_space(decoded), depth)
+        return [*levels, estimate.noise.square().mean(1, keepdim=True)]
 
     @property
     def depths(self) -> tuple[float, ...]:
@@ -119,3 +133,13 @@ def _check_depths(denoiser: Denoiser, objective: Objective, reconstruction: Reco
             f"`reconstruction.steps` must be at most {states:.0f}: {type(schedule).__name__} has no more up to depth "
             f"{float(shallowest):.3g}, got {reconstruction.steps}. Take fewer steps, or CosineSchedule."
         )
+
+
+def _check_activations(denoiser: Denoiser, scoring: Scoring) -> None:
+    if not any(isinstance(residual, ActivationResidual) for residual in scoring.residuals):
+        return
+    backbone = denoiser.backbone
+    if getattr(type(backbone), "activations", Backbone.activations) is Backbone.activations:
+        raise ValueError(f"{type(backbone).__name__} does not show its activations: take UNet or DiffusersUNet.")
+    if backbone.classes:
+        raise ValueError("`ActivationResidual` knows no categories: take a backbone with `classes: 0`.")

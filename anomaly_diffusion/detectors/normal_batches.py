@@ -5,6 +5,7 @@ process that has as many threads. Their number is bounded, or one look at each i
 """
 
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from pytorch_lightning import LightningModule
@@ -25,12 +26,12 @@ def training_batches(module: LightningModule, epoch: int = 0, whole: bool = True
     """
     data: Any = getattr(module.trainer, "datamodule", None)
     if isinstance(data, NormalImages):
-        return _on_device(module, data.normal_batches(epoch, whole))
+        return _OnDevice(module, data.normal_batches(epoch, whole))
     if data is not None:
         data.setup("fit")
-        return _on_device(module, data.train_dataloader())
+        return _OnDevice(module, data.train_dataloader())
     module.trainer.fit_loop.setup_data()
-    return _on_device(module, _unshared(module.trainer.train_dataloader))
+    return _OnDevice(module, _unshared(module.trainer.train_dataloader))
 
 
 def validation_batches(module: LightningModule) -> Iterable[ImageBatch]:
@@ -39,7 +40,7 @@ def validation_batches(module: LightningModule) -> Iterable[ImageBatch]:
     Args:
         module: validated by a trainer.
     """
-    return _on_device(module, _unshared(module.trainer.val_dataloaders))
+    return _OnDevice(module, _unshared(module.trainer.val_dataloaders))
 
 
 def first(count: int, batches: Iterable[ImageBatch]) -> Iterator[ImageBatch]:
@@ -57,8 +58,15 @@ def normals(module: LightningModule, batch: ImageBatch) -> ImageBatch:
     return on_device.rows(~on_device.label)
 
 
-def _on_device(module: LightningModule, batches: Iterable[ImageBatch]) -> Iterator[ImageBatch]:
-    return (module.transfer_batch_to_device(batch, module.device, 0) for batch in batches)
+@dataclass(frozen=True)
+class _OnDevice(Iterable[ImageBatch]):
+    """Batches on the device of a module, as often as they are asked for."""
+
+    module: LightningModule
+    batches: Iterable[ImageBatch]
+
+    def __iter__(self) -> Iterator[ImageBatch]:
+        return (self.module.transfer_batch_to_device(batch, self.module.device, 0) for batch in self.batches)
 
 
 def _unshared(loader: Any) -> Any:

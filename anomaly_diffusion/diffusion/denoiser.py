@@ -1,10 +1,11 @@
 """Denoiser: a backbone wrapped so that it always answers with estimates of clean image and noise."""
 
+import torch
 from torch import Tensor, nn
 
 from anomaly_diffusion.diffusion.parametrisation import Parametrisation
 from anomaly_diffusion.diffusion.schedule import Schedule
-from anomaly_diffusion.types import Estimate, Images
+from anomaly_diffusion.types import Estimate, Images, Levels, like
 
 __all__ = ["Denoiser"]
 
@@ -38,6 +39,19 @@ class Denoiser(nn.Module):
         t = t.to(x_t).expand(len(x_t))
         output = self.backbone(x_t, t)
         return self.parametrisation.estimate(output, x_t, *self.schedule(t))
+
+    def activations(self, x_0: Images, depth: float) -> tuple[Estimate, Levels]:
+        """Estimate from a clean image to which no noise is added, x_t = alpha_t * x_0, and the levels of the backbone.
+
+        Args:
+            x_0: in model space.
+            depth: sigma_t / alpha_t that the backbone is told, > 0.
+        """
+        t = self.schedule.time(torch.tensor(depth, dtype=torch.float64)).to(x_0).expand(len(x_0))
+        alpha_t, sigma_t = self.schedule(t)
+        x_t = like(alpha_t, x_0) * x_0
+        output, levels = self.backbone.activations(x_t, t)  # type: ignore[operator]  # of a Backbone
+        return self.parametrisation.estimate(output, x_t, alpha_t, sigma_t), levels
 
 
 class _Given(nn.Module):

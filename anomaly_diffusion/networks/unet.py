@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -9,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from anomaly_diffusion.networks.layers import AttentionBlock, FourierTime, ResidualBlock, group_norm, zeroed
-from anomaly_diffusion.types import Categories, Images, Times
+from anomaly_diffusion.types import Categories, Encoded, Images, Levels, Times
 
 __all__ = ["Backbone", "DiffusersUNet", "LinearShortcut", "UNet"]
 
@@ -28,6 +29,14 @@ class Backbone(nn.Module, ABC):
     @abstractmethod
     def forward(self, x_t: Images, t: Times, category: Categories | None = None) -> Images:
         """Output at time `t`."""
+
+    def activations(self, x_t: Images, t: Times) -> tuple[Images, Levels]:
+        """Output, and what each level puts out on the way down, then on the way up; each (B, c, h, w) of its own.
+
+        Raises:
+            NotImplementedError: the backbone does not show them.
+        """
+        raise NotImplementedError(f"{type(self).__name__} does not show its activations: take UNet or DiffusersUNet.")
 
 
 class _Level(nn.ModuleList):
@@ -48,11 +57,45 @@ class _Level(nn.ModuleList):
         return x
 
 
+class _PatchHead(nn.Sequential):
+    """From features of patches to their pixels, side by side."""
+
+    def __init__(self, width: int, channels: int, patch: int) -> None:
+        last = zeroed(nn.Conv2d(width, channels * patch**2, 3, padding=1))
+        super().__init__(group_norm(width), nn.SiLU(), last, nn.PixelShuffle(patch))
+
+    def forward(self, features: Encoded, x_t: Images) -> Images:  # type: ignore[override]
+        output: Images = super().forward(features)
+        return output
+
+
+class _DetailHead(nn.Module):
+    """From features of patches to pixels: two 3x3 convolutions at full resolution over unfolded features and x_t."""
+
+    def __init__(self, width: int, channels: int, patch: int, detail: int) -> None:
+        super().__init__()
+        self.patch = patch
+        self.unfold = nn.Sequential(
+            group_norm(width), nn.SiLU(), nn.Conv2d(width, detail * patch**2, 3, padding=1), nn.PixelShuffle(patch)
+        )
+        self.mix = nn.Sequential(
+            nn.Conv2d(detail + channels, detail, 3, padding=1),
+            nn.SiLU(),
+            zeroed(nn.Conv2d(detail, channels, 3, padding=1)),
+        )
+
+    def forward(self, features: Encoded, x_t: Images) -> Images:
+        output: Images = self.mix(torch.cat([self.unfold(features), x_t], dim=1))
+        return output
+
+
 class UNet(Backbone):
-    """A U-Net that works on a pixel-unshuffled image, so that no convolution runs at full resolution.
+    """A U-Net that works on a pixel-unshuffled image, so that at most a thin head runs at full resolution.
 
     Folding patch x patch pixels into channels cuts the cost by about patch^2 and loses nothing: the last convolution
-    predicts every pixel of the patch. Images of any size are accepted; inside, they are padded to a multiple of
+    predicts every pixel of the patch. But it predicts them side by side, and until long training has taught it that
+    patches meet, a lattice of the patch's period lies over every output. `detail` channels of two convolutions at full
+    resolution remove it. Images of any size are accepted; inside, they are padded to a multiple of
     patch * 2^(levels - 1).
 
     Args:
@@ -64,6 +107,7 @@ class UNet(Backbone):
         dropout: share of activations dropped in training, in [0, 1).
         patch: side of the patches folded into channels, in pixels.
         classes: number of categories of objects it can be told, 0 for none.
+        detail: channels of the head at full resolution, 12 are enough for `patch` 2; 0: none.
     """
 
     def __init__(
@@ -76,6 +120,7 @@ class UNet(Backbone):
         dropout: float = 0.0,
         patch: int = 2,
         classes: int = 0,
+        detail: int = 0,
     ) -> None:
         super().__init__()
         _check(channels=channels, width=width, blocks=blocks, patch=patch)
@@ -89,6 +134,8 @@ class UNet(Backbone):
             raise ValueError(f"`attention` must name levels among 0 to {len(multipliers) - 1}, got {list(attention)}.")
         if classes < 0:
             raise ValueError(f"`classes` must not be negative, got {classes}.")
+        if detail < 0:
+            raise ValueError(f"`detail` must not be negative, got {detail}.")
         widths = [width * multiplier for multiplier in multipliers]
         features = 4 * width
 
@@ -103,16 +150,28 @@ class UNet(Backbone):
         self.stem = nn.Conv2d(channels * patch**2, widths[0], 3, padding=1)
         self.down = nn.ModuleList(level(widths[max(index - 1, 0)], index) for index in levels)
         self.up = nn.ModuleList(level(widths[min(index + 1, levels[-1])] + widths[index], index) for index in levels)
-        self.head = nn.Sequential(
-            group_norm(widths[0]), nn.SiLU(), zeroed(nn.Conv2d(widths[0], channels * patch**2, 3, padding=1))
+        self.head = (
+            _DetailHead(widths[0], channels, patch, detail) if detail else _PatchHead(widths[0], channels, patch)
         )
 
     def forward(self, x_t: Images, t: Times, category: Categories | None = None) -> Images:
         """Output at time `t`."""
+        return self._output(x_t, t, category)[0]
+
+    def activations(self, x_t: Images, t: Times) -> tuple[Images, Levels]:
+        """Output, and what each level puts out on the way down, then on the way up, at patch * 2^level pixels."""
+        height, width = x_t.shape[-2:]
+        output, levels = self._output(x_t, t, None)
+        strides = [self.patch * 2**level for level in range(len(self.down))]
+        shown = zip(levels, strides + strides[::-1], strict=True)
+        return output, [level[..., : -(-height // stride), : -(-width // stride)] for level, stride in shown]
+
+    def _output(self, x_t: Images, t: Times, category: Categories | None) -> tuple[Images, Levels]:
         height, width = x_t.shape[-2:]
         padded = F.pad(x_t, (0, -width % self.multiple, 0, -height % self.multiple), mode="replicate")
-        embedding = self._embedding(t, category)
-        return self._folded(padded, embedding)[..., :height, :width]
+        levels = self._levels(padded, self._embedding(t, category))
+        output: Images = self.head(levels[-1], padded)
+        return output[..., :height, :width], levels
 
     def _embedding(self, t: Times, category: Tensor | None) -> Tensor:
         embedding: Tensor = self.time(t)
@@ -123,17 +182,20 @@ class UNet(Backbone):
         known: Tensor = self.category(category)
         return embedding + known
 
-    def _folded(self, x: Images, embedding: Tensor) -> Images:
+    def _levels(self, x: Images, embedding: Tensor) -> Levels:
+        """What each level puts out on the way down, then on the way up."""
         x = self.stem(F.pixel_unshuffle(x, self.patch))
-        skips: list[Images] = []
+        down: Levels = []
         for level in self.down:
-            x = level(F.avg_pool2d(x, 2) if skips else x, embedding)
-            skips.append(x)
-        for level, skip in zip(reversed(self.up), reversed(skips), strict=True):
+            x = level(F.avg_pool2d(x, 2) if down else x, embedding)
+            down.append(x)
+        up: Levels = []
+        for level, skip in zip(reversed(self.up), reversed(down), strict=True):
             if x.shape[-1] != skip.shape[-1]:
                 x = F.interpolate(x, scale_factor=2, mode="nearest")
             x = level(torch.cat([x, skip], dim=1), embedding)
-        return F.pixel_shuffle(self.head(x), self.patch)
+            up.append(x)
+        return down + up
 
 
 class DiffusersUNet(Backbone):
@@ -178,6 +240,20 @@ class DiffusersUNet(Backbone):
         output: Images = self.model(x_t, 1000 * t).sample
         return output
 
+    def activations(self, x_t: Images, t: Times) -> tuple[Images, Levels]:
+        """Output, and what each block puts out on the way down, then on the way up."""
+        levels: Levels = []
+
+        def keep(block: nn.Module, given: object, put_out: Any) -> None:
+            levels.append(put_out if isinstance(put_out, Tensor) else put_out[0])
+
+        hooks = [block.register_forward_hook(keep) for block in (*self.model.down_blocks, *self.model.up_blocks)]
+        try:
+            return self(x_t, t), levels
+        finally:
+            for hook in hooks:
+                hook.remove()
+
 
 def _check(**counts: int) -> None:
     for name, count in counts.items():
@@ -210,3 +286,9 @@ class LinearShortcut(Backbone):
         share: Tensor = self.share(t)[..., None, None]
         rest: Images = self.backbone(x_t, t, category)
         return rest + share * x_t
+
+    def activations(self, x_t: Images, t: Times) -> tuple[Images, Levels]:
+        """Output with the share, and the levels of the network that adds the rest."""
+        rest, levels = self.backbone.activations(x_t, t)
+        share: Tensor = self.share(t)[..., None, None]
+        return rest + share * x_t, levels

@@ -1,7 +1,7 @@
 """Residuals between image and reconstruction: maps >= 0, zero where the two agree, larger is worse."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 import torch
@@ -11,31 +11,21 @@ from torch.nn import functional as F
 
 from anomaly_diffusion.scoring.smoothing import GaussianSmoothing
 from anomaly_diffusion.settings import Configured
-from anomaly_diffusion.types import Encoded, Images, Maps, Masks
+from anomaly_diffusion.types import Encoded, Images, Levels, Maps, Masks
 
-__all__ = ["GradientSimilarityResidual", "L1Residual", "L2Residual", "Residual", "SSIMResidual"]
+__all__ = ["GradientSimilarityResidual", "L1Residual", "L2Residual", "Learner", "Residual", "SSIMResidual"]
 
 
-class Residual(Configured, nn.Module, ABC):
-    """Compares an image with a reconstruction, position by position."""
+class Learner(nn.Module):
+    """What must be shown normal images before it can measure."""
 
-    most: ClassVar[dict[str, float]] = {"sigma": 1000, "scale": 64, "scales": 16}
-
-    learns: ClassVar[bool] = False
-    """Whether it must be shown normal images and their reconstructions before it can measure: see `moments`."""
-
-    @abstractmethod
-    def forward(self, image: Images, reconstruction: Images) -> Maps:
-        """Map >= 0; both images have pixels in [-1, 1], or whatever else a codec compares."""
-
-    def maps(self, reference: Encoded, reconstruction: Float[Tensor, "B D c h w"]) -> Float[Tensor, "B D h w"]:
-        """Map of each depth."""
-        return torch.cat([self(reference, one) for one in reconstruction.unbind(1)], dim=1)
+    reads_reconstruction: ClassVar[bool] = True
+    """Whether it wants to see their reconstructions as well; there are none, D = 0, where no learner asks for them."""
 
     def moments(
         self, reference: Encoded, reconstruction: Float[Tensor, "B D c h w"], valid: Masks, keys: Sequence[int]
     ) -> Any:
-        """What a residual that learns wants to know about normal images; it adds up over batches.
+        """What it wants to know about normal images; it adds up over batches.
 
         Args:
             reference: what perfect reconstructions would be.
@@ -48,6 +38,35 @@ class Residual(Configured, nn.Module, ABC):
     def fit(self, moments: Any) -> None:
         """Learn from summed `moments`."""
         raise NotImplementedError
+
+
+class Residual(Configured, Learner, ABC):
+    """Compares an image with a reconstruction, position by position."""
+
+    most: ClassVar[dict[str, float]] = {"sigma": 1000, "scale": 64, "scales": 16}
+
+    learns: ClassVar[bool] = False
+    """Whether it must be shown normal images before it can measure."""
+
+    @abstractmethod
+    def forward(self, image: Images, reconstruction: Images) -> Maps:
+        """Map >= 0; both images have pixels in [-1, 1], or whatever else a codec compares."""
+
+    def maps(self, reference: Encoded, reconstruction: Float[Tensor, "B D c h w"]) -> Float[Tensor, "B D h w"]:
+        """Map of each depth."""
+        return torch.cat([self(reference, one) for one in reconstruction.unbind(1)], dim=1)
+
+    @property
+    def lessons(self) -> list[Learner]:
+        """What must learn, one after the other: each sees all images once, knowing what those before it have learnt."""
+        return [self] if self.learns else []
+
+    def evaluations(self, depths: int) -> int:
+        """Network evaluations that it asks for an image and its reconstructions at so many depths."""
+        return 0
+
+    def attach(self, reader: Callable[[Encoded, float], Levels] | None) -> None:
+        """Be told how to read the detector's denoiser, None where it has none; most residuals have no need of it."""
 
 
 class L1Residual(Residual):

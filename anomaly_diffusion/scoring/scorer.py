@@ -1,7 +1,7 @@
 """Scoring: residuals of all depths, smoothed, calibrated and fused to one map."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import ClassVar
 
 import torch
@@ -11,10 +11,10 @@ from torch.nn import functional as F
 
 from anomaly_diffusion.scoring.calibration import Calibration
 from anomaly_diffusion.scoring.pooling import Pooling, TopKMean
-from anomaly_diffusion.scoring.residual import L1Residual, Residual
+from anomaly_diffusion.scoring.residual import L1Residual, Learner, Residual
 from anomaly_diffusion.scoring.smoothing import GaussianSmoothing
 from anomaly_diffusion.settings import Configured
-from anomaly_diffusion.types import Encoded
+from anomaly_diffusion.types import Encoded, Levels
 
 __all__ = ["Scoring", "enlarged"]
 
@@ -80,6 +80,26 @@ class Scoring(Configured, nn.Module):
     def learners(self) -> list[Residual]:
         """Residuals that must learn from normal images first."""
         return [residual for residual in self._residuals() if residual.learns]
+
+    @property
+    def lessons(self) -> list[list[Learner]]:
+        """What learns at the same time, in the order of time: see `Residual.lessons`."""
+        learners = [residual.lessons for residual in self._residuals()]
+        longest = max(map(len, learners))
+        return [[lessons[number] for lessons in learners if len(lessons) >= -number] for number in range(-longest, 0)]
+
+    def evaluations(self, depths: int) -> int:
+        """Network evaluations that residuals ask for an image and its reconstructions at so many depths."""
+        return sum(residual.evaluations(depths) for residual in self._residuals())
+
+    def attach(self, reader: Callable[[Encoded, float], Levels] | None) -> None:
+        """Tell residuals how to read the detector's denoiser; None where it has none.
+
+        Raises:
+            ValueError: there is none, but a residual reads it.
+        """
+        for residual in self._residuals():
+            residual.attach(reader)
 
     def _residuals(self) -> Iterable[Residual]:
         return self.residuals  # type: ignore[return-value]

@@ -5,10 +5,13 @@ from torch import nn
 from torch.nn import functional as F
 
 from anomaly_diffusion.diffusion.denoiser import Denoiser
+from anomaly_diffusion.diffusion.noise import GaussianNoise, NoiseStream
+from anomaly_diffusion.diffusion.objective import Objective
 from anomaly_diffusion.diffusion.parametrisation import VelocityPrediction
 from anomaly_diffusion.diffusion.schedule import CosineSchedule
 from anomaly_diffusion.networks.layers import AttentionBlock, FourierTime, group_norm
 from anomaly_diffusion.networks.unet import Backbone, DiffusersUNet, LinearShortcut, UNet
+from anomaly_diffusion.reconstruction.one_shot import OneShot
 
 BACKBONES = {
     "default": lambda: UNet(),
@@ -16,6 +19,7 @@ BACKBONES = {
     "attention": lambda: UNet(width=16, multipliers=(1, 2), attention=(1,)),
     "patch 4": lambda: UNet(width=8, multipliers=(1, 2), patch=4),
     "patch 1": lambda: UNet(channels=3, width=8, multipliers=(1,), patch=1),
+    "full resolution": lambda: UNet(width=8, multipliers=(1, 2), detail=4),
     "shortcut": lambda: LinearShortcut(UNet(width=8, multipliers=(1, 2))),
     "diffusers": lambda: DiffusersUNet(widths=(8, 16)),
     "diffusers with attention": lambda: DiffusersUNet(widths=(8, 16), attention=(1,)),
@@ -170,3 +174,48 @@ def test_a_denoiser_told_the_category_passes_it_on():
         backbone(x_t, t.expand(2), category), x_t, *denoiser.schedule(t.expand(2))
     )
     assert torch.equal(denoiser.conditioned_on(category)(x_t, t).x_0, expected.x_0)
+
+
+LEVELS = {"patch 4": [4, 8, 8, 4], "patch 1": [1, 1], "full resolution": [2, 4, 4, 2], "shortcut": [2, 4, 4, 2]}
+
+
+@pytest.mark.parametrize(("name", "strides"), LEVELS.items())
+def test_levels_have_their_grids_and_come_with_the_output_itself(name: str, strides: list[int]) -> None:
+    network, x_t = _trained(BACKBONES[name]), _images(18, 27)
+    with torch.no_grad():
+        output, levels = network.activations(x_t, T)
+        assert torch.equal(output, network(x_t, T))
+    assert [tuple(level.shape[-2:]) for level in levels] == [(-(-18 // side), -(-27 // side)) for side in strides]
+
+
+def test_levels_of_diffusers_are_its_blocks_and_leave_no_hook() -> None:
+    network, x_t = _trained(BACKBONES["diffusers"]), _images(16, 24)
+    with torch.no_grad():
+        output, levels = network.activations(x_t, T)
+        assert torch.equal(output, network(x_t, T))
+    assert len(levels) == 4
+    assert levels[-1].shape == (3, 8, 16, 24)
+    assert not any(block._forward_hooks for block in (*network.model.down_blocks, *network.model.up_blocks))
+
+
+def _lattice(detail: int, seed: int) -> float:
+    """Power, of the image's, of what a patch of 2 x 2 repeats over a reconstruction after a little training."""
+    torch.manual_seed(seed)
+    network, generator = UNet(channels=1, width=8, multipliers=(1, 2), detail=detail), seeded()
+    denoiser = Denoiser(network, CosineSchedule(), VelocityPrediction())
+    smooth = F.interpolate(torch.randn(24, 1, 6, 6, generator=generator), size=(32, 32), mode="bicubic")
+    optimizer = torch.optim.Adam(network.parameters(), lr=3e-3)
+    for step in range(120):
+        loss = Objective()(denoiser, GaussianNoise(), smooth[step % 3 :: 3], generator).mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    with torch.no_grad():
+        found = OneShot([0.5])(denoiser, smooth, NoiseStream(GaussianNoise(), list(range(24)), 0)).x_0[:, 0, 0]
+    repeated = found[:, 4:-4, 4:-4].unflatten(1, (-1, 2)).unflatten(3, (-1, 2)).mean((1, 3))
+    return (repeated.var((1, 2)).mean() / found.var()).item()
+
+
+def test_a_head_at_full_resolution_leaves_less_of_a_lattice() -> None:
+    patches, pixels = (sum(_lattice(detail, seed) for seed in range(3)) for detail in (0, 8))
+    assert pixels < 0.5 * patches

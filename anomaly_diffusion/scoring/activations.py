@@ -1,0 +1,215 @@
+"""Residual of activations: what the levels of the trained denoiser make of an image, compared with normal ones."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import functional as F
+
+from anomaly_diffusion.networks.buffers import AnySize
+from anomaly_diffusion.networks.components import principal_components, products
+from anomaly_diffusion.scoring.mahalanobis import MahalanobisResidual
+from anomaly_diffusion.scoring.residual import Learner, Residual
+from anomaly_diffusion.types import Encoded, Images, Levels, Maps, Masks, inside
+
+__all__ = ["ActivationComponents", "ActivationReader", "ActivationResidual"]
+
+ActivationReader = Callable[[Encoded, float], Levels]
+"""From what a codec compares, and a depth, to the denoiser's levels; the last is the energy of its noise estimate."""
+
+
+class ActivationComponents(Learner, AnySize):
+    """Whitened principal components of the activations of a denoiser on a grid, several depths side by side.
+
+    Args:
+        depths: sigma_t / alpha_t that the denoiser is told, > 0.
+        components: how many are kept, at least 1.
+        stride: side of a cell of the grid, in positions of model space: pixels, for pixel diffusion.
+        levels: numbers of the levels, on the way down, then on the way up; None: all.
+
+    Raises:
+        ValueError: a number lies outside its range.
+    """
+
+    of_any_size = ("mean", "projection")
+    reads_reconstruction: ClassVar[bool] = False
+    mean: Tensor
+    projection: Tensor
+
+    def __init__(
+        self, depths: Sequence[float], components: int, stride: int, levels: Sequence[int] | None = None
+    ) -> None:
+        super().__init__()
+        if not depths or min(depths) <= 0:
+            raise ValueError(f"`depths` must name at least one, each > 0, got {list(depths)}.")
+        for name, value in (("components", components), ("stride", stride)):
+            if value < 1:
+                raise ValueError(f"`{name}` must be at least 1, got {value}.")
+        self.depths, self.components, self.stride, self.levels = tuple(depths), components, stride, levels
+        self.reader: ActivationReader | None = None
+        self.register_buffer("mean", torch.empty(0))  # (C,)
+        self.register_buffer("projection", torch.empty(0))  # (components, C)
+
+    def moments(self, reference: Encoded, reconstruction: Tensor, valid: Masks, keys: Sequence[int]) -> Tensor:
+        """Sums of products of (1, activations) over valid positions."""
+        activations = self.activations(reference)
+        known = inside(valid, activations.shape[-2:]).flatten()
+        return products(activations.transpose(0, 1).flatten(1)[:, known])
+
+    def fit(self, moments: Tensor) -> None:
+        """Find the components from summed `moments`.
+
+        Raises:
+            ValueError: there are fewer channels than components, or fewer positions than channels.
+        """
+        channels = len(moments) - 1
+        if self.components > channels:
+            raise ValueError(
+                f"`components` must be at most {channels}, the channels of the levels, got {self.components}."
+            )
+        found = principal_components(moments, self.components)
+        self.mean, self.projection = found.mean.float(), found.projection.float()
+
+    def activations(self, reference: Encoded) -> Float[Tensor, "B C _ _"]:
+        """Activations of every depth and level averaged over each cell, and the logarithm of the noise's energy.
+
+        Raises:
+            ValueError: `levels` names one that the backbone has not.
+        """
+        size = [-(-side // self.stride) for side in reference.shape[-2:]]
+        found: list[Tensor] = []
+        for depth in self.depths:
+            *levels, energy = self._reader(reference, depth)
+            found += [_on_grid(level, size) for level in self._chosen(levels)]
+            found.append(_on_grid(energy, size).clamp(min=1e-12).log())
+        return torch.cat(found, dim=1)
+
+    def forward(self, reference: Encoded) -> Float[Tensor, "B components _ _"]:
+        """Components of the activations of images.
+
+        Raises:
+            RuntimeError: nothing has been learnt.
+        """
+        if not self.mean.numel():
+            raise RuntimeError("The residual has learnt nothing yet. Validate the detector once.")
+        centred = self.activations(reference) - self.mean[:, None, None]
+        one_by_one = [self.projection @ image.flatten(1) for image in centred]  # a product may round by its columns
+        components: Tensor = torch.stack(one_by_one).unflatten(2, centred.shape[-2:])
+        return components
+
+    def _reader(self, reference: Encoded, depth: float) -> Levels:
+        if self.reader is None:
+            raise RuntimeError("No denoiser is attached: `Scoring.attach` tells whose activations are meant.")
+        return self.reader(reference, depth)
+
+    def _chosen(self, levels: Levels) -> Levels:
+        if self.levels is None:
+            return levels
+        if not set(self.levels) <= set(range(len(levels))):
+            raise ValueError(f"`levels` must lie in 0 to {len(levels) - 1}, got {list(self.levels)}.")
+        return [levels[number] for number in self.levels]
+
+
+class ActivationResidual(Residual):
+    """How unlike normal images the denoiser's own activations are: the representation that training has brought.
+
+    The outputs of its levels for the noise-free input x_t = alpha_t * x_0, and the logarithm of the energy of its noise
+    estimate, are averaged over the cells of a grid, whitened on normal training images, and judged as features are.
+
+    Reference: Baranchuk et al., "Label-Efficient Semantic Segmentation with Diffusion Models", 2022, which reads such
+    activations of noised images for segmentation.
+
+    Differs from the paper: no noise is added; all levels are read, theirs a few blocks of the decoder; components are
+    compared with those of normal images, theirs classified by labels.
+
+    Args:
+        judge: the residual that compares components, of statistics by position or of the nearest remembered; by
+            position if not given.
+        depths: sigma_t / alpha_t that the denoiser is told, > 0, side by side; an evaluation each.
+        components: number of principal components, at least 1.
+        stride: side of a cell of the grid, in positions of model space: pixels, for pixel diffusion.
+        levels: numbers of the levels, on the way down, then on the way up; None: all.
+        of_reconstruction: whether the components of reconstructions are taken away, an evaluation more for each.
+
+    Raises:
+        ValueError: a number lies outside its range.
+    """
+
+    learns = True
+
+    def __init__(
+        self,
+        judge: Residual | None = None,
+        depths: Sequence[float] = (0.1,),
+        components: int = 64,
+        stride: int = 8,
+        levels: Sequence[int] | None = None,
+        of_reconstruction: bool = False,
+    ) -> None:
+        super().__init__()
+        self.judge = judge or MahalanobisResidual()
+        self.components = ActivationComponents(depths, components, stride, levels)
+        self.of_reconstruction = of_reconstruction
+
+    @property
+    def lessons(self) -> list[Learner]:
+        """The components first, then what normal ones are like."""
+        return [self.components, self]
+
+    @property
+    def reads_reconstruction(self) -> bool:  # type: ignore[override]
+        """Whether normal reconstructions must be known to learn."""
+        return self.of_reconstruction
+
+    def evaluations(self, depths: int) -> int:
+        """One for each depth that is read, of the image and, where they are looked at, of its reconstructions."""
+        return len(self.components.depths) * (1 + depths * self.of_reconstruction)
+
+    def attach(self, reader: ActivationReader | None) -> None:
+        """Tell whose activations are meant.
+
+        Raises:
+            ValueError: nobody's, as the detector has no denoiser.
+        """
+        if reader is None:
+            raise ValueError(
+                "`ActivationResidual` reads a denoiser: take a detector that diffuses, or another residual."
+            )
+        self.components.reader = reader
+
+    def moments(
+        self, reference: Encoded, reconstruction: Float[Tensor, "B D c h w"], valid: Masks, keys: Sequence[int]
+    ) -> Any:
+        """What the judge wants to know about components of normal images."""
+        return self.judge.moments(*self._compared(reference, reconstruction), valid, keys)
+
+    def fit(self, moments: Any) -> None:
+        """Let the judge learn from summed `moments`."""
+        self.judge.fit(moments)
+
+    def forward(self, image: Images, reconstruction: Images) -> Maps:
+        """Map of one reconstruction."""
+        return self.maps(image, reconstruction[:, None])
+
+    def maps(self, reference: Encoded, reconstruction: Float[Tensor, "B D c h w"]) -> Float[Tensor, "B D h w"]:
+        """Map of each depth of reconstruction, which are the same unless reconstructions are looked at."""
+        coarse = self.judge.maps(*self._compared(reference, reconstruction))
+        (height, width), stride = reference.shape[-2:], self.components.stride
+        size = [stride * side for side in coarse.shape[-2:]]
+        fine = F.interpolate(coarse, size=size, mode="bilinear", align_corners=False)[..., :height, :width]
+        return fine.expand(-1, reconstruction.shape[1], -1, -1)
+
+    def _compared(self, reference: Encoded, reconstruction: Tensor) -> tuple[Tensor, Tensor]:
+        """Components (B, C, h, w) of images, and (B, D, C, h, w) what is taken away from them: nothing, D = 1."""
+        image = self.components(reference)
+        if not self.of_reconstruction:
+            return image, torch.zeros_like(image)[:, None]
+        return image, torch.stack([self.components(one) for one in reconstruction.unbind(1)], dim=1)
+
+
+def _on_grid(maps: Float[Tensor, "B c _ _"], size: Sequence[int]) -> Float[Tensor, "B c _ _"]:
+    """Averaged over cells, or repeated where the level is coarser than the grid."""
+    coarser = maps.shape[-1] < size[-1]
+    return F.interpolate(maps, size=list(size), mode="nearest" if coarser else "area")
