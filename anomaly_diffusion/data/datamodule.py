@@ -14,7 +14,7 @@ from anomaly_diffusion.data.batches import BatchLoader, BatchSource, EpochSample
 from anomaly_diffusion.data.frame_cache import FrameStore, Loading, Photograph, Reader, painting_seed
 from anomaly_diffusion.data.framing import Policy, to_original
 from anomaly_diffusion.data.reading.notes import tell
-from anomaly_diffusion.data.reading.photographs import BadImages, Mask, Pixels, read_pixels
+from anomaly_diffusion.data.reading.photographs import BadImages, Mask, Pixels
 from anomaly_diffusion.data.regions import Regions
 from anomaly_diffusion.data.sample import AnomalyDataset, Sample
 from anomaly_diffusion.data.split import FILE, Split, Validation
@@ -84,7 +84,7 @@ class AnomalyDataModule(LightningDataModule):
             name: what `ImageBatch.path` calls it.
         """
         store = self._stores["test"]
-        return read_pixels(store.photographs[store.names.index(name)].sample.path, self.dataset.white_level)
+        return self.dataset.read_image(store.photographs[store.names.index(name)].sample)
 
     def test_mask(self, name: str, size: tuple[int, int]) -> Mask:
         """Return the defects of a test photograph at the size of its file; the photograph itself is not read again.

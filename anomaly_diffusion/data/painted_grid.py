@@ -92,8 +92,12 @@ class PaintedGrid(AnomalyDataset):
         self.met[sample.path] = painted.met
         return painted.image, painted.mask
 
-    def read_mask(self, sample: Sample, size: tuple[int, int]) -> Mask:
+    def read_image(self, sample: Sample) -> Pixels:
         """Paint again."""
+        return self.read(sample)[0]
+
+    def read_mask(self, sample: Sample, size: tuple[int, int]) -> Mask:
+        """Paint again, too."""
         return self.read(sample)[1]
 
 

@@ -91,8 +91,16 @@ class AnomalyDataset(ABC):
         Raises:
             BadImages: if the photograph or its mask cannot be used.
         """
-        pixels = read_pixels(sample.path, self.white_level)
+        pixels = self.read_image(sample)
         return pixels, self.read_mask(sample, (pixels.shape[0], pixels.shape[1]))
+
+    def read_image(self, sample: Sample) -> Pixels:
+        """Read the photograph alone.
+
+        Raises:
+            BadImages: if it cannot be used.
+        """
+        return read_pixels(sample.path, self.white_level)
 
     def read_mask(self, sample: Sample, size: tuple[int, int]) -> Mask:
         """Read the defect pixels of a photograph alone; none where nobody drew a mask.

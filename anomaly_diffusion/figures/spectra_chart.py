@@ -16,6 +16,8 @@ __all__ = ["spectra_chart"]
 
 Spectrum = Float[ndarray, " K"]
 _TINY = 1e-12  # a logarithmic axis has no zero
+_LINEAR = 3.0  # times the reference, up to which the axis is linear
+_LEAST = 1e-3  # of the reference, the least that a logarithmic axis shows
 _TICKS = (1 / 64, 1 / 32, 1 / 16, 1 / 8, 1 / 4, 1 / 2)
 
 
@@ -46,7 +48,8 @@ def spectra_chart(
         left.plot(frequencies, power + _TINY, color=colour, linewidth=1.4, label=name)
         right.plot(frequencies, _ratio(power, reference), color=colour, linewidth=1.4)
     left.set(title="power", yscale="log")
-    right.set(title="power kept: reconstruction / reference", ylim=(0, _top(reconstruction, reference)))
+    right.set(title="power kept: reconstruction / reference")
+    _kept_axis(right, [_ratio(power, reference) for power in reconstruction.values()])
     right.axhline(1, color=QUIET_INK, linewidth=0.8)
     for axes in (left, right):
         _axis(axes, frequencies)
@@ -82,10 +85,14 @@ def _ratio(power: Spectrum, reference: Spectrum) -> Spectrum:
     return share
 
 
-def _top(reconstruction: Mapping[str, Spectrum], reference: Spectrum) -> float:
-    """Room above one, but not for a single wild interval."""
-    largest = max((float(_ratio(power, reference).max()) for power in reconstruction.values()), default=1.0)
-    return min(max(1.2, 1.15 * largest), 3.0)
+def _kept_axis(axes: Axes, kept: list[Spectrum]) -> None:
+    """All of it in sight: a linear axis from zero, or a logarithmic one where some power is many times too large."""
+    values = np.concatenate([np.ones(1), *kept])
+    if values.max() <= _LINEAR:
+        axes.set_ylim(0, max(1.2, 1.15 * float(values.max())))
+        return
+    axes.set(yscale="log", ylim=(max(0.8 * float(values.min()), _LEAST), 1.5 * float(values.max())))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
 
 
 def _colours(count: int) -> list[tuple[float, ...]]:

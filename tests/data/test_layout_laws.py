@@ -83,10 +83,11 @@ def test_every_layout_is_in_the_list(tmp_path):
 
 
 @each(LAYOUTS)
-def test_every_sample_is_read_and_its_mask_alone_is_the_same(layout, tmp_path, monkeypatch):
+def test_every_sample_is_read_and_its_image_or_mask_alone_is_the_same(layout, tmp_path, monkeypatch):
     dataset = layout.write(tmp_path)
     samples = [*learnt(dataset), *dataset.test_samples()]
     read = [dataset.read(sample) for sample in samples]
+    assert all(np.array_equal(dataset.read_image(one), pixels) for one, (pixels, _) in zip(samples, read, strict=True))
     if layout.train:
         decode = photographs._decode
         masks = lambda path: pytest.fail(f"{path} is read again") if path in opened else decode(path)  # noqa: E731

@@ -126,3 +126,16 @@ def test_the_chart_shows_what_is_lost_and_the_codec_only_where_it_loses():
     assert lost.shape == kept.shape == codec.shape
     for other in (kept, codec):
         assert (np.abs(lost - other).max(2) > 30).sum() > 500
+
+
+def test_power_many_times_too_large_stays_in_sight(monkeypatch: pytest.MonkeyPatch) -> None:
+    figures = []
+    monkeypatch.setattr("anomaly_diffusion.figures.spectra_chart.png", lambda figure: figures.append(figure) or b"")
+    f, power = frequencies(32).numpy(), np.linspace(2, 1, 32)
+    for factor in (0.5, 20.0):
+        spectra_chart(f, power, power, {"depth 0.5": power * factor})
+    (low, high), (least, most) = (figure.axes[1].get_ylim() for figure in figures)
+    assert low == 0
+    assert high > 1
+    assert least < 20 < most
+    assert [figure.axes[1].get_yscale() for figure in figures] == ["linear", "log"]

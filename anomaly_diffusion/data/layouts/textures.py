@@ -95,6 +95,10 @@ class Textures(AnomalyDataset):
         defects = [defect for defect in BUILT_IN_DEFECTS if defect.kind == sample.kind]
         return BuiltInPainter(self.severity, defects)(crop, generator)
 
+    def read_image(self, sample: Sample) -> Pixels:
+        """Paint the defect again, too."""
+        return self.read(sample)[0]
+
     def read_mask(self, sample: Sample, size: tuple[int, int]) -> Mask:
         """Paint the defect again."""
         return self.read(sample)[1]
