@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from anomaly_diffusion import torchvision_import
-from anomaly_diffusion.cli.arguments import prepare
+from anomaly_diffusion.cli.parsing.arguments import prepare
 from anomaly_diffusion.runs import run_folder
 from anomaly_diffusion.runs.record import Run
 
@@ -131,7 +131,7 @@ def _written(value: Any) -> str:
 
 
 def _carried_out(verb: str, words: list[str]) -> Run:
-    from anomaly_diffusion.cli import lightning_cli
+    from anomaly_diffusion.cli.parsing import lightning_cli
 
     request = prepare(verb, words, tell=_log.info)
     deterministic = torch.are_deterministic_algorithms_enabled()
@@ -162,7 +162,7 @@ def _built(base: type, folder: Path, key: str) -> Any:
     """The object that the config of a run describes under `key`."""
     from jsonargparse import ArgumentParser
 
-    from anomaly_diffusion.cli import lightning_cli, renamed
+    from anomaly_diffusion.cli.parsing import lightning_cli, renamed
 
     lightning_cli.import_rooms()
     parser = ArgumentParser(exit_on_error=False)

@@ -21,8 +21,8 @@ from numpy.random import Generator
 from scipy import stats
 
 from anomaly_diffusion import api
-from anomaly_diffusion.cli import lightning_cli
-from anomaly_diffusion.cli.arguments import prepare
+from anomaly_diffusion.cli.parsing import lightning_cli
+from anomaly_diffusion.cli.parsing.arguments import prepare
 from anomaly_diffusion.data.batches import BatchLoader, BatchSource, as_they_are
 from anomaly_diffusion.data.datamodule import AnomalyDataModule
 from anomaly_diffusion.data.frame_cache import FrameStore, Photograph, Reader

@@ -44,7 +44,8 @@ def run(tmp_path, monkeypatch):
     """`run("fit", "--config", ...)` is the command line on `toy.yaml`, and returns the exit status."""
     import toy  # loads Lightning, which few tests need
 
-    from anomaly_diffusion.cli import lightning_cli, main
+    from anomaly_diffusion.cli import main
+    from anomaly_diffusion.cli.parsing import lightning_cli
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(lightning_cli, "import_rooms", lambda: None)

@@ -206,7 +206,7 @@ def main() -> None:
     from anomaly_diffusion import torchvision_import
 
     torchvision_import.install()
-    from anomaly_diffusion.cli import lightning_cli
+    from anomaly_diffusion.cli.parsing import lightning_cli
 
     torch.set_num_threads(1)
     blank_pictures()

@@ -3,7 +3,7 @@
 import yaml
 from jsonargparse import ArgumentParser
 
-from anomaly_diffusion.cli.arguments import experiments_folder
+from anomaly_diffusion.cli.parsing.arguments import experiments_folder
 from anomaly_diffusion.reconstruction.strategy import Reconstruction
 
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import pytest
 
 import anomaly_diffusion
-from anomaly_diffusion.cli.arguments import experiments_folder
+from anomaly_diffusion.cli.parsing.arguments import experiments_folder
 
 ROOT = Path(anomaly_diffusion.__file__).parent
 ROOMS = ("baselines", "codecs", "detectors", "diffusion", "networks", "reconstruction", "scoring")

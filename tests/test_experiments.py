@@ -13,10 +13,10 @@ from frozen_networks import lpips_weights, taef2_weights
 from safetensors.torch import save_file
 
 from anomaly_diffusion.baselines.tiny_clip import write_tiny_clip
-from anomaly_diffusion.cli import sweep_file
-from anomaly_diffusion.cli.arguments import experiments_folder
 from anomaly_diffusion.cli.main import main
-from anomaly_diffusion.cli.sweep_file import Trial
+from anomaly_diffusion.cli.parsing.arguments import experiments_folder
+from anomaly_diffusion.cli.sweeping import sweep_file
+from anomaly_diffusion.cli.sweeping.sweep_file import Trial
 from anomaly_diffusion.networks.autoencoder import ConvAutoencoder
 
 FOLDER = experiments_folder()

@@ -14,9 +14,9 @@ import pytest
 import torch
 from PIL import Image
 
-from anomaly_diffusion.cli import sweep_file
-from anomaly_diffusion.cli.arguments import experiments_folder
 from anomaly_diffusion.cli.main import main
+from anomaly_diffusion.cli.parsing.arguments import experiments_folder
+from anomaly_diffusion.cli.sweeping import sweep_file
 from anomaly_diffusion.data.reading.photographs import BadImages, read_mask, read_pixels
 from anomaly_diffusion.engine import checkpoints
 from anomaly_diffusion.runs.record import Run

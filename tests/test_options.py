@@ -17,8 +17,8 @@ from option_tree import LONG, RUN, SMALLEST, START, Case, Tree, judged
 from PIL import Image
 from program import Program
 
-from anomaly_diffusion.cli.arguments import experiments_folder
 from anomaly_diffusion.cli.main import main
+from anomaly_diffusion.cli.parsing.arguments import experiments_folder
 from anomaly_diffusion.cli.user_errors import explain, is_mistake
 
 LIMITS = {"seconds": 60, "megabytes": 3000}

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from anomaly_diffusion.cli import sweep_file
 from anomaly_diffusion.cli.main import main
+from anomaly_diffusion.cli.sweeping import sweep_file
 
 ROOT = Path(__file__).parents[1]
 SWEEPS = sorted((ROOT / "experiments" / "sweeps").glob("table_*.yaml"))

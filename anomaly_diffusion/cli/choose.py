@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from anomaly_diffusion.cli.arguments import locate_config
+from anomaly_diffusion.cli.parsing.arguments import locate_config
 from anomaly_diffusion.cli.user_errors import UsageError
 from anomaly_diffusion.runs import painted_defects, run_folder
 from anomaly_diffusion.runs.record import RunRecord

@@ -11,8 +11,8 @@ TEXTURES = ("brick", "grass", "gravel")
 def main(arguments: list[str]) -> int:
     """Train on a built-in texture, find painted defects, show the table and name the picture."""
     options = _parser().parse_args(arguments)
-    from anomaly_diffusion.cli import lightning_cli
-    from anomaly_diffusion.cli.arguments import prepare
+    from anomaly_diffusion.cli.parsing import lightning_cli
+    from anomaly_diffusion.cli.parsing.arguments import prepare
     from anomaly_diffusion.cli.user_errors import UsageError
 
     if options.steps is not None and options.steps < 1:

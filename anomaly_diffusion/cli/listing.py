@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from anomaly_diffusion.cli.arguments import experiments_folder
+from anomaly_diffusion.cli.parsing.arguments import experiments_folder
 
 # what a user calls a kind -> its base class; the base class is the one line to add for a new axis
 KINDS = {

@@ -71,11 +71,11 @@ def _guarded(verb: str, arguments: list[str], debug: bool) -> int:
 def _dispatch(verb: str, arguments: list[str]) -> int:
     if verb in _COMMANDS:
         return int(importlib.import_module(_COMMANDS[verb]).main(arguments))
-    from anomaly_diffusion.cli.arguments import prepare
+    from anomaly_diffusion.cli.parsing.arguments import prepare
 
     request = prepare(verb, arguments)  # wrong paths are told before torch is imported
     with warnings.catch_warnings():
-        from anomaly_diffusion.cli import lightning_cli
+        from anomaly_diffusion.cli.parsing import lightning_cli
 
         return lightning_cli.main(request)
 

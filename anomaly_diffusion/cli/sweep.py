@@ -12,10 +12,10 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from anomaly_diffusion.cli import sweep_file
 from anomaly_diffusion.cli.choose import choice_among
-from anomaly_diffusion.cli.sweep_file import Sweep, Trial
-from anomaly_diffusion.cli.sweep_jobs import Job, command_of, work
+from anomaly_diffusion.cli.sweeping import sweep_file
+from anomaly_diffusion.cli.sweeping.sweep_file import Sweep, Trial
+from anomaly_diffusion.cli.sweeping.sweep_jobs import Job, command_of, work
 from anomaly_diffusion.cli.user_errors import UsageError
 
 __all__ = ["main"]

@@ -7,7 +7,7 @@ import re
 import sys
 from collections.abc import Iterable, Sequence
 
-from anomaly_diffusion.cli import renamed
+from anomaly_diffusion.cli.parsing import renamed
 
 _LONGEST = 12  # lines
 _WIDEST = 400  # characters

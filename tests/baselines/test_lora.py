@@ -10,8 +10,8 @@ from commands import unchanged_process
 from tiny import EXACT, LAYERS, PROMPT, SIDE, doubled, img2img_of_diffusers, in_double, tuned, untrained, walk
 
 from anomaly_diffusion.baselines.lora import LoRA
-from anomaly_diffusion.cli.arguments import experiments_folder
 from anomaly_diffusion.cli.main import main
+from anomaly_diffusion.cli.parsing.arguments import experiments_folder
 
 
 def latents() -> torch.Tensor:

@@ -8,8 +8,8 @@ import yaml
 from blank_pictures import blank_pictures
 from commands import figures, unchanged_process
 
-from anomaly_diffusion.cli.arguments import experiments_folder
 from anomaly_diffusion.cli.main import main
+from anomaly_diffusion.cli.parsing.arguments import experiments_folder
 
 FINE = {"class_path": "analytic.TinyFeatures", "init_args": {"stride": 2, "neighbourhood": 1, "repeat": True}}
 TINY = {"class_path": "analytic.TinyFeatures"}

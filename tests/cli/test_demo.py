@@ -6,8 +6,9 @@ import pytest
 from blank_pictures import blank_pictures
 from commands import unchanged_process
 
-from anomaly_diffusion.cli import arguments, compare, lightning_cli
+from anomaly_diffusion.cli import compare
 from anomaly_diffusion.cli.main import main
+from anomaly_diffusion.cli.parsing import arguments, lightning_cli
 
 # The demo with frames of half its side, fewer photographs to validate on and fewer steps: half a minute on one core.
 FLOOR = (

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from anomaly_diffusion.cli import sweep_file
 from anomaly_diffusion.cli.main import main
+from anomaly_diffusion.cli.sweeping import sweep_file
 
 ROOT = Path(__file__).parents[2]
 COMMAND = ["${env}", "anomaly-diffusion", "train", "--config", "a.yaml", "${args}"]

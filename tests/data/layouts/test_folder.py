@@ -8,7 +8,7 @@ import yaml
 from trees import ready, write, write_mask
 
 from anomaly_diffusion.cli import doctor
-from anomaly_diffusion.cli.arguments import experiments_folder
+from anomaly_diffusion.cli.parsing.arguments import experiments_folder
 from anomaly_diffusion.data.datamodule import AnomalyDataModule
 from anomaly_diffusion.data.examination import examine, layout_of
 from anomaly_diffusion.data.layouts.folder import Folder, Images

@@ -2,7 +2,8 @@
 
 import pytest
 
-from anomaly_diffusion.cli import listing, renamed, user_errors
+from anomaly_diffusion.cli import listing, user_errors
+from anomaly_diffusion.cli.parsing import renamed
 
 BEFORE = {  # module -> classes that configs could name before the rooms were drawn
     "baselines.adapters": "VAECodec",

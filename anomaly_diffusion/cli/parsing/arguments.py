@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from anomaly_diffusion import files
-from anomaly_diffusion.cli import renamed
+from anomaly_diffusion.cli.parsing import renamed
 from anomaly_diffusion.cli.user_errors import UsageError
 from anomaly_diffusion.runs import run_folder
 
@@ -75,7 +75,7 @@ def prepare(verb: str, arguments: list[str], tell: Callable[[str], None] | None 
 
 def experiments_folder() -> Path:
     """Return the folder of shipped experiments: inside the installed package, or beside it in a clone."""
-    package = Path(__file__).resolve().parents[1]
+    package = Path(__file__).resolve().parents[2]
     inside = package / "experiments"
     return inside if inside.is_dir() else package.parent / "experiments"
 

@@ -9,7 +9,7 @@ import torch
 import toy
 import yaml
 
-from anomaly_diffusion.cli import lightning_cli
+from anomaly_diffusion.cli.parsing import lightning_cli
 
 TOY = ("--config", "toy.yaml")
 
@@ -152,12 +152,12 @@ def test_a_run_without_a_model_is_told_where_to_find_one(run, capsys):
 def test_wandb_is_not_imported_when_it_is_disabled(run):
     program = (
         "import sys; sys.path.insert(0, sys.argv.pop()); from anomaly_diffusion.cli.main import main; import toy;"
-        "from anomaly_diffusion.cli import lightning_cli;"
+        "from anomaly_diffusion.cli.parsing import lightning_cli;"
         "lightning_cli.import_rooms = lambda: None; lightning_cli.classes = lambda: (toy.ToyDetector, toy.ToyData, {});"
         "assert main(['fit', '--config', 'toy.yaml']) == 0;"
         "sys.exit('wandb' in sys.modules)"
     )
-    here = str(Path(__file__).parents[1])
+    here = str(Path(__file__).parents[2])
     subprocess.run([sys.executable, "-c", program, here], check=True, stdout=subprocess.DEVNULL)
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from anomaly_diffusion.cli.sweep_file import Sweep, Trial
+from anomaly_diffusion.cli.sweeping.sweep_file import Sweep, Trial
 from anomaly_diffusion.runs import run_folder
 from anomaly_diffusion.runs.record import SUMMARY, RunRecord
 

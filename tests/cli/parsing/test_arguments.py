@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from anomaly_diffusion.cli import arguments
+from anomaly_diffusion.cli.parsing import arguments
 from anomaly_diffusion.runs import run_folder
 
 
