@@ -25,7 +25,7 @@ class ActivationComponents(Learner, AnySize):
 
     Args:
         depths: sigma_t / alpha_t that the denoiser is told, > 0.
-        components: how many are kept, at least 1.
+        components: how many are kept at most, at least 1.
         stride: side of a cell of the grid, in positions of model space: pixels, for pixel diffusion.
         levels: numbers of the levels, on the way down, then on the way up; None: all.
 
@@ -62,14 +62,9 @@ class ActivationComponents(Learner, AnySize):
         """Find the components from summed `moments`.
 
         Raises:
-            ValueError: there are fewer channels than components, or fewer positions than channels.
+            ValueError: there are fewer positions than channels.
         """
-        channels = len(moments) - 1
-        if self.components > channels:
-            raise ValueError(
-                f"`components` must be at most {channels}, the channels of the levels, got {self.components}."
-            )
-        found = principal_components(moments, self.components)
+        found = principal_components(moments, min(self.components, len(moments) - 1))
         self.mean, self.projection = found.mean.float(), found.projection.float()
 
     def activations(self, reference: Encoded) -> Float[Tensor, "B C _ _"]:
@@ -128,7 +123,7 @@ class ActivationResidual(Residual):
         judge: the residual that compares components, of statistics by position or of the nearest remembered; by
             position if not given.
         depths: sigma_t / alpha_t that the denoiser is told, > 0, side by side; an evaluation each.
-        components: number of principal components, at least 1.
+        components: number of principal components, at least 1; all where there are fewer channels.
         stride: side of a cell of the grid, in positions of model space: pixels, for pixel diffusion.
         levels: numbers of the levels, on the way down, then on the way up; None: all.
         of_reconstruction: whether the components of reconstructions are taken away, an evaluation more for each.

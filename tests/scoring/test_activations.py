@@ -105,9 +105,8 @@ def test_numbers_outside_their_range_are_refused(options: dict[str, object], tol
         ActivationResidual(**options)
 
 
-def test_more_components_than_channels_are_refused() -> None:
-    with pytest.raises(ValueError, match="`components` must be at most 49, the channels of the levels, got 64"):
-        _learnt(ActivationResidual())
+def test_all_components_are_kept_where_there_are_fewer_channels_than_asked_for() -> None:
+    assert _learnt(ActivationResidual(stride=2)).scoring.residuals[1].components.projection.shape == (49, 49)
 
 
 def test_a_level_that_is_not_there_is_refused() -> None:
