@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from anomaly_diffusion.data.painting.family import Family, Sketch
+from anomaly_diffusion.data.painting.families.family import Family, Sketch
 from anomaly_diffusion.data.painting.painter import Painted, Painter, Targets
 from anomaly_diffusion.data.painting.statistics import DefectStatistics
 from anomaly_diffusion.data.reading.photographs import Mask, Pixels

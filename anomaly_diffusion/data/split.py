@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from anomaly_diffusion.data.painting.family import Family
+from anomaly_diffusion.data.painting.families.family import Family
 from anomaly_diffusion.data.painting.painter import Painter
 from anomaly_diffusion.data.sample import AnomalyDataset, stable_hash
 

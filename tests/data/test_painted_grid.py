@@ -5,9 +5,9 @@ import pytest
 
 from anomaly_diffusion.data.layouts.textures import Textures
 from anomaly_diffusion.data.painted_grid import Grid, PaintedGrid
-from anomaly_diffusion.data.painting.crack import Crack
-from anomaly_diffusion.data.painting.part import MissingPart
-from anomaly_diffusion.data.painting.pit import Pit
+from anomaly_diffusion.data.painting.families.crack import Crack
+from anomaly_diffusion.data.painting.families.part import MissingPart
+from anomaly_diffusion.data.painting.families.pit import Pit
 
 WIDTHS, CONTRASTS = (0.03, 0.06), (2.0, 5.0)
 

@@ -7,12 +7,12 @@ from canvases import scene, texture, thing
 from PIL import Image
 
 from anomaly_diffusion.data.framing import Resize
-from anomaly_diffusion.data.painting.crack import Crack
-from anomaly_diffusion.data.painting.family import Sketch
-from anomaly_diffusion.data.painting.foreign import BUILT_IN_TEXTURES, Foreign
-from anomaly_diffusion.data.painting.own_crops import OwnCrops
+from anomaly_diffusion.data.painting.families.crack import Crack
+from anomaly_diffusion.data.painting.families.family import Sketch
+from anomaly_diffusion.data.painting.families.foreign import BUILT_IN_TEXTURES, Foreign
+from anomaly_diffusion.data.painting.families.own_crops import OwnCrops
+from anomaly_diffusion.data.painting.families.pit import Pit
 from anomaly_diffusion.data.painting.painter import FAMILIES, Painter, Targets
-from anomaly_diffusion.data.painting.pit import Pit
 from anomaly_diffusion.data.painting.statistics import FRAME, DefectStatistics, defect_statistics
 from anomaly_diffusion.data.painting.visible import VISIBLE
 

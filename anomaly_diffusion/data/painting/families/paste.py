@@ -4,8 +4,8 @@ import cv2
 import numpy as np
 from numpy.random import Generator
 
-from anomaly_diffusion.data.painting.family import Canvas, Drawing, Family, Form, Outline, Sketch, tint
-from anomaly_diffusion.data.painting.pit import blob
+from anomaly_diffusion.data.painting.families.family import Canvas, Drawing, Family, Form, Outline, Sketch, tint
+from anomaly_diffusion.data.painting.families.pit import blob
 from anomaly_diffusion.data.reading.photographs import Mask
 
 __all__ = ["Paste", "moved"]

@@ -9,8 +9,8 @@ from jaxtyping import Float32
 from numpy.random import Generator
 from PIL import Image
 
-from anomaly_diffusion.data.painting.family import Drawing, Family, Form, Outline, Sketch, placed
-from anomaly_diffusion.data.painting.pictures import pictures
+from anomaly_diffusion.data.painting.families.family import Drawing, Family, Form, Outline, Sketch, placed
+from anomaly_diffusion.data.painting.families.pictures import pictures
 from anomaly_diffusion.data.reading.photographs import read_pixels
 
 __all__ = ["OwnCrops"]

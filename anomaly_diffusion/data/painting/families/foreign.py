@@ -8,8 +8,8 @@ import numpy as np
 from jaxtyping import Float32
 from numpy.random import Generator
 
-from anomaly_diffusion.data.painting.family import Drawing, Family, Form, Sketch, lattice, placed, tint
-from anomaly_diffusion.data.painting.pictures import pictures
+from anomaly_diffusion.data.painting.families.family import Drawing, Family, Form, Sketch, lattice, placed, tint
+from anomaly_diffusion.data.painting.families.pictures import pictures
 from anomaly_diffusion.data.reading.photographs import Pixels, read_pixels
 
 __all__ = ["BUILT_IN_TEXTURES", "Foreign"]

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 from numpy.random import Generator
 
-from anomaly_diffusion.data.painting.family import FINE, Drawing, Family, Form, Outline, Sketch, grain, tint
+from anomaly_diffusion.data.painting.families.family import FINE, Drawing, Family, Form, Outline, Sketch, grain, tint
 
 __all__ = ["Pit", "blob"]
 

@@ -4,9 +4,9 @@ import cv2
 import numpy as np
 from numpy.random import Generator
 
-from anomaly_diffusion.data.painting.family import Drawing, Family, Form, Sketch
-from anomaly_diffusion.data.painting.paste import moved
-from anomaly_diffusion.data.painting.pit import blob
+from anomaly_diffusion.data.painting.families.family import Drawing, Family, Form, Sketch
+from anomaly_diffusion.data.painting.families.paste import moved
+from anomaly_diffusion.data.painting.families.pit import blob
 from anomaly_diffusion.data.reading.photographs import Mask
 
 __all__ = ["AddedPart", "MissingPart"]
