@@ -27,9 +27,9 @@ demo: $(READY) ## train on the built-in brick texture and find painted defects, 
 test: lint types $(READY) ## lint, types and tests
 	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile $(ARGS)
 
-soak: $(READY) ## what `make test` does a little of, for long: kills, accidents, spoilt files and edge values of options
-	$(BIN)/python -m pytest tests/test_resume.py tests/test_faults.py tests/test_fuzz.py tests/test_parity.py tests/test_options.py tests/test_workers.py tests/runs/test_pairing.py \
-	    -m "soak or not soak" --inputs 100000 $(ARGS)
+soak: $(READY) ## what `make test` does a little of, for hours: every experiment, kill, launcher, notebook, edge value, spoilt file
+	$(BIN)/python -m pytest -m soak $(ARGS)
+	$(BIN)/python -m pytest tests/test_fuzz.py --inputs 100000
 
 # Below $ANOMALY_DIFFUSION_DATA and _WEIGHTS. Finished runs are not repeated, others go on. RUNS is where they go.
 RUNS ?= runs/table

@@ -43,9 +43,10 @@ WAYS = {
     "least-epochs": (("--trainer.max_time=00:00:00:00", "--trainer.min_epochs=1", RARELY), EPOCH),
     "accumulated": (("--trainer.max_steps=2", "--trainer.accumulate_grad_batches=2", RARELY), 2),
 }
+OFTEN = ("between-validations", "time")
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("way", [way if way in OFTEN else pytest.param(way, marks=pytest.mark.soak) for way in WAYS])
 def test_whatever_ends_training_the_run_can_judge(program, way):
     words, step = WAYS[way]
     folder = trained(program, way, *words)
@@ -67,6 +68,7 @@ def test_the_first_ctrl_c_ends_a_training_that_can_judge_and_be_gone_on_with(pro
     assert all(torch.equal(mine[name], other[name]) for name in other)
 
 
+@pytest.mark.soak
 def test_ctrl_c_at_a_terminal_reaches_the_workers_too_and_they_go_on(program):
     words = ("--data.loading.num_workers=1", "--data.loading.cache_mb=0", "--trainer.val_check_interval=5000")
     folder = trained(program, "workers", *words, kill=("ctrl-c group", 3), status=130)
@@ -78,20 +80,23 @@ def test_the_second_ctrl_c_ends_it_at_once(program):
     assert not list(folder.glob("checkpoints/*.ckpt"))
 
 
-def test_a_finished_run_gone_on_with_ends_as_one_that_was_planned_so(program):
+@pytest.mark.parametrize(
+    ("name", "first", "more"),
+    [
+        ("steps-on", ("--trainer.max_steps=5",), ("--trainer.max_steps=8",)),
+        pytest.param("whole-epoch-on", ("--trainer.max_steps=6",), ("--trainer.max_steps=14",), marks=pytest.mark.soak),
+        pytest.param("epochs-on", BY_EPOCHS, ("--trainer.max_epochs=3",), marks=pytest.mark.soak),
+    ],
+)
+def test_a_finished_run_gone_on_with_ends_as_one_that_was_planned_so(program, name, first, more):
     """The rates of two plans differ, so the optimiser is one without a schedule."""
     constant = ("--optimizer=AdamW", "--lr_scheduler=ConstantLR", "--lr_scheduler.init_args.factor=1.0")
-    for name, first, more in (
-        ("steps-on", ("--trainer.max_steps=9",), ("--trainer.max_steps=14",)),
-        ("whole-epoch-on", ("--trainer.max_steps=6",), ("--trainer.max_steps=14",)),
-        ("epochs-on", BY_EPOCHS, ("--trainer.max_epochs=3",)),
-    ):
-        folder = trained(program, name, *constant, *first)
-        succeeds(program, "fit", "--resume", str(folder), *more)
-        whole = trained(program, f"{name}-whole", *constant, *first, *more)
-        mine, other = (stored(place, "last") for place in (folder, whole))
-        assert mine["global_step"] == other["global_step"]
-        assert all(torch.equal(mine["state_dict"][key], value) for key, value in other["state_dict"].items()), name
+    folder = trained(program, name, *constant, *first)
+    succeeds(program, "fit", "--resume", str(folder), *more)
+    whole = trained(program, f"{name}-whole", *constant, *first, *more)
+    mine, other = (stored(place, "last") for place in (folder, whole))
+    assert mine["global_step"] == other["global_step"]
+    assert all(torch.equal(mine["state_dict"][key], value) for key, value in other["state_dict"].items())
 
 
 @pytest.fixture
@@ -109,12 +114,15 @@ def old(program):
     folder.rename(folder.with_name(f"old-{len(list(folder.parent.iterdir()))}"))
 
 
-@pytest.mark.parametrize("verb", ["validate", "test", "predict"])
+@pytest.mark.parametrize(
+    "verb", ["predict", *(pytest.param(verb, marks=pytest.mark.soak) for verb in ("validate", "test"))]
+)
 def test_a_run_that_was_never_validated_is_validated_before_it_judges(program, old, verb):
     said = succeeds(program, verb, "--run_folder", str(old))
     assert ("validating first" in said) == (verb != "validate")
 
 
+@pytest.mark.soak
 def test_a_run_that_was_never_validated_gets_its_best_checkpoint_when_it_is_resumed(program, old):
     weights = stored(old, "last")["state_dict"]
     succeeds(program, "train", "--resume", str(old))

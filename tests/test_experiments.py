@@ -1,8 +1,10 @@
-"""Every shipped experiment parses, is a short diff with a head, and runs one batch of everything."""
+"""Every shipped experiment parses, is a short diff with a head, and takes a step; a few run whole, all in a soak."""
 
 import os
+import warnings
 from importlib.util import find_spec
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -10,13 +12,14 @@ import yaml
 from blank_pictures import blank_pictures
 from commands import unchanged_process
 from frozen_networks import lpips_weights, taef2_weights
+from pytorch_lightning.plugins.precision import Precision
 from safetensors.torch import save_file
 
 from anomaly_diffusion.baselines.tiny_clip import write_tiny_clip
 from anomaly_diffusion.cli.main import main
-from anomaly_diffusion.cli.parsing.arguments import experiments_folder
+from anomaly_diffusion.cli.parsing import lightning_cli
+from anomaly_diffusion.cli.parsing.arguments import experiments_folder, prepare
 from anomaly_diffusion.cli.sweeping import sweep_file
-from anomaly_diffusion.cli.sweeping.sweep_file import Trial
 from anomaly_diffusion.networks.autoencoder import ConvAutoencoder
 
 FOLDER = experiments_folder()
@@ -35,11 +38,13 @@ FILES = sorted(set(FOLDER.rglob("*.yaml")) - {*SWEEPS, FOLDER / "base.yaml"})
 OVERLAYS = [path.relative_to(FOLDER).as_posix() for path in FILES]
 RUNNABLE = [name for name in OVERLAYS if not name.startswith("data/") and name not in PRETRAINED]
 RUNNABLE += ["data/textures.yaml"]
+WHOLE = ("model/pixel.yaml", "model/feature.yaml", "model/patchcore.yaml", "ablation/mask_stitch.yaml")  # of each kind
 REAL = [name for name in OVERLAYS if name.startswith("data/") and "textures" not in name and "folder" not in name]
 SMALL = ("--trainer.fast_dev_run", "1", "--wandb.mode", "disabled", "--data.batch_size", "2")
 NARROW = ("--model.init_args.backbone.init_args.width", "8")
-TINY = tuple(
-    f"--data.dataset.init_args.{part}={size}" for part, size in {"train": 8, "validation": 8, "test": 4}.items()
+TINY, FEW = (
+    tuple(f"--data.dataset.init_args.{part}={size}" for part, size in sizes.items())
+    for sizes in ({"train": 8, "validation": 8, "test": 4}, {"train": 4, "validation": 2, "test": 1})
 )
 
 
@@ -129,18 +134,77 @@ def test_every_experiment_that_is_not_run_here_parses(run, name):
     assert stop.value.code == 0
 
 
-@pytest.mark.parametrize("name", RUNNABLE)
-def test_every_experiment_runs(run, name):
+def needs(name):
+    """Skip where a package is not installed."""
     if "clip" in name:
         pytest.importorskip("transformers")
     if "Timm" in (FOLDER / name).read_text():
         pytest.importorskip("timm")
-    narrow = () if name in CONTROLS else NARROW
-    narrow += smaller(name)
+
+
+def sized(name, photographs=TINY):
+    """Options that make an experiment small."""
+    return *(() if name in CONTROLS else NARROW), *smaller(name), *photographs
+
+
+class Built(lightning_cli.DetectorCLI):
+    """A command line that ends with its model and data built: nothing is run, no folder made."""
+
+    def instantiate_trainer(self):
+        return None
+
+    def after_instantiate_classes(self):
+        pass
+
+    def run_verb(self):
+        pass
+
+
+def built(name):
+    """The detector and the data of an experiment; what a trainer would tell them stands in its place."""
+    lightning_cli.import_rooms()
+    with warnings.catch_warnings():
+        lightning_cli.quieten()
+        made = Built(prepare("fit", [*stacked(name), *SMALL, *sized(name, FEW)]), *lightning_cli.classes())
+    model, data = made.model, made.datamodule
+    data.setup("fit")
+    model.trainer = SimpleNamespace(
+        datamodule=data,
+        val_dataloaders=data.val_dataloader(),
+        precision_plugin=Precision(),
+        global_step=0,
+        global_rank=0,
+    )
+    return model, data
+
+
+@pytest.mark.parametrize("name", RUNNABLE)
+def test_every_experiment_takes_a_step_and_judges_an_image(run, monkeypatch, name):
+    needs(name)
+    model, data = built(name)
+    monkeypatch.setattr(type(model), "log", lambda *_, **__: None)
+    model.on_fit_start()
+    loss = model.training_step(next(iter(data.train_dataloader())), 0)
+    if loss is not None and loss.requires_grad:
+        loss.backward()
+    model.eval().on_validation_epoch_start()
+    batch = next(iter(data.val_dataloader()))
+    image = batch.rows(torch.arange(len(batch.path)) == 0)
+    judged = model.test_step(image, 0)
+    assert judged.score.isfinite().all()
+    assert judged.anomaly_map.shape == image.mask.shape
+
+
+@pytest.mark.parametrize(
+    "name", [name if name in WHOLE else pytest.param(name, marks=pytest.mark.soak) for name in RUNNABLE]
+)
+def test_every_experiment_runs(run, name):
+    needs(name)
     verb = "train" if name.startswith(ALONE) else "fit"  # which judges as a test does, when it validates
-    assert run(verb, *stacked(name), *SMALL, *narrow, *TINY) == 0
+    assert run(verb, *stacked(name), *SMALL, *sized(name)) == 0
 
 
+@pytest.mark.soak  # as baselines/test_lora.py does
 @pytest.mark.parametrize("name", PRETRAINED)
 def test_every_experiment_on_stable_diffusion_runs_with_a_tiny_one(run, name):
     for package in ("transformers", "peft"):
@@ -159,6 +223,7 @@ def test_a_refusal_deep_inside_a_detector_is_told_in_its_own_words(run, capsys):
     assert refusal[0] == "error: `sigma` must be positive, got 0.0."
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("name", REAL)
 def test_every_experiment_on_real_images_runs(run, name):
     data = Path(os.environ.get("ANOMALY_DIFFUSION_DATA", "nowhere"))
@@ -172,8 +237,12 @@ def test_every_experiment_on_real_images_runs(run, name):
 def test_every_choice_of_a_sweep_parses(run, path):
     sweep = sweep_file.read(path)
     trials = sweep.trials(count=2 if sweep.method == "random" else None)
-    varied = {(name, str(value)): Trial({name: value}) for trial in trials for name, value in trial.parameters.items()}
-    for _, trial in sorted(varied.items()):
+    seen = set()
+    for trial in trials:
+        choices = {(name, str(value)) for name, value in trial.parameters.items()}
+        if choices <= seen:
+            continue
+        seen |= choices
         with pytest.raises(SystemExit) as stop:
             run(*sweep.words(trial), "--print_config")
         assert stop.value.code == 0

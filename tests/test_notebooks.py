@@ -1,6 +1,7 @@
 """Notebooks ask one question each, define nothing, run from top to bottom, and are committed with small outputs."""
 
 import ast
+import json
 import re
 import sys
 from importlib.util import find_spec
@@ -11,7 +12,12 @@ import pytest
 pytest.importorskip("nbformat", reason="nbformat is not installed: pip install 'anomaly-diffusion[notebooks]'")
 
 import nbformat
-from notebook_runner import LIMIT, NOTEBOOKS, ROOT, executed
+import yaml
+from commands import unchanged_process
+from notebook_runner import FEW, LIMIT, NOTEBOOKS, ROOT, executed
+
+import anomaly_diffusion as ad
+from anomaly_diffusion.cli.main import main
 
 LARGEST = 400_000  # bytes
 NAMES = [
@@ -20,6 +26,7 @@ NAMES = [
 ]  # fmt: skip
 ALLOWED = (ast.Import, ast.ImportFrom, ast.Assign, ast.Expr, ast.For, ast.With)
 DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda, ast.NamedExpr)
+CHEAPEST = "05_stable_diffusion"  # to execute; the others are in a soak
 NEEDS = {"05_stable_diffusion": ("transformers", "peft")}
 MACHINE = re.compile(r"(?<![\w.])/(?:home|root|tmp|work|usr|opt|mnt|Users|private)\b|[A-Z]:\\\\")
 NOISE = re.compile(r"Warning|it/s|\d%\|")
@@ -92,9 +99,49 @@ def test_a_notebook_says_nothing_of_when_and_with_what_it_was_run(path: Path) ->
     assert not [cell.metadata for cell in notebook.cells if cell.metadata]
 
 
-@pytest.mark.slow
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A run that has whatever a notebook shows of one."""
+    folder = tmp_path_factory.mktemp("trained")
+    few = {name: yaml.safe_load(value) for name, value in FEW.items()}
+    few |= {"runs_dir": folder, "data.dataset.init_args.test": 40, "model.init_args.backbone.init_args.width": 8}
+    few |= {"model.init_args.reconstruction.init_args.depths": [0.3, 1.0], "failures.worst": 1, "panels.count": 1}
+    with unchanged_process():
+        return ad.train("model/pixel.yaml", "demo.yaml", settings=few)
+
+
+@pytest.mark.parametrize("path", [path for path in NOTEBOOKS if path.stem != CHEAPEST], ids=lambda path: path.stem)
+def test_the_cells_of_a_notebook_run_where_each_training_is_only_parsed(path, trained, tmp_path, monkeypatch) -> None:
+    """In this process; what they train is parsed, and one tiny run takes the place of all."""
+
+    def train(*configs, settings):
+        words = [
+            f"--{name}={value if isinstance(value, str) else json.dumps(value)}" for name, value in settings.items()
+        ]
+        with pytest.raises(SystemExit) as stop:
+            main(["train", *(f"--config={config}" for config in configs), *words, "--print_config"])
+        assert stop.value.code == 0
+        return trained
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(ad, "train", train, raising=False)
+    names = {}
+    with unchanged_process():
+        for cell in cells(path, "code"):
+            *before, last = ast.parse(cell.source).body
+            exec(compile(ast.Module(before, []), path.name, "exec"), names)
+            if not isinstance(last, ast.Expr):
+                exec(compile(ast.Module([last], []), path.name, "exec"), names)
+                continue
+            shown = eval(compile(ast.Expression(last.value), path.name, "eval"), names)
+            assert (getattr(shown, "_repr_mimebundle_", None) or shown._repr_markdown_)()
+
+
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")  # of the kernel's own machinery
-@every_notebook
+@pytest.mark.parametrize(
+    "path",
+    [pytest.param(path, id=path.stem, marks=[pytest.mark.soak] * (path.stem != CHEAPEST)) for path in NOTEBOOKS],
+)
 def test_a_notebook_runs_from_top_to_bottom(path: Path, tmp_path: Path) -> None:
     for package in ("nbclient", "ipykernel"):
         pytest.importorskip(package, reason=f"{package} is not installed: pip install 'anomaly-diffusion[notebooks]'")

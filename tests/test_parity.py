@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -53,8 +54,14 @@ def alone(program):
     return {"same": judged(program, "one"), "other": judged(program, "one", *OTHER)}
 
 
-@pytest.mark.parametrize("words", [[], OTHER], ids=["same", "other"])
-@pytest.mark.parametrize("count", [2, 3])
+@pytest.mark.parametrize(
+    ("count", "words"),
+    [pytest.param(2, OTHER, id="2-other")]
+    + [
+        pytest.param(*case, id=name, marks=pytest.mark.soak)
+        for name, case in {"2-same": (2, []), "3-same": (3, []), "3-other": (3, OTHER)}.items()
+    ],
+)
 def test_a_checkpoint_is_judged_alike_by_several_processes(program, alone, count, words):
     summary, tables = judged(program, "one", *words, count=count)
     expected, tables_of_one = alone["other" if words else "same"]
@@ -80,7 +87,7 @@ def test_processes_that_forget_their_calibration_are_refused(program, alone):
     assert "Traceback" not in said
 
 
-@pytest.mark.parametrize("count", [1, 3])
+@pytest.mark.parametrize("count", [1, pytest.param(3, marks=pytest.mark.soak)])
 def test_unknown_images_are_judged_alike_by_several_processes(program, alone, count):
     words = ["predict", "--run_folder", str(program.run("one")), "--trainer.devices", str(count), "--panels.raw", "npy"]
     status, said = program(*words, processes=count)
@@ -92,7 +99,7 @@ def test_unknown_images_are_judged_alike_by_several_processes(program, alone, co
     assert len(list((folder / "maps").glob("*.npy"))) == 7
 
 
-@pytest.mark.parametrize("size", [1, 7])
+@pytest.mark.parametrize("size", [1, pytest.param(7, marks=pytest.mark.soak)])
 def test_the_images_of_a_batch_change_no_bit(program, alone, size):
     assert judged(program, "one", "--data.batch_size", str(size)) == alone["same"]
 
@@ -109,23 +116,40 @@ def test_a_compiled_network_gives_the_same_but_for_rounding(program, alone):
         assert float(row["score"]) == pytest.approx(float(expected["score"]), rel=1e-3, abs=1e-3)
 
 
-@pytest.mark.parametrize(("model", "count"), [("tiny", 2), ("tiny", 3), *((learner, 2) for learner in LEARNERS)])
-def test_what_several_processes_have_trained_is_judged_alike_by_one(program, model, count):
-    name = f"{model}-{count}"
-    config = {**TINY, "metrics": {"normals": 8}}  # seen before the first validation
-    if model != "tiny":
-        config |= {"model": LEARNERS[model], "data": {**TINY["data"], "channels": 3, "image_size": [32, 32]}}
-    (program.folder / f"{name}.yaml").write_text(yaml.safe_dump(config))
-    words = ["--config", f"{name}.yaml", "--experiment", "tiny", "--run", name, "--trainer.devices", str(count)]
-    offline = ["--wandb.mode", "offline"] if model == "tiny" else []
-    status, said = program("train", *words, *UNEVEN, *offline, processes=count)
-    assert status == 0, said
+@pytest.fixture(scope="module")
+def together(program):
+    """`together(model, count)` is the name of a run that so many processes have trained."""
+
+    @cache
+    def train(model, count):
+        name = f"{model}-{count}"
+        config = {**TINY, "metrics": {"normals": 8}}  # seen before the first validation
+        if model != "tiny":
+            config |= {"model": LEARNERS[model], "data": {**TINY["data"], "channels": 3, "image_size": [32, 32]}}
+        (program.folder / f"{name}.yaml").write_text(yaml.safe_dump(config))
+        words = ["--config", f"{name}.yaml", "--experiment", "tiny", "--run", name, "--trainer.devices", str(count)]
+        offline = ["--wandb.mode", "offline"] if model == "tiny" else []
+        status, said = program("train", *words, *UNEVEN, *offline, processes=count)
+        assert status == 0, said
+        return name
+
+    return train
+
+
+SEVERAL = [("tiny", 3), *((learner, 2) for learner in LEARNERS)]
+
+
+@pytest.mark.parametrize(
+    ("model", "count"), [("tiny", 2), *(pytest.param(*case, marks=pytest.mark.soak) for case in SEVERAL)]
+)
+def test_what_several_processes_have_trained_is_judged_alike_by_one(program, together, model, count):
+    name = together(model, count)
     trained, tables = found(program.run(name))
     summary, tables_of_one = judged(program, name)
     assert summary == trained
     assert tables["per_image.csv"] == tables_of_one["per_image.csv"]
     assert tables["failures.csv"] == tables_of_one["failures.csv"]
-    if offline:
+    if model == "tiny":
         assert len(list((program.run(name) / "wandb").rglob("*.wandb"))) == 1
     assert {folder.name for folder in (program.folder / "runs").iterdir()} == {"tiny"}
 
@@ -142,11 +166,12 @@ def slurm(count):
 @pytest.mark.parametrize(
     "launcher", ["itself", *(pytest.param(other, marks=pytest.mark.soak) for other in ("torchrun", "slurm"))]
 )
-def test_the_processes_of_every_launcher_give_the_same(program, launcher):
+def test_the_processes_of_every_launcher_give_the_same(program, together, launcher):
     """Whether torchrun starts them, srun, or the first one the others; in a folder that the first one names."""
+    name = together("tiny", 2)
     torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", "-m", "--"]
     start = [*torchrun, "anomaly_diffusion"] if launcher == "torchrun" else ["-m", "anomaly_diffusion"]
-    words = ["train", "--config", "tiny-2.yaml", "--experiment", launcher, "--trainer.devices", "2", *UNEVEN]
+    words = ["train", "--config", f"{name}.yaml", "--experiment", launcher, "--trainer.devices", "2", *UNEVEN]
     if launcher == "torchrun":
         words += ["--run", "001"]  # an abbreviation of options of torchrun's own, but for the two dashes
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[1])}
@@ -159,10 +184,10 @@ def test_the_processes_of_every_launcher_give_the_same(program, launcher):
     assert [process.returncode for process in processes] == [0] * len(processes), said
     assert said.count("Run folder:") == 1
     (folder,) = (program.folder / "runs" / launcher).iterdir()
-    assert found(folder) == found(program.run("tiny-2"))
+    assert found(folder) == found(program.run(name))
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 def test_commands_give_the_same_bits_as_they_are_typed(tmp_path):
     """The demo's network, whose operations are large enough for threads to share them and round otherwise."""
     environment = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
