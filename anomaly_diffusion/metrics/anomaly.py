@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from jaxtyping import Int64
 from torch import Tensor
 from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
@@ -156,12 +157,16 @@ class PixelMetrics(Metric):
             self._count(pixels)
 
     def _count(self, pixels: Sequence[Pixels]) -> None:
-        """Count the pixels of some images."""
-        histogram = ScoreHistogram(int(self.level), self.pages, self.counts, int(self.grain))
+        """Keep the pixels of some images, and once there is no room for all, count these and those before."""
+        before = int(self.seen)
         for part in pixels:
             self._keep(*part)
-            histogram.add(*part)
-        self._watch.follow(histogram, Magnifier(self.nodes, self.node_counts), pixels)
+        if int(self.seen) <= self.exact:
+            return
+        if 0 < before <= self.exact:
+            pixels = [_pixels(self.first[:before]), *pixels]
+        histogram = ScoreHistogram(int(self.level), self.pages, self.counts, int(self.grain))
+        _count_into(histogram, Magnifier(self.nodes, self.node_counts), self._watch, pixels)
         self.level.fill_(histogram.level)
         self.grain.fill_(histogram.grain)
 
@@ -192,20 +197,30 @@ class PixelMetrics(Metric):
 
     def _exact(self) -> ThresholdCounts:
         """The counts of all pixels of all ranks, sorted."""
-        parts = zip(self.first.view(-1, *self.first.shape[-2:]), self.seen.view(-1).tolist(), strict=True)
-        code, share = torch.cat([rows[:seen] for rows, seen in parts]).cpu().numpy().T
+        code, share = torch.cat(self._kept()).cpu().numpy().T
         return count_scores(key_score(code >> 1), (code & 1) > 0, share)
+
+    def _kept(self) -> list[Tensor]:
+        """The first pixels of each rank."""
+        ranks = self.first.view(self.seen.numel(), *self.first.shape[-2:])
+        return [rows[:seen] for rows, seen in zip(ranks, self.seen.view(-1).tolist(), strict=True)]
 
     def _over_ranks(self) -> tuple[ScoreHistogram, Magnifier]:
         """The counts of all ranks (of this one where nothing was gathered)."""
         shape, node_shape = self.counts.shape[-3:], self.node_counts.shape[-3:]
         counts, pages = self.counts.view(-1, *shape), self.pages.view(-1, shape[0])
         states = zip(self.level.view(-1), pages, counts, self.grain.view(-1), strict=True)
-        first, *others = (ScoreHistogram(int(level), used, held, int(grain)) for level, used, held, grain in states)
+        histograms = [ScoreHistogram(int(level), used, held, int(grain)) for level, used, held, grain in states]
+        nodes = zip(self.nodes.view(-1, node_shape[0]), self.node_counts.view(-1, *node_shape), strict=True)
+        magnifiers = [Magnifier(*state) for state in nodes]
+        kept = zip(histograms, magnifiers, self._kept(), self.seen.view(-1).tolist(), strict=True)
+        for histogram, magnifier, rows, seen in kept:
+            if 0 < seen <= self.exact:  # so few that they were not counted
+                _count_into(histogram, magnifier, Watch(), [_pixels(rows)])
+        first, *others = histograms
         for other in others:
             first.merge(other)
-        nodes = zip(self.nodes.view(-1, node_shape[0]), self.node_counts.view(-1, *node_shape), strict=True)
-        fine, *finer = (Magnifier(*state) for state in nodes)
+        fine, *finer = magnifiers
         for more in finer:
             fine = fine.joined(more)
         return first, fine
@@ -263,6 +278,19 @@ class ImageMetrics(Metric):
         score, label = known[~np.isnan(known[:, 1])].T
         counts = count_scores(score, label > 0)
         return ImageFigures(auroc(counts), average_precision(counts), *f1_max(counts))
+
+
+def _count_into(histogram: ScoreHistogram, fine: Magnifier, watch: Watch, pixels: Sequence[Pixels]) -> None:
+    for part in pixels:
+        histogram.add(*part)
+    watch.follow(histogram, fine, pixels)
+
+
+def _pixels(kept: Int64[Tensor, "N 2"]) -> Pixels:
+    """Pixels as they are counted, of rows as they are kept."""
+    code, share = kept.unbind(1)
+    defective = (code & 1).nonzero().flatten()
+    return (code >> 1).int(), defective, share[defective]
 
 
 def _figures(found: Outline) -> PixelFigures:

@@ -65,6 +65,12 @@ def evaluate(case: Case, batch: int, **memory: int) -> PixelFigures:
     return metric.compute()
 
 
+def gather(first: PixelMetrics, second: PixelMetrics) -> None:
+    """Let the first hold the states of both, as torchmetrics gathers them."""
+    for name in ("level", "grain", "pages", "counts", "seen", "first", "nodes", "node_counts"):
+        setattr(first, name, torch.stack([getattr(first, name), getattr(second, name)]))
+
+
 def exact(case: Case) -> dict[str, float]:
     """By sorting; AUPRO by its definition, at every threshold."""
     truth, score = case.mask.ravel(), case.scores.ravel().astype(np.float64)
@@ -169,6 +175,21 @@ def test_few_pixels_are_sorted_whatever_their_order_and_wherever_they_were_count
     assert evaluate(case, 6, exact=size).f1_threshold in case.scores
 
 
+@pytest.mark.parametrize("exact", [1, 2 * 48 * 48, 23 * 48 * 48])
+def test_pixels_that_were_kept_are_counted_once_there_is_no_room_for_all(exact):
+    case = Case(*normal_scores())
+    assert evaluate(case, 3, exact=exact) == evaluate(case, 3)
+
+
+def test_the_few_pixels_of_one_process_are_counted_with_the_many_of_another():
+    case = Case(*normal_scores())
+    few, many = PixelMetrics(exact=3 * 48 * 48), PixelMetrics(exact=3 * 48 * 48)
+    for metric, part in ((few, slice(0, 2)), (many, slice(2, None))):
+        metric.update(*(torch.from_numpy(field[part, None]) for field in case))
+    gather(few, many)
+    assert few.compute() == evaluate(case, 24)
+
+
 def test_two_halves_together_find_what_one_metric_finds_alone():
     scores, mask = normal_scores()
     case = Case(CROWDS["saturated"](scores), mask)
@@ -176,17 +197,7 @@ def test_two_halves_together_find_what_one_metric_finds_alone():
     for metric, turn in zip(halves, (slice(0, None, 2), slice(1, None, 2)), strict=True):
         metric.update(*(torch.from_numpy(field[turn, None]) for field in case))
     first, second = halves
-    for name in (
-        "level",
-        "grain",
-        "pages",
-        "counts",
-        "seen",
-        "first",
-        "nodes",
-        "node_counts",
-    ):  # as torchmetrics gathers them
-        setattr(first, name, torch.stack([getattr(first, name), getattr(second, name)]))
+    gather(first, second)
     figures = first.compute()
     assert figures.bound < 1e-3
     assert max(errors(figures, case)) < 1e-4
