@@ -15,8 +15,7 @@ def program(tmp_path_factory):
     return Program(tmp_path_factory.mktemp("crops"))
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", ["pixel", *(pytest.param(name, marks=pytest.mark.soak) for name in LEARNERS)])
 def test_training_on_crops_ends_with_figures_of_whole_frames(program, name):
     data = {**TINY["data"], "channels": 1 if name == "pixel" else 3, "image_size": [32, 32]}
     (program.folder / f"{name}.yaml").write_text(yaml.safe_dump({**TINY, "model": MODELS[name], "data": data}))

@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import sys
 import tomllib
+from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
@@ -35,6 +36,7 @@ TINY = {
     "trainer.accelerator": "cpu", "wandb.mode": "disabled", "data.batch_size": 4,
     "panels.count": 1, "trajectories.count": 1, "failures.worst": 1,
 }  # fmt: skip
+LONG = ("choosing_a_method", "run_folder", "stable_diffusion_and_clip")  # minutes of commands, which run in a soak
 pages = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 
 
@@ -154,8 +156,9 @@ def _expanded(word, folder):
     return sorted(path.relative_to(folder) for path in folder.glob(word)) if "*" in word else [word]
 
 
-@pytest.mark.slow
-@pages
+@pytest.mark.parametrize(
+    "page", [pytest.param(page, id=page.stem, marks=[pytest.mark.soak] * (page.stem in LONG)) for page in PAGES]
+)
 def test_every_command_runs_or_is_at_least_understood(page, place, typing):
     if any("feature" in " ".join(words) for block in blocks(page, "bash") for words in block.commands):
         random_weights(Path(os.environ["ANOMALY_DIFFUSION_WEIGHTS"]))
@@ -170,6 +173,34 @@ def test_every_command_runs_or_is_at_least_understood(page, place, typing):
                 typing(*mine, "--print_config")
             elif mine[0] == "sweep":
                 typing(*mine, "--dry_run")
+
+
+@pytest.mark.parametrize("name", LONG)
+def test_every_command_of_a_long_page_is_understood(name, place):
+    """Settings are parsed, those of an evaluation on top of the training before it; other options are in the help."""
+    (page,) = (page for page in PAGES if page.stem == name)
+    training = []
+    for typed in (words for block in blocks(page, "bash") for words in block.commands):
+        if ours(typed) is None:
+            _check_other_program(typed)
+            continue
+        verb, *words = ours(typed)
+        if verb in TRAINER_VERBS:
+            new = _without_a_run(words)
+            if new != words:
+                new = [*training, *new]
+            elif verb == "train":
+                training = new
+            status, told = place(verb, *new, "--print_config")
+        else:
+            status, told = place(verb, "--help")
+            assert [word for word in words if word.startswith("--") and word.partition("=")[0] not in told] == []
+        assert status == 0, f"{verb} {shlex.join(words)}\n{told}"
+
+
+def _without_a_run(words):
+    """The words but for the run that is judged or gone on with."""
+    return [word for before, word in pairwise(["", *words]) if not {before, word} & {"--resume", "--run_folder"}]
 
 
 def _check_other_program(words):

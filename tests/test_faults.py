@@ -78,7 +78,7 @@ def test_a_run_folder_that_cannot_be_written(program):
     assert "Traceback" not in said
 
 
-@pytest.mark.parametrize("workers", [0, 1])
+@pytest.mark.parametrize("workers", [0, pytest.param(1, marks=pytest.mark.soak)])
 def test_an_image_that_is_torn_while_training(program, broken, workers):
     torn = [program.folder / "photographs/good" / f"{number:02}.png" for number in range(24)]
     kept = [path.read_bytes() for path in torn]
@@ -108,11 +108,13 @@ def test_a_loss_that_is_no_number(broken):
     assert not (folder / "checkpoints").exists() or not list((folder / "checkpoints").glob("*.ckpt"))
 
 
+@pytest.mark.soak
 def test_no_way_to_wandb(broken, program):
     _, said = broken("--wandb.mode=online", kill=("offline", 0))
     assert "--wandb.mode offline" in one_message(said)
 
 
+@pytest.mark.soak
 def test_ctrl_c(broken):
     folder, said = broken(kill=("ctrl-c", STOPPED), status=130)
     assert "--resume" in said

@@ -22,7 +22,7 @@ from anomaly_diffusion.cli.parsing.arguments import experiments_folder
 from anomaly_diffusion.cli.user_errors import explain, is_mistake
 
 LIMITS = {"seconds": 60, "megabytes": 3000}
-SAMPLE = 60
+SAMPLE = 20
 LONGER = ("--trainer.max_steps=4",)
 SWEEP = {
     "method": "random",
@@ -95,6 +95,7 @@ def program(tmp_path_factory):
     folder = tmp_path_factory.mktemp("options")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TORCHINDUCTOR_CACHE_DIR", str(folder / "compiled"))  # which a case may leave torn
+        patch.delenv("ANOMALY_DIFFUSION_DATA", raising=False)  # where other categories lie
         yield prepared(folder)
 
 

@@ -86,8 +86,8 @@ def test_a_value_that_a_trainer_refuses_leaves_nothing(program, category):
     ("gone", "missing", "scored"),
     [
         ("test", "normal and defective", False),
-        ("test/scratch", "defective", True),
-        ("test/good", "normal", True),
+        pytest.param("test/scratch", "defective", True, marks=pytest.mark.soak),
+        pytest.param("test/good", "normal", True, marks=pytest.mark.soak),
     ],
 )
 def test_without_a_test_set_a_training_ends_with_the_figures_of_validation(program, category, gone, missing, scored):

@@ -22,7 +22,9 @@ CONTROLS = {
 DATA = {"dataset": {"class_path": "Textures", "init_args": {"train": 12, "test": 4}}, "image_size": [32, 32]}
 
 
-@pytest.fixture(params=CONTROLS)
+@pytest.fixture(
+    params=["patchcore", *(pytest.param(name, marks=pytest.mark.soak) for name in CONTROLS if name != "patchcore")]
+)
 def control(request, tmp_path, monkeypatch):
     """The command line and the shipped experiment of a control, with a tiny network in place of the real one."""
     monkeypatch.chdir(tmp_path)
@@ -36,7 +38,7 @@ def control(request, tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-def test_a_run_can_be_tested_again_predicted_from_and_resumed(control):
+def test_a_run_can_be_tested_again_or_with_another_scoring_predicted_from_and_resumed(control):
     assert control("train", "--config", "tiny.yaml") == 0
     run = Path("runs/tiny/001")
     assert (run / "panels/test.png").is_file()
@@ -46,17 +48,11 @@ def test_a_run_can_be_tested_again_predicted_from_and_resumed(control):
 
     assert control("test", "--run_folder", str(run)) == 0
     assert figures(run / "evaluations/001") == figures(run)
+    assert control("test", "--run_folder", str(run), "--model.init_args.scoring.smoothing", "1") == 0
+    assert figures(run / "evaluations/002")[1] != figures(run)[1]
     assert control("predict", "--run_folder", str(run)) == 0
-    assert (run / "evaluations/002/predictions.csv").is_file()
+    assert (run / "evaluations/003/predictions.csv").is_file()
     assert control("fit", "--resume", str(run)) == 0
     after = torch.load(run / "checkpoints/last.ckpt", weights_only=True)
     assert after["state_dict"].keys() == weights["state_dict"].keys()
     assert all(torch.equal(after["state_dict"][name], value) for name, value in weights["state_dict"].items())
-
-
-@pytest.mark.slow
-def test_another_scoring_needs_no_other_run(control):
-    assert control("train", "--config", "tiny.yaml") == 0
-    assert control("test", "--run_folder", "runs/tiny/001", "--model.init_args.scoring.smoothing", "1") == 0
-    (other,) = Path("runs/tiny/001/evaluations").iterdir()
-    assert figures(other)[1] != figures("runs/tiny/001")[1]

@@ -233,7 +233,7 @@ def test_a_trial_that_another_process_runs_is_left_to_it(sweep, capsys):
     assert len(starts()) == 4
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 def test_a_killed_training_goes_on_from_its_checkpoint(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     few = {"train": 8, "validation": 8, "test": 4}
