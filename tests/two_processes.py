@@ -1,4 +1,4 @@
-"""What each of two processes measures; a spawned one finds this file by its name, which test files have not."""
+"""What each of two processes measures; the other finds this file by its name, which test files have not."""
 
 import datetime
 
@@ -6,11 +6,7 @@ import torch
 from torch import Tensor
 from torch.distributed import FileStore, destroy_process_group, init_process_group
 
-from anomaly_diffusion import torchvision_import
-
-torchvision_import.install()  # before torchmetrics, which imports torchvision where it is installed
-
-from anomaly_diffusion.metrics.anomaly import ImageFigures, ImageMetrics, PixelFigures, PixelMetrics  # noqa: E402
+from anomaly_diffusion.metrics.anomaly import ImageFigures, ImageMetrics, PixelFigures, PixelMetrics
 
 Outcome = tuple[PixelFigures, ImageFigures, int]
 

@@ -19,7 +19,10 @@ CONTROLS = {
     "gaussian_by_position": {"features": TINY, "components": 6},
     "nearest_patch": {"features": TINY, "components": 6},
 }
-DATA = {"dataset": {"class_path": "Textures", "init_args": {"train": 12, "test": 4}}, "image_size": [32, 32]}
+DATA = {
+    "dataset": {"class_path": "Textures", "init_args": {"train": 12, "validation": 8, "test": 4}},
+    "image_size": [32, 32],
+}
 
 
 @pytest.fixture(

@@ -249,10 +249,10 @@ def test_pixels_span_minus_one_to_one_exactly(tmp_path):
 
 def test_training_crops_are_parts_of_the_frame_and_evaluation_sees_all_of_it():
     data = AnomalyDataModule(
-        Textures("brick", train=20), (64, 64), channels=1, augmentation=Augmentation(crop=(24, 32))
+        Textures("brick", train=20, validation=2), (64, 64), channels=1, augmentation=Augmentation(crop=(24, 32))
     )
     data.setup("fit")
-    plain = ready(AnomalyDataModule(Textures("brick", train=20), (64, 64), channels=1), "fit")
+    plain = ready(AnomalyDataModule(Textures("brick", train=20, validation=2), (64, 64), channels=1), "fit")
     whole = by_path(plain.train_dataloader())
     for path, (crop,) in by_path(data.train_dataloader()).items():
         assert crop.shape == (1, 24, 32)
@@ -263,7 +263,7 @@ def test_training_crops_are_parts_of_the_frame_and_evaluation_sees_all_of_it():
 
 def test_what_learns_by_position_is_given_whole_frames_where_training_crops():
     def of(augmentation):
-        return ready(AnomalyDataModule(Textures("brick", train=20), (64, 64), 4, 1, augmentation), "fit")
+        return ready(AnomalyDataModule(Textures("brick", train=20, validation=2), (64, 64), 4, 1, augmentation), "fit")
 
     plain, cropped = of(None), of(Augmentation(True, True, crop=(24, 24), transforms=[{"Transpose": {"p": 1.0}}]))
     whole = by_path(plain.train_dataloader())

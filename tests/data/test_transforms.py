@@ -142,7 +142,9 @@ def test_a_crop_is_the_one_size_that_may_differ():
 def test_what_only_a_photograph_brings_to_light_is_told_in_the_same_words(workers, monkeypatch):
     scale = Augmentation(transforms=[{"RandomScale": {"p": 1.0}}])
     monkeypatch.setattr(Augmentation, "check", lambda *_: None)  # a probe that found nothing
-    data = AnomalyDataModule(Textures(train=8), SIZE, augmentation=scale, loading=Loading(num_workers=workers))
+    data = AnomalyDataModule(
+        Textures(train=8, validation=2), SIZE, augmentation=scale, loading=Loading(num_workers=workers)
+    )
     data.setup("fit")
     with pytest.raises(BadAugmentation, match=r"`RandomScale` in `data.augmentation` must leave 24 x 24 x 3"):
         list(data.train_dataloader())

@@ -12,7 +12,10 @@ from commands import unchanged_process
 from anomaly_diffusion.cli.main import main
 from anomaly_diffusion.cli.parsing.arguments import experiments_folder
 
-DATA = {"dataset": {"class_path": "Textures", "init_args": {"train": 12, "test": 4}}, "image_size": [32, 32]}
+DATA = {
+    "dataset": {"class_path": "Textures", "init_args": {"train": 12, "validation": 8, "test": 4}},
+    "image_size": [32, 32],
+}
 AUTOENCODER = {"channels": 6, "widths": [8, 16], "patch": 2}
 TRAINED = AUTOENCODER | {"weights": "runs/autoencoder/001"}
 
