@@ -272,7 +272,8 @@ def test_what_the_recipes_add_is_green_at_once(tmp_path):
     text = "".join(RECIPES.values())
     added = re.findall(r"^class (\w+)", text, re.M) + re.findall(r"# experiments/\w+/(\w+)\.yaml", text)
     touched = sorted(set(re.findall(r"# (tests/[\w/]+\.py)", text)))
-    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *touched, "tests/test_experiments.py"]
+    bare = ("-p", "no:cacheprovider", "-o", "addopts=--import-mode=importlib")  # checking shapes takes long to begin
+    command = [sys.executable, "-m", "pytest", *bare, *touched, "tests/test_experiments.py"]
     chosen = [*command, "tests/test_headers.py", "-k", f"({' or '.join(added)}) and not test_every_experiment_runs"]
     environment = {**os.environ, "PYTHONPATH": str(tmp_path), "OMP_NUM_THREADS": "1"}
     done = subprocess.run(chosen, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)

@@ -22,7 +22,7 @@ from anomaly_diffusion.cli.parsing.arguments import experiments_folder
 from anomaly_diffusion.cli.user_errors import explain, is_mistake
 
 LIMITS = {"seconds": 60, "megabytes": 3000}
-SAMPLE = 20
+SAMPLE = 12
 LONGER = ("--trainer.max_steps=4",)
 SWEEP = {
     "method": "random",

@@ -31,7 +31,9 @@ def test_importing_the_package_changes_nothing():
         "import anomaly_diffusion.cli.main",
         "import anomaly_diffusion.api",
         "from anomaly_diffusion import ImageBatch",
-        "import anomaly_diffusion; anomaly_diffusion.train; anomaly_diffusion.PixelDetector",
+        pytest.param(
+            "import anomaly_diffusion; anomaly_diffusion.train; anomaly_diffusion.PixelDetector", marks=pytest.mark.soak
+        ),
     ],
 )
 def test_each_front_door_installs_the_hook_once(door):

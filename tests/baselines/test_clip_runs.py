@@ -29,7 +29,7 @@ def run(tmp_path, monkeypatch):
         yield lambda *arguments: main(list(arguments))
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 def test_a_run_can_be_tested_again(run):
     options = ("--data.image_size", "[48, 48]", "--model.init_args.prompts.object_name", "brick")
     assert run("train", "--config", "baselines/clip_few_shot.yaml", "--config", "small.yaml", *options) == 0

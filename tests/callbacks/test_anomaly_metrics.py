@@ -33,7 +33,7 @@ def test_logged_figures_equal_scikit_learn_on_all_predictions_at_once(tmp_path):
     assert logged["test/pixel_ap"] == pytest.approx(expected, abs=2e-5)
 
 
-@pytest.mark.parametrize("batch_size", [1, 7, 24])
+@pytest.mark.parametrize("batch_size", [7, *(pytest.param(size, marks=pytest.mark.soak) for size in (1, 24))])
 def test_figures_do_not_depend_on_the_batch_size(tmp_path, batch_size):
     reference = measured(tmp_path)[2].shared.figures["test"]
     figures = measured(tmp_path, batch_size=batch_size)[2].shared.figures["test"]

@@ -82,7 +82,7 @@ def run(folder, checkpoint, **options):
     return json.loads((folder / "summary.json").read_text()), sorted(row["path"] for row in rows)
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 @pytest.mark.filterwarnings("ignore:Using `DistributedSampler`", "ignore:.*fork.*:DeprecationWarning")
 def test_two_processes_give_the_figures_of_one(tmp_path):
     fitted = trainer(tmp_path, RunCard(), EMA(), AnomalyMetrics())

@@ -135,7 +135,7 @@ def test_small_regions_count_as_much_as_large_ones():
     assert evaluate(maps, masks).aupro == pytest.approx((0.5 + 0.65) / 2, abs=1e-6)
 
 
-@pytest.mark.parametrize("pages", [2, 5, 64])
+@pytest.mark.parametrize("pages", [2, *(pytest.param(pages, marks=pytest.mark.soak) for pages in (5, 64))])
 def test_order_and_batch_size_change_no_bit(pages):
     z, masks = make_batch(24)
     maps = (2 * z).exp() * torch.logspace(-6, 6, 24)[:, None, None, None]

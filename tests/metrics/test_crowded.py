@@ -130,7 +130,7 @@ def test_no_warning_where_the_first_images_show_where_scores_crowd(name):
     nodes=st.sampled_from([1, 30, 2048]),
     seed=st.integers(0, 99),
 )
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_figures_lie_within_their_bound_and_a_large_bound_is_told(
     raised, slope, shift, squash, outliers, batch, pages, nodes, seed
 ):

@@ -13,7 +13,7 @@ def variance_of(strategy: PosteriorAverage, x_0: Tensor, mean: Tensor, anomaly_m
     return ((x_0 - mean) / anomaly_maps).square() - strategy.floor**2
 
 
-@pytest.mark.parametrize("depth", [0.3, 1.0])
+@pytest.mark.parametrize("depth", [0.3, pytest.param(1.0, marks=pytest.mark.soak)])
 def test_mean_and_variance_are_those_of_the_posterior(depth: float) -> None:
     """With w = spread^2 / (spread^2 + depth^2): mean + w * (x_0 - mean), and depth^2 * w * (1 + w)."""
     strategy = PosteriorAverage((depth,), samples=16, steps=200)
