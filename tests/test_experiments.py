@@ -109,7 +109,8 @@ def smaller(name):
         return ()  # frames of a size of their own; one in a hundred of many patches
     if "autoencoder" in name:
         return ("--data.image_size=[128, 128]",)  # crops of so many pixels
-    side = 32 if not name.startswith(ALONE) and below(name) == MODEL else 64
+    crops = "crop:" in (FOLDER / name).read_text()
+    side = 32 if not name.startswith(ALONE) and below(name) == MODEL and not crops else 64
     return (f"--data.image_size=[{side}, {side}]",)
 
 
