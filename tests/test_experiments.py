@@ -44,7 +44,7 @@ SMALL = ("--trainer.fast_dev_run", "1", "--wandb.mode", "disabled", "--data.batc
 NARROW = ("--model.init_args.backbone.init_args.width", "8")
 TINY, FEW = (
     tuple(f"--data.dataset.init_args.{part}={size}" for part, size in sizes.items())
-    for sizes in ({"train": 8, "validation": 8, "test": 4}, {"train": 4, "validation": 2, "test": 1})
+    for sizes in ({"train": 8, "validation": 8, "test": 4}, {"train": 8, "validation": 2, "test": 1})
 )
 
 
