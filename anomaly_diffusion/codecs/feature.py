@@ -94,12 +94,17 @@ class FeatureCodec(Codec):
         Raises:
             ValueError: there are fewer positions than channels.
         """
+        count, channels = moments[0, 0], len(moments) - 2
+        if count <= channels:
+            raise ValueError(
+                f"{channels} channels of features need more positions than that to learn from, got {count:.0f}. "
+                "Take more photographs, larger frames or fewer stages."
+            )
         found = principal_components(moments[:-1, :-1], self.components, self.whiten)
         self.mean.copy_(found.mean)
         self.projection.copy_(found.projection)
         self.std.copy_(found.std)
         self.explained.copy_(found.explained)
-        count = moments[0, 0]
         self.brightness.copy_(moments[0, -1] / count)
         self.count.copy_(count)
 

@@ -38,18 +38,10 @@ def principal_components(products: Float[Tensor, "_ _"], components: int, whiten
 
     Args:
         products: sums of products of (1, channels), (1 + C, 1 + C).
-        components: K, at most C.
+        components: K, at most C, and less than the number of positions.
         whiten: whether components are scaled to unit variance.
-
-    Raises:
-        ValueError: there are fewer positions than channels.
     """
     count, total = products[0, 0], products[0, 1:]
-    if count <= len(total):
-        raise ValueError(
-            f"{len(total)} channels of features need more positions than that to learn from, got {count:.0f}. "
-            "Take more photographs, larger frames or fewer stages."
-        )
     mean = total / count
     covariance = products[1:, 1:] / count - torch.outer(mean, mean)
     scale = covariance.diagonal().clamp(min=1e-12).sqrt() if whiten else torch.ones_like(mean)

@@ -59,12 +59,15 @@ class ActivationComponents(Learner, AnySize):
         return products(activations.transpose(0, 1).flatten(1)[:, known])
 
     def fit(self, moments: Tensor) -> None:
-        """Find the components from summed `moments`.
+        """Find the components from summed `moments`: fewer where there are fewer channels or positions.
 
         Raises:
-            ValueError: there are fewer positions than channels.
+            ValueError: there is but one position.
         """
-        found = principal_components(moments, min(self.components, len(moments) - 1))
+        positions = int(moments[0, 0])
+        if positions < 2:
+            raise ValueError("Activations need more than one position to learn from. Take larger frames.")
+        found = principal_components(moments, min(self.components, len(moments) - 1, positions - 1))
         self.mean, self.projection = found.mean.float(), found.projection.float()
 
     def activations(self, reference: Encoded) -> Float[Tensor, "B C _ _"]:
@@ -123,7 +126,7 @@ class ActivationResidual(Residual):
         judge: the residual that compares components, of statistics by position or of the nearest remembered; by
             position if not given.
         depths: sigma_t / alpha_t that the denoiser is told, > 0, side by side; an evaluation each.
-        components: number of principal components, at least 1; all where there are fewer channels.
+        components: number of principal components, at least 1; fewer where there are fewer channels or positions.
         stride: side of a cell of the grid, in positions of model space: pixels, for pixel diffusion.
         levels: numbers of the levels, on the way down, then on the way up; None: all.
         of_reconstruction: whether the components of reconstructions are taken away, an evaluation more for each.

@@ -109,6 +109,14 @@ def test_all_components_are_kept_where_there_are_fewer_channels_than_asked_for()
     assert _learnt(ActivationResidual(stride=2)).scoring.residuals[1].components.projection.shape == (49, 49)
 
 
+def test_few_positions_leave_fewer_components() -> None:
+    detector, few = _detector(ActivationResidual(stride=16)), image_batch(2, 32, 24, seed=1)
+    detector.learn([few])
+    detector.calibrate([image_batch(6, 32, 24, seed=5)])
+    assert detector.scoring.residuals[0].components.projection.shape == (7, 49)
+    assert detector(few).anomaly_map.isfinite().all()
+
+
 def test_a_level_that_is_not_there_is_refused() -> None:
     with pytest.raises(ValueError, match=r"`levels` must lie in 0 to 3, got \[7\]"):
         _learnt(_small(levels=[7]))
