@@ -26,7 +26,7 @@ def make_detector():
         OneShot([0.5], draws=0),
         Scoring(),
     )
-    nn.init.normal_(detector.denoiser.backbone.head[-1].weight, std=0.1)
+    nn.init.normal_(detector.denoiser.backbone.head[2].weight, std=0.1)
     return detector.eval()
 
 
