@@ -25,7 +25,7 @@ demo: $(READY) ## train on the built-in brick texture and find painted defects, 
 	$(BIN)/python -m anomaly_diffusion demo $(ARGS)
 
 test: lint types $(READY) ## lint, types and tests
-	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile $(ARGS)
 
 soak: $(READY) ## what `make test` does a little of, for hours: every experiment, kill, launcher, notebook, edge value, spoilt file
 	$(BIN)/python -m pytest -m soak $(ARGS)

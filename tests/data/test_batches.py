@@ -49,8 +49,8 @@ def after(kind, folder):
 
 
 @pytest.mark.filterwarnings("ignore:The dirpath has changed")
-@pytest.mark.parametrize("workers", [0, 2])
-@pytest.mark.parametrize("kind", ["step", "validation"])
+@pytest.mark.parametrize("workers", [pytest.param(0, marks=pytest.mark.soak), 2])
+@pytest.mark.parametrize("kind", [pytest.param("step", marks=pytest.mark.soak), "validation"])
 def test_a_run_resumed_from_any_checkpoint_sees_what_an_uninterrupted_one_sees(mvtec, tmp_path, kind, workers):
     whole = trained(mvtec, tmp_path, after(kind, tmp_path / "kept"), workers)
     checkpoints = sorted(tmp_path.glob("kept/*.ckpt"), key=lambda path: int(path.stem.removeprefix("step=")))

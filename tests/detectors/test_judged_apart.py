@@ -45,8 +45,13 @@ def _p_values(detector: GreyDetector, count: int, generator: torch.Generator) ->
     return p_values(new_scores, apart), p_values(new_scores, among)
 
 
-@pytest.mark.parametrize(("count", "turns"), [(8, 200), (19, 150), (64, 60), (200, 30)])
-@pytest.mark.parametrize("calibration_sigma", [None, 0.3])
+FEW, MANY = [(8, 200, 0.3), (19, 150, None)], [(8, 200, None), (19, 150, 0.3), (64, 60, None), (64, 60, 0.3)]
+MANY += [(200, 30, None), (200, 30, 0.3)]
+
+
+@pytest.mark.parametrize(
+    ("count", "turns", "calibration_sigma"), [*FEW, *(pytest.param(*one, marks=pytest.mark.soak) for one in MANY)]
+)
 def test_small_p_values_are_as_rare_as_they_say(count, turns, calibration_sigma):
     generator, detector = torch.Generator().manual_seed(count), GreyDetector(calibration_sigma).eval()
     apart = np.concatenate([_p_values(detector, count, generator)[0] for _ in range(turns)])
@@ -57,7 +62,7 @@ def test_small_p_values_are_as_rare_as_they_say(count, turns, calibration_sigma)
 
 def test_images_judged_among_their_own_statistics_would_promise_too_much():
     generator, detector = torch.Generator().manual_seed(0), GreyDetector(0.3).eval()
-    pairs = [_p_values(detector, 8, generator) for _ in range(200)]
+    pairs = [_p_values(detector, 8, generator) for _ in range(120)]
     apart, among = (np.concatenate(values) for values in zip(*pairs, strict=True))
     assert (among <= 0.12).mean() > (apart <= 0.12).mean() + 0.02
 
