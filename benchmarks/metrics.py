@@ -18,9 +18,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from anomaly_diffusion import torchvision_import
 from anomaly_diffusion.metrics.connected_components import region_shares
 from anomaly_diffusion.metrics.curves import ThresholdCounts, aupro, auroc, average_precision, f1_max
 
+torchvision_import.install()  # before torchmetrics, which imports torchvision where it is installed
 NAMES = ("auroc", "ap", "f1_max", "aupro", "aupro_05")
 Figures = dict[str, float]
 

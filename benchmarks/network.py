@@ -1,6 +1,7 @@
 """Speed and learning of the default U-Net against the `UNet2DModel` of diffusers with as many parameters.
 
     python benchmarks/network.py --sizes 64 128 256
+    python benchmarks/network.py --sizes 64 128 256 --detail 12
     python benchmarks/network.py --race 120 --sizes 64
 
 Both networks take turns within one run (A B A B ...), and the median of the turns is printed. On a CPU, time is the CPU
@@ -21,6 +22,7 @@ import torch
 from skimage import data
 from torch import Generator, Tensor
 
+from anomaly_diffusion import torchvision_import
 from anomaly_diffusion.diffusion.denoiser import Denoiser
 from anomaly_diffusion.diffusion.noise import GaussianNoise
 from anomaly_diffusion.diffusion.objective import Objective
@@ -29,6 +31,7 @@ from anomaly_diffusion.diffusion.schedule import CosineSchedule
 from anomaly_diffusion.networks.unet import Backbone, DiffusersUNet, LinearShortcut, UNet
 from anomaly_diffusion.reconstruction.one_shot import OneShot
 
+torchvision_import.install()  # before diffusers, which imports torchvision where it is installed
 TURNS = 5
 MILESTONES = 4
 NAMES = ("ours", "diffusers")
@@ -92,7 +95,7 @@ def matching_widths(wanted: int) -> tuple[int, int, int]:
 
 def rivals(options: argparse.Namespace) -> list[Rival]:
     torch.manual_seed(0)
-    ours = UNet()
+    ours = UNet(detail=options.detail)
     widths = matching_widths(parameters(ours))
     theirs = DiffusersUNet(widths=widths)
     print(f"parameters: ours {parameters(ours):,}, diffusers {parameters(theirs):,} (widths {widths})")
@@ -201,6 +204,7 @@ def main() -> None:
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--batch", type=int, default=16, help="images in a batch at 64 pixels; fewer at larger sizes")
     parser.add_argument("--rate", type=float, default=1e-3, help="learning rate of both networks in the race")
+    parser.add_argument("--detail", type=int, default=0, help="channels of our head at full resolution; 0: none")
     parser.add_argument("--shortcut", action="store_true", help="race both with a LinearShortcut as well")
     parser.add_argument("--race", type=float, metavar="SECONDS", help="train both this long instead of measuring speed")
     options = parser.parse_args()

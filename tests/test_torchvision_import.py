@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -38,3 +39,17 @@ def test_importing_the_package_changes_nothing():
 )
 def test_each_front_door_installs_the_hook_once(door):
     assert said(f"{door}; print(installed())") == ["1"]
+
+
+_IMPORTERS = {"diffusers", "pytorch_lightning", "torchmetrics", "torchvision", "transformers", "DiffusersUNet"}
+_BENCHMARKS = sorted((Path(__file__).parents[1] / "benchmarks").glob("*.py"))
+_DOORS = {"torchvision_import", "anomaly_diffusion.cli", "anomaly_diffusion.api", "import anomaly_diffusion as ad"}
+
+
+@pytest.mark.parametrize(
+    "script", sorted((Path(__file__).parents[1] / "benchmarks").glob("*.py")), ids=lambda path: path.stem
+)
+def test_a_benchmark_that_needs_torchvision_comes_through_a_door(script):
+    imports = "\n".join(line for line in script.read_text().splitlines() if "import " in line)
+    if any(name in imports for name in _IMPORTERS):
+        assert any(door in imports for door in _DOORS)
