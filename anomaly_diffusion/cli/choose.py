@@ -25,9 +25,9 @@ def main(arguments: list[str]) -> int:
     options = _parser().parse_args(arguments)
     if options.paintings is not None and options.paintings < 1:
         raise UsageError(f"`--paintings` must be at least 1, got {options.paintings}.")
-    run = _run(options.run, options.runs_dir)
+    run = _run("run", options.run, options.runs_dir)
     overlays, runs = _settings(options.among, options.runs_dir)
-    labelled = [_run(name, options.runs_dir) for name in options.labelled]
+    labelled = [_run("--labelled", name, options.runs_dir) for name in options.labelled]
     choice = _choice(run, overlays, runs, options.paintings)
     print(choice_table(choice))
     print(choice)
@@ -137,8 +137,11 @@ def _tested(run: RunRecord, *overlays: str) -> float:
     return float(next((figure for figure in found if figure is not None), math.nan))
 
 
-def _run(name: str, runs: Path) -> RunRecord:
-    return RunRecord(run_folder.find(name, runs))
+def _run(option: str, name: str, runs: Path) -> RunRecord:
+    try:
+        return RunRecord(run_folder.find(name, runs))
+    except FileNotFoundError as error:
+        raise UsageError(f"`{option}`: {error}") from None
 
 
 def _settings(names: Sequence[str], runs: Path) -> tuple[dict[str, str], dict[str, RunRecord]]:
@@ -148,7 +151,7 @@ def _settings(names: Sequence[str], runs: Path) -> tuple[dict[str, str], dict[st
         if Path(name).suffix in (".yaml", ".yml"):
             overlays[Path(name).stem] = locate_config(name)
         else:
-            other = _run(name, runs)
+            other = _run("--among", name, runs)
             others[run_name(other)] = other
     if len(overlays) + len(others) < len(names):
         raise UsageError(f"`--among` must name each setting once, got {' '.join(names)}.")

@@ -21,7 +21,8 @@ def main(arguments: list[str]) -> int:
         print(_HELP)
         return 0
     if len(arguments) != 1 or arguments[0].startswith("-"):
-        print("error: name one folder: anomaly-diffusion tiny_pipeline FOLDER", file=sys.stderr)
+        given = " ".join(arguments) or "none"
+        print(f"error: name one folder: anomaly-diffusion tiny_pipeline FOLDER, got {given}", file=sys.stderr)
         return 2
     from anomaly_diffusion.baselines.tiny_stable_diffusion import write
 

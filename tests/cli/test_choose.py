@@ -76,7 +76,7 @@ def test_other_defects_are_refused(tmp_path):
     ("words", "told"),
     [
         (("--among", "nowhere.yaml"), "nowhere.yaml does not exist"),
-        (("--among", "no_run"), "`no_run` is no run folder"),
+        (("--among", "no_run"), "`--among`: `no_run` is no run folder"),
         (("--among", "ddim.yaml", "--paintings", "0"), "`--paintings` must be at least 1, got 0."),
         (("--among", "ablation/ddim.yaml", "ablation/ddim.yaml"), "`--among` must name each setting once"),
     ],

@@ -139,30 +139,47 @@ class Painter:
             ValueError: if the photograph is such that no defect can be seen on it.
         """
         sketch = Sketch.of(image)
-        family = family or self._family(sketch, target, generator)
-        attempts: list[Attempt] = []
-        for _ in range(_PLACES):
-            place = _place(family.places(sketch), generator)
-            attempts += attempts_at(sketch, family, place, target, int(generator.integers(2**63)))
-            best = min(attempts, key=lambda attempt: attempt.error, default=None)
-            if best and best.error < math.log1p(MET):
-                break
-        for attempt in sorted(attempts, key=lambda attempt: attempt.error):
-            result, mask = rendered(image, sketch, attempt)
-            if mask.any():  # what shows on the sketch may not at the size of the photograph
-                return Painted(result, mask, family.kind, target, attempt.met)
+        left = [family] if family else list(self.families)
+        while left:
+            drawn = family or self._family(sketch, target, generator, left)
+            painted = _painted(image, sketch, drawn, target, generator)
+            if painted:
+                return painted
+            left.remove(drawn)  # it fits nowhere: another may
+        tried = ", ".join(one.kind for one in ([family] if family else self.families))
         raise ValueError(
-            f"No visible defect ({family.kind}) fits on {image.shape[1]} x {image.shape[0]} pixels; "
+            f"No visible defect ({tried}) fits on {image.shape[1]} x {image.shape[0]} pixels; "
             "paint larger photographs, or other families."
         )
 
-    def _family(self, sketch: Sketch, target: DefectStatistics, generator: Generator) -> Family:
+    def _family(
+        self, sketch: Sketch, target: DefectStatistics, generator: Generator, among: Sequence[Family] | None = None
+    ) -> Family:
         """Draw a family by its share among those that suit; by the photograph alone where none suits the elongation."""
-        suiting = [family for family in self.families if family.suits(sketch)] or list(self.families)
+        among = among or self.families
+        suiting = [family for family in among if family.suits(sketch)] or list(among)
         long = target.elongation > 3
         fitting = [family for family in suiting if family.elongated in (None, long)] or suiting
         share = np.array([family.share for family in fitting])
         return fitting[int(generator.choice(len(fitting), p=share / share.sum()))]
+
+
+def _painted(
+    image: Pixels, sketch: Sketch, family: Family, target: DefectStatistics, generator: Generator
+) -> Painted | None:
+    """A defect of a family that comes nearest to the target; None if none can be seen."""
+    attempts: list[Attempt] = []
+    for _ in range(_PLACES):
+        place = _place(family.places(sketch), generator)
+        attempts += attempts_at(sketch, family, place, target, int(generator.integers(2**63)))
+        best = min(attempts, key=lambda attempt: attempt.error, default=None)
+        if best and best.error < math.log1p(MET):
+            break
+    for attempt in sorted(attempts, key=lambda attempt: attempt.error):
+        result, mask = rendered(image, sketch, attempt)
+        if mask.any():  # what shows on the sketch may not at the size of the photograph
+            return Painted(result, mask, family.kind, target, attempt.met)
+    return None
 
 
 def _place(places: Mask, generator: Generator) -> tuple[float, float]:

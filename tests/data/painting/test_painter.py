@@ -163,6 +163,14 @@ def test_where_nothing_can_be_seen_a_family_says_so():
         Painter(families=[family])(blank, np.random.default_rng(0))
 
 
+def test_where_a_family_fits_nowhere_another_is_painted():
+    blank = np.full((64, 64, 1), 128, np.uint8)
+    impossible = next(family for family in FAMILIES if family.kind == "missing_texture")
+    crack = next(family for family in FAMILIES if family.kind == "crack")
+    kinds = {Painter(families=[impossible, crack])(blank, np.random.default_rng(seed)).kind for seed in range(6)}
+    assert kinds == {"crack"}
+
+
 def test_defects_are_on_the_object():
     hits = []
     for seed in range(40):
