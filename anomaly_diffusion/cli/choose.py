@@ -27,6 +27,8 @@ def main(arguments: list[str]) -> int:
         raise UsageError(f"`--paintings` must be at least 1, got {options.paintings}.")
     run = _run("run", options.run, options.runs_dir)
     overlays, runs = _settings(options.among, options.runs_dir)
+    if run_name(run) in runs:
+        raise UsageError(f"`--among` must name other settings than the run's own, got {run_name(run)} itself.")
     labelled = [_run("--labelled", name, options.runs_dir) for name in options.labelled]
     choice = _choice(run, overlays, runs, options.paintings)
     print(choice_table(choice))

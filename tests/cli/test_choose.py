@@ -72,6 +72,11 @@ def test_other_defects_are_refused(tmp_path):
         choice_among({"default": [first], "other": [tmp_path]}, "default")
 
 
+def test_a_run_is_no_other_setting_than_its_own(run, capsys):
+    assert main(["choose", str(run.folder), "--among", str(run.folder)]) != 0
+    assert "`--among` must name other settings than the run's own" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("words", "told"),
     [
