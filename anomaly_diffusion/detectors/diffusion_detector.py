@@ -13,7 +13,6 @@ from anomaly_diffusion.diffusion.denoiser import Denoiser
 from anomaly_diffusion.diffusion.noise import NoiseSource, NoiseStream, mix
 from anomaly_diffusion.diffusion.objective import Objective
 from anomaly_diffusion.diffusion.recorder import Evaluation, Recorder
-from anomaly_diffusion.networks.unet import Backbone
 from anomaly_diffusion.reconstruction.strategy import Reconstruction
 from anomaly_diffusion.scoring.activations import ActivationResidual
 from anomaly_diffusion.scoring.scorer import Scoring
@@ -136,10 +135,14 @@ def _check_depths(denoiser: Denoiser, objective: Objective, reconstruction: Reco
 
 
 def _check_activations(denoiser: Denoiser, scoring: Scoring) -> None:
-    if not any(isinstance(residual, ActivationResidual) for residual in scoring.residuals):
+    read = [residual.components for residual in scoring.residuals if isinstance(residual, ActivationResidual)]
+    if not read:
         return
-    backbone = denoiser.backbone
-    if getattr(type(backbone), "activations", Backbone.activations) is Backbone.activations:
+    backbone, limit = denoiser.backbone, float(denoiser.schedule.depth(torch.ones((), dtype=torch.float64)))
+    count = getattr(backbone, "levels", 0)
+    if not count:
         raise ValueError(f"{type(backbone).__name__} does not show its activations: take UNet or DiffusersUNet.")
-    if backbone.classes:
+    if getattr(backbone, "classes", 0):
         raise ValueError("`ActivationResidual` knows no categories: take a backbone with `classes: 0`.")
+    for components in read:
+        components.check(count, limit)

@@ -26,6 +26,11 @@ class Backbone(nn.Module, ABC):
 
     classes: int = 0
 
+    @property
+    def levels(self) -> int:
+        """Number of levels whose activations it shows, 0 for none."""
+        return 0
+
     @abstractmethod
     def forward(self, x_t: Images, t: Times, category: Categories | None = None) -> Images:
         """Output at time `t`."""
@@ -154,6 +159,11 @@ class UNet(Backbone):
             _DetailHead(widths[0], channels, patch, detail) if detail else _PatchHead(widths[0], channels, patch)
         )
 
+    @property
+    def levels(self) -> int:
+        """Twice the resolutions: on the way down, and up again."""
+        return 2 * len(self.down)
+
     def forward(self, x_t: Images, t: Times, category: Categories | None = None) -> Images:
         """Output at time `t`."""
         return self._output(x_t, t, category)[0]
@@ -235,6 +245,11 @@ class DiffusersUNet(Backbone):
             add_attention=bool(attention),
         )
 
+    @property
+    def levels(self) -> int:
+        """The blocks on the way down, and up again."""
+        return len(self.model.down_blocks) + len(self.model.up_blocks)
+
     def forward(self, x_t: Images, t: Times, category: Categories | None = None) -> Images:
         """Output at time `t`; diffusers counts time in thousandths."""
         output: Images = self.model(x_t, 1000 * t).sample
@@ -280,6 +295,11 @@ class LinearShortcut(Backbone):
         self.backbone = backbone
         self.classes = backbone.classes
         self.share = nn.Sequential(FourierTime(32), nn.SiLU(), zeroed(nn.Linear(32, 1)))
+
+    @property
+    def levels(self) -> int:
+        """Those of the network that adds the rest."""
+        return self.backbone.levels
 
     def forward(self, x_t: Images, t: Times, category: Categories | None = None) -> Images:
         """Output at time `t`."""

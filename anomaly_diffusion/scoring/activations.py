@@ -11,11 +11,13 @@ from torch.nn import functional as F
 from anomaly_diffusion.networks.buffers import AnySize
 from anomaly_diffusion.networks.components import principal_components, products
 from anomaly_diffusion.scoring.mahalanobis import MahalanobisResidual
-from anomaly_diffusion.scoring.residual import Learner, Residual
+from anomaly_diffusion.scoring.nearest import NearestResidual
+from anomaly_diffusion.scoring.residual import L1Residual, L2Residual, Learner, Residual
 from anomaly_diffusion.types import Encoded, Images, Levels, Maps, Masks, inside
 
 __all__ = ["ActivationComponents", "ActivationReader", "ActivationResidual"]
 
+_JUDGES = (MahalanobisResidual, NearestResidual, L1Residual, L2Residual)
 ActivationReader = Callable[[Encoded, float], Levels]
 """From what a codec compares, and a depth, to the denoiser's levels; the last is the energy of its noise estimate."""
 
@@ -52,6 +54,20 @@ class ActivationComponents(Learner, AnySize):
         self.register_buffer("mean", torch.empty(0))  # (C,)
         self.register_buffer("projection", torch.empty(0))  # (components, C)
 
+    def check(self, levels: int, deepest: float) -> None:
+        """Make sure that a denoiser with so many levels and so deep a schedule can be read.
+
+        Raises:
+            ValueError: it cannot.
+        """
+        if self.levels is not None and not set(self.levels) <= set(range(levels)):
+            raise ValueError(f"`levels` must lie in 0 to {levels - 1}, those of the backbone, got {list(self.levels)}.")
+        if max(self.depths) > deepest:
+            raise ValueError(
+                f"`depths` of the activations must be at most {deepest:.3g}, where the schedule ends, "
+                f"got {max(self.depths)}."
+            )
+
     def moments(self, reference: Encoded, reconstruction: Tensor, valid: Masks, keys: Sequence[int]) -> Tensor:
         """Sums of products of (1, activations) over valid positions."""
         activations = self.activations(reference)
@@ -71,16 +87,13 @@ class ActivationComponents(Learner, AnySize):
         self.mean, self.projection = found.mean.float(), found.projection.float()
 
     def activations(self, reference: Encoded) -> Float[Tensor, "B C _ _"]:
-        """Activations of every depth and level averaged over each cell, and the logarithm of the noise's energy.
-
-        Raises:
-            ValueError: `levels` names one that the backbone has not.
-        """
+        """Activations of every depth and level averaged over each cell, and the logarithm of the noise's energy."""
         size = [-(-side // self.stride) for side in reference.shape[-2:]]
         found: list[Tensor] = []
         for depth in self.depths:
             *levels, energy = self._reader(reference, depth)
-            found += [_on_grid(level, size) for level in self._chosen(levels)]
+            chosen = levels if self.levels is None else [levels[number] for number in self.levels]
+            found += [_on_grid(level, size) for level in chosen]
             found.append(_on_grid(energy, size).clamp(min=1e-12).log())
         return torch.cat(found, dim=1)
 
@@ -102,13 +115,6 @@ class ActivationComponents(Learner, AnySize):
             raise RuntimeError("No denoiser is attached: `Scoring.attach` tells whose activations are meant.")
         return self.reader(reference, depth)
 
-    def _chosen(self, levels: Levels) -> Levels:
-        if self.levels is None:
-            return levels
-        if not set(self.levels) <= set(range(len(levels))):
-            raise ValueError(f"`levels` must lie in 0 to {len(levels) - 1}, got {list(self.levels)}.")
-        return [levels[number] for number in self.levels]
-
 
 class ActivationResidual(Residual):
     """How unlike normal images the denoiser's own activations are: the representation that training has brought.
@@ -123,8 +129,8 @@ class ActivationResidual(Residual):
     compared with those of normal images, theirs classified by labels.
 
     Args:
-        judge: the residual that compares components, of statistics by position or of the nearest remembered; by
-            position if not given.
+        judge: the residual that compares components: by statistics of each position, by the nearest remembered, or by
+            their length alone; by position if not given.
         depths: sigma_t / alpha_t that the denoiser is told, > 0, side by side; an evaluation each.
         components: number of principal components, at least 1; fewer where there are fewer channels or positions.
         stride: side of a cell of the grid, in positions of model space: pixels, for pixel diffusion.
@@ -132,7 +138,7 @@ class ActivationResidual(Residual):
         of_reconstruction: whether the components of reconstructions are taken away, an evaluation more for each.
 
     Raises:
-        ValueError: a number lies outside its range.
+        ValueError: a number lies outside its range, or the judge cannot compare components.
     """
 
     learns = True
@@ -148,13 +154,16 @@ class ActivationResidual(Residual):
     ) -> None:
         super().__init__()
         self.judge = judge or MahalanobisResidual()
+        if not isinstance(self.judge, _JUDGES):
+            names = ", ".join(one.__name__ for one in _JUDGES)
+            raise ValueError(f"`judge` must compare components, as {names} do, got {type(self.judge).__name__}.")
         self.components = ActivationComponents(depths, components, stride, levels)
         self.of_reconstruction = of_reconstruction
 
     @property
     def lessons(self) -> list[Learner]:
-        """The components first, then what normal ones are like."""
-        return [self.components, self]
+        """The components first, then what normal ones are like, where the judge wants to know."""
+        return [self.components, *([self] if self.judge.learns else [])]
 
     @property
     def reads_reconstruction(self) -> bool:  # type: ignore[override]

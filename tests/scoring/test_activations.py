@@ -13,7 +13,7 @@ from anomaly_diffusion.networks.unet import Backbone, DiffusersUNet, UNet
 from anomaly_diffusion.scoring.activations import ActivationComponents, ActivationResidual
 from anomaly_diffusion.scoring.mahalanobis import MahalanobisResidual
 from anomaly_diffusion.scoring.nearest import NearestResidual
-from anomaly_diffusion.scoring.residual import L1Residual, Residual
+from anomaly_diffusion.scoring.residual import L1Residual, L2Residual, Residual, SSIMResidual
 from anomaly_diffusion.scoring.scorer import Scoring
 
 JUDGES = {"by position": MahalanobisResidual, "nearest": lambda: NearestResidual(context=0.0, at_most=64)}
@@ -117,9 +117,28 @@ def test_few_positions_leave_fewer_components() -> None:
     assert detector(few).anomaly_map.isfinite().all()
 
 
-def test_a_level_that_is_not_there_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"`levels` must lie in 0 to 3, got \[7\]"):
-        _learnt(_small(levels=[7]))
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"levels": [7]}, r"`levels` must lie in 0 to 3, those of the backbone, got \[7\]"),
+        ({"depths": [0.1, 1e20]}, "`depths` of the activations must be at most"),
+    ],
+)
+def test_what_the_denoiser_has_not_is_refused_before_training(options: dict[str, object], told: str) -> None:
+    with pytest.raises(ValueError, match=told):
+        _detector(_small(**options))
+
+
+def test_a_judge_that_learns_nothing_measures_the_length_of_components() -> None:
+    detector, batch = _learnt(ActivationResidual(L2Residual(), components=5, stride=4)), image_batch(2, 32, 24)
+    residual = detector.scoring.residuals[1]
+    expected = residual.components(batch.image).square().mean(1, keepdim=True)
+    torch.testing.assert_close(residual.judge.maps(*residual._compared(batch.image, batch.image[:, None])), expected)
+
+
+def test_a_judge_of_pixels_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"`judge` must compare components, .* got SSIMResidual"):
+        ActivationResidual(SSIMResidual())
 
 
 def test_a_detector_without_denoiser_is_told() -> None:
