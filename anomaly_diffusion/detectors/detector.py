@@ -1,7 +1,7 @@
 """Base class of all detectors: learn from normal images, calibrate on held-out normals, predict. Wiring only."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import pytorch_lightning as pl
@@ -16,7 +16,7 @@ from anomaly_diffusion.detectors.normal_batches import first, normals, training_
 from anomaly_diffusion.diffusion.recorder import Evaluation
 from anomaly_diffusion.scoring.calibration import Calibration, Moments, moments
 from anomaly_diffusion.scoring.normal_scores import NormalScores
-from anomaly_diffusion.scoring.residual import Learner
+from anomaly_diffusion.scoring.residual import ActivationReader, Learner
 from anomaly_diffusion.scoring.scorer import Scoring, enlarged
 from anomaly_diffusion.settings import Configured, canonical, fingerprint
 from anomaly_diffusion.types import (
@@ -24,7 +24,6 @@ from anomaly_diffusion.types import (
     Encoded,
     ImageBatch,
     Images,
-    Levels,
     Maps,
     Masks,
     Prediction,
@@ -88,7 +87,7 @@ class Detector(Configured, pl.LightningModule, ABC):
         return type(self).__name__
 
     @property
-    def activation_reader(self) -> Callable[[Encoded, float], Levels] | None:
+    def activation_reader(self) -> ActivationReader | None:
         """How residuals read the activations of a denoiser; None where there is none."""
         return None
 

@@ -1,6 +1,5 @@
 """Base class of diffusion detectors: train a denoiser, reconstruct with it. Wiring only."""
 
-from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -15,6 +14,7 @@ from anomaly_diffusion.diffusion.objective import Objective
 from anomaly_diffusion.diffusion.recorder import Evaluation, Recorder
 from anomaly_diffusion.reconstruction.strategy import Reconstruction
 from anomaly_diffusion.scoring.activations import ActivationResidual
+from anomaly_diffusion.scoring.residual import ActivationReader
 from anomaly_diffusion.scoring.scorer import Scoring
 from anomaly_diffusion.types import Encoded, ImageBatch, Images, Levels, Reconstructed
 
@@ -56,7 +56,7 @@ class DiffusionDetector(Detector):
         self.register_buffer("noise_seed", torch.tensor(0))
 
     @property
-    def activation_reader(self) -> Callable[[Encoded, float], Levels]:
+    def activation_reader(self) -> ActivationReader:
         """How residuals read the activations of the denoiser."""
         return self._activations
 

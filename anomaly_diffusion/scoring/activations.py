@@ -1,7 +1,7 @@
 """Residual of activations: what the levels of the trained denoiser make of an image, compared with normal ones."""
 
-from collections.abc import Callable, Sequence
-from typing import Any, ClassVar
+from collections.abc import Sequence
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -12,14 +12,12 @@ from anomaly_diffusion.networks.buffers import AnySize
 from anomaly_diffusion.networks.components import principal_components, products
 from anomaly_diffusion.scoring.mahalanobis import MahalanobisResidual
 from anomaly_diffusion.scoring.nearest import NearestResidual
-from anomaly_diffusion.scoring.residual import L1Residual, L2Residual, Learner, Residual
+from anomaly_diffusion.scoring.residual import ActivationReader, L1Residual, L2Residual, Learner, Residual
 from anomaly_diffusion.types import Encoded, Images, Levels, Maps, Masks, inside
 
-__all__ = ["ActivationComponents", "ActivationReader", "ActivationResidual"]
+__all__ = ["ActivationComponents", "ActivationResidual"]
 
 _JUDGES = (MahalanobisResidual, NearestResidual, L1Residual, L2Residual)
-ActivationReader = Callable[[Encoded, float], Levels]
-"""From what a codec compares, and a depth, to the denoiser's levels; the last is the energy of its noise estimate."""
 
 
 class ActivationComponents(Learner, AnySize):
@@ -36,7 +34,7 @@ class ActivationComponents(Learner, AnySize):
     """
 
     of_any_size = ("mean", "projection")
-    reads_reconstruction: ClassVar[bool] = False
+    reads_reconstruction = False
     mean: Tensor
     projection: Tensor
 
@@ -158,17 +156,12 @@ class ActivationResidual(Residual):
             names = ", ".join(one.__name__ for one in _JUDGES)
             raise ValueError(f"`judge` must compare components, as {names} do, got {type(self.judge).__name__}.")
         self.components = ActivationComponents(depths, components, stride, levels)
-        self.of_reconstruction = of_reconstruction
+        self.reads_reconstruction = self.of_reconstruction = of_reconstruction
 
     @property
     def lessons(self) -> list[Learner]:
         """The components first, then what normal ones are like, where the judge wants to know."""
         return [self.components, *([self] if self.judge.learns else [])]
-
-    @property
-    def reads_reconstruction(self) -> bool:  # type: ignore[override]
-        """Whether normal reconstructions must be known to learn."""
-        return self.of_reconstruction
 
     def evaluations(self, depths: int) -> int:
         """One for each depth that is read, of the image and, where they are looked at, of its reconstructions."""

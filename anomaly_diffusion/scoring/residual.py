@@ -13,13 +13,24 @@ from anomaly_diffusion.scoring.smoothing import GaussianSmoothing
 from anomaly_diffusion.settings import Configured
 from anomaly_diffusion.types import Encoded, Images, Levels, Maps, Masks
 
-__all__ = ["GradientSimilarityResidual", "L1Residual", "L2Residual", "Learner", "Residual", "SSIMResidual"]
+__all__ = [
+    "ActivationReader",
+    "GradientSimilarityResidual",
+    "L1Residual",
+    "L2Residual",
+    "Learner",
+    "Residual",
+    "SSIMResidual",
+]
+
+ActivationReader = Callable[[Encoded, float], Levels]
+"""From what a codec compares, and a depth, to the denoiser's levels; the last is the energy of its noise estimate."""
 
 
 class Learner(nn.Module):
     """What must be shown normal images before it can measure."""
 
-    reads_reconstruction: ClassVar[bool] = True
+    reads_reconstruction: bool = True
     """Whether it wants to see their reconstructions as well; there are none, D = 0, where no learner asks for them."""
 
     def moments(
@@ -65,7 +76,7 @@ class Residual(Configured, Learner, ABC):
         """Network evaluations that it asks for an image and its reconstructions at so many depths."""
         return 0
 
-    def attach(self, reader: Callable[[Encoded, float], Levels] | None) -> None:
+    def attach(self, reader: ActivationReader | None) -> None:
         """Be told how to read the detector's denoiser, None where it has none; most residuals have no need of it."""
 
 

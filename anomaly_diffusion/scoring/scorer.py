@@ -1,7 +1,7 @@
 """Scoring: residuals of all depths, smoothed, calibrated and fused to one map."""
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import ClassVar
 
 import torch
@@ -11,10 +11,10 @@ from torch.nn import functional as F
 
 from anomaly_diffusion.scoring.calibration import Calibration
 from anomaly_diffusion.scoring.pooling import Pooling, TopKMean
-from anomaly_diffusion.scoring.residual import L1Residual, Learner, Residual
+from anomaly_diffusion.scoring.residual import ActivationReader, L1Residual, Learner, Residual
 from anomaly_diffusion.scoring.smoothing import GaussianSmoothing
 from anomaly_diffusion.settings import Configured
-from anomaly_diffusion.types import Encoded, Levels
+from anomaly_diffusion.types import Encoded
 
 __all__ = ["Scoring", "enlarged"]
 
@@ -92,7 +92,7 @@ class Scoring(Configured, nn.Module):
         """Network evaluations that residuals ask for an image and its reconstructions at so many depths."""
         return sum(residual.evaluations(depths) for residual in self._residuals())
 
-    def attach(self, reader: Callable[[Encoded, float], Levels] | None) -> None:
+    def attach(self, reader: ActivationReader | None) -> None:
         """Tell residuals how to read the detector's denoiser; None where it has none.
 
         Raises:
