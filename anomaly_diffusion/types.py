@@ -6,7 +6,7 @@ Letters in shapes: B images, C channels, H W pixels, c h w the same in model spa
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol, TypeVar, runtime_checkable
+from typing import Any, NamedTuple, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 import torch
@@ -29,6 +29,7 @@ __all__ = [
     "Masks",
     "NormalImages",
     "PerImage",
+    "Places",
     "Prediction",
     "Reconstructed",
     "Region",
@@ -37,6 +38,7 @@ __all__ = [
     "Verdict",
     "inside",
     "like",
+    "size_at",
 ]
 
 Images = Float[Tensor, "B C H W"]
@@ -47,6 +49,7 @@ Masks = Bool[Tensor, "B 1 H W"]
 Labels = Bool[Tensor, " B"]
 Categories = Int64[Tensor, " B"]
 Scores = Float[Tensor, " B"]
+Places = Float[Tensor, "B 4"]
 Times = Float[Tensor, " B"]
 
 
@@ -63,6 +66,7 @@ class ImageBatch(NamedTuple):
         size: height and width of the file, in pixels.
         path: the file, relative to the root of the data set.
         kind: "good", or the kind of defect; empty where nobody says.
+        place: top, left, bottom and right of the image in its frame, which reaches from -1 to 1; None: all of it.
     """
 
     image: Images
@@ -74,6 +78,7 @@ class ImageBatch(NamedTuple):
     size: Int64[Tensor, "B 2"]
     path: list[str]
     kind: list[str] = []  # noqa: RUF012  a list as the others are; nobody adds to it
+    place: Places | None = None
 
     @property
     def kinds(self) -> list[str]:
@@ -140,11 +145,10 @@ class Reconstructed:
 
 
 _Record = TypeVar("_Record", bound="PerImage")
-_Value = TypeVar("_Value")
 
 
 class PerImage:
-    """A dataclass whose tensors have a row for each image; whatever else it holds is the same for all of them."""
+    """A dataclass whose tensors have a row for each image, as have those of records within it; all else is the same."""
 
     @classmethod
     def cat(cls: type[_Record], parts: Sequence[_Record]) -> _Record:
@@ -153,7 +157,7 @@ class PerImage:
 
     def rows(self: _Record, keep: Labels | Int64[Tensor, " K"]) -> _Record:
         """The images that `keep` marks, in their order, or those whose numbers it holds, in its order."""
-        return type(self)(*(value[keep] if isinstance(value, Tensor) else value for value in vars(self).values()))
+        return type(self)(*(_rows(value, keep) for value in vars(self).values()))
 
 
 @dataclass(frozen=True)
@@ -165,12 +169,14 @@ class Decoded(PerImage):
         reconstruction: what was found, one per depth, shallowest first.
         nfe: number of network evaluations spent on each image.
         anomaly_maps: as of `Reconstructed`.
+        coarser: the same of the batch at each of the detector's smaller scales.
     """
 
     reference: Float[Tensor, "B _ _ _"]
     reconstruction: Float[Tensor, "B D _ _ _"]
     nfe: int
     anomaly_maps: Float[Tensor, "B _ _ _"] | None = None
+    coarser: tuple["Decoded", ...] = ()
 
 
 @dataclass(frozen=True)
@@ -292,15 +298,34 @@ class ImageResult:
         return float(getattr(self, name, self.measures.get(name, math.nan)))
 
 
-def _cat(values: list[_Value]) -> _Value:
-    """Tensors as one; of anything else the first."""
+def _cat(values: list[Any]) -> Any:
+    """Tensors and records as one, also those of tuples; of anything else the first."""
     first = values[0]
-    return torch.cat(values) if isinstance(first, Tensor) else first  # type: ignore[arg-type,return-value]
+    if isinstance(first, tuple):
+        return tuple(_cat(list(one)) for one in zip(*values, strict=True))
+    if isinstance(first, PerImage):
+        return type(first).cat(values)
+    return torch.cat(values) if isinstance(first, Tensor) else first
+
+
+def _rows(value: Any, keep: Tensor) -> Any:
+    """Rows of a tensor, a record or each record of a tuple; anything else as it is."""
+    if isinstance(value, tuple):
+        return tuple(_rows(one, keep) for one in value)
+    if isinstance(value, PerImage):
+        return value.rows(keep)
+    return value[keep] if isinstance(value, Tensor) else value
 
 
 def like(scale: Tensor, x: Tensor) -> Tensor:
     """Shape a per-image `scale` () or (B,) so that it multiplies x (B, ...)."""
     return scale.reshape(scale.shape + (1,) * (x.ndim - scale.ndim)) if scale.ndim else scale
+
+
+def size_at(scale: float, size: Sequence[int]) -> tuple[int, int]:
+    """Height and width of a frame of `size` that is made smaller by a factor `scale`."""
+    height, width = (max(1, round(scale * side)) for side in size)
+    return height, width
 
 
 def inside(valid: Masks, size: Sequence[int]) -> Bool[Tensor, "B P"]:

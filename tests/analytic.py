@@ -126,7 +126,7 @@ def image_batch(count: int, height: int = 16, width: int = 16, seed: int = 0) ->
 
 def single(batch: ImageBatch, index: int) -> ImageBatch:
     """The batch that holds one image only."""
-    return ImageBatch(*(field[index : index + 1] for field in batch))
+    return batch.rows(torch.tensor([index]))
 
 
 class TinyNetwork(nn.Module):

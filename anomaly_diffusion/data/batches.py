@@ -53,9 +53,10 @@ class BatchSource(Dataset[ImageBatch]):
     def _batch(self, places: Sequence[int | tuple[int, int]]) -> ImageBatch:
         pairs = [place if isinstance(place, tuple) else (0, place) for place in places]
         indices = [index for _, index in pairs]
-        frames = self.store.take(indices)
+        frames, place = self.store.take(indices), None
         if self.augmentation:
-            frames = self._augmented(frames, [stable_hash(self.seed, epoch, self.store.keys[i]) for epoch, i in pairs])
+            seeds = [stable_hash(self.seed, epoch, self.store.keys[index]) for epoch, index in pairs]
+            frames, place = self._augmented(frames, self.augmentation, seeds)
         return ImageBatch(
             to_float(frames.image),
             torch.from_numpy(frames.mask)[:, None],
@@ -66,14 +67,16 @@ class BatchSource(Dataset[ImageBatch]):
             torch.from_numpy(frames.size),
             [self.store.names[index] for index in indices],
             frames.kind.tolist(),
+            place,
         )
 
-    def _augmented(self, frames: Frames, seeds: list[int]) -> Frames:
-        """Transform the frames of good photographs, which have no mask."""
-        augment = self.augmentation or Augmentation()
-        pairs = [augment(*frame) for frame in zip(frames.image, frames.valid, seeds, strict=True)]
-        image, valid = (np.stack(field) for field in zip(*pairs, strict=True))
-        return Frames(image, np.zeros_like(valid), valid, frames.size, frames.kind)
+    def _augmented(self, frames: Frames, augment: Augmentation, seeds: list[int]) -> tuple[Frames, Tensor | None]:
+        """Transformed frames of good photographs, which have no mask, all of one scale, and the place of each part."""
+        scale = augment.scale(seeds[0])
+        parts = [augment(*frame, scale) for frame in zip(frames.image, frames.valid, seeds, strict=True)]
+        image, valid = np.stack([part.image for part in parts]), np.stack([part.valid for part in parts])
+        place = torch.tensor([part.place for part in parts]) if augment.takes_parts else None
+        return Frames(image, np.zeros_like(valid), valid, frames.size, frames.kind), place
 
 
 class EpochSampler(DistributedSampler):

@@ -141,7 +141,7 @@ class AnomalyDataModule(LightningDataModule):
         return self._training(self.augmentation)
 
     def whole_dataloader(self) -> BatchLoader:
-        """Return the same in frames like those of evaluation, plain where training crops: to learn by position."""
+        """Return the same in whole frames, also where training sees parts: to learn by position."""
         return self._training(self._whole)
 
     def normal_batches(self, epoch: int = 0, whole: bool = True) -> BatchLoader:
@@ -157,7 +157,7 @@ class AnomalyDataModule(LightningDataModule):
         return loader
 
     def whole(self, batch: ImageBatch, epoch: int) -> ImageBatch:
-        """Return the photographs of a training batch in frames like those of evaluation, plain where training crops.
+        """Return the photographs of a training batch in whole frames, like those of evaluation.
 
         Args:
             batch: of `train_dataloader`.
@@ -172,7 +172,7 @@ class AnomalyDataModule(LightningDataModule):
 
     @property
     def _whole(self) -> Augmentation:
-        return Augmentation() if self.augmentation.crop else self.augmentation
+        return self.augmentation.of_whole_frames if self.augmentation.takes_parts else self.augmentation
 
     def _training(self, augmentation: Augmentation) -> BatchLoader:
         source = BatchSource(self._stores["train"], augmentation, self.seed)

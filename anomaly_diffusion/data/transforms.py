@@ -1,25 +1,30 @@
-"""Augmentation of training photographs by albumentations, which is imported only when a transform is asked for."""
+"""Augmentation of training photographs: albumentations, imported only when a transform is asked for, then a part."""
 
 import difflib
 import inspect
 import os
 import random
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
+import cv2
 import numpy as np
 
 from anomaly_diffusion.data.reading.photographs import Mask, Pixels
+from anomaly_diffusion.types import size_at
 
-__all__ = ["Augmentation", "BadAugmentation"]
+__all__ = ["Augmentation", "BadAugmentation", "Part"]
 
+Place = tuple[float, float, float, float]
+
+_SMALLEST = 4  # pixels of a side at the smallest scale
 _DRAWS = 8  # of a probe, for each transform
 _LEVELS = 8  # of 256, that a photograph of all levels keeps at least
 _HINTS = {
     "type": "Frames stay uint8 arrays until they leave the pipeline; the program then scales them to [-1, 1] itself.",
-    "size": "Frames of a batch have one size: `data.image_size`, or that of `data.augmentation.crop`.",
+    "size": "Frames of a batch have one size, `data.image_size`; `crop` and `scales` change it afterwards.",
     "channels": "`data.channels` sets their number.",
     "valid": "The pixels that belong to the photograph must move with it.",
 }
@@ -27,6 +32,20 @@ _HINTS = {
 
 class BadAugmentation(ValueError):
     """A transform that cannot be meant, because of its name, its arguments or what it makes of a frame."""
+
+
+class Part(NamedTuple):
+    """A frame or a part of it, transformed.
+
+    Attributes:
+        image: its pixels.
+        valid: those that belong to the photograph.
+        place: top, left, bottom and right of it, where the frame reaches from -1 to 1.
+    """
+
+    image: Pixels
+    valid: Mask
+    place: Place
 
 
 @dataclass(frozen=True)
@@ -37,7 +56,11 @@ class Augmentation:
         horizontal_flip: mirror left and right; not for handed objects such as threads.
         vertical_flip: mirror top and bottom.
         quarter_turns: turn by a multiple of 90 degrees, without resampling; for square frames.
-        crop: height and width of a random part of the frame to train on; evaluation sees whole frames.
+        crop: height and width of a random part of the frame to train on, after all else, or as much of it as there is
+            at the scale; evaluation sees whole frames.
+        scales: factors, in (0, 1], by which frames are made smaller before they are cropped; each batch draws one, with
+            odds in proportion to its root. Patch-Diffusion (Wang et al., 2023, section 4.2) cuts patches of different
+            sizes with like odds (.5, .3, .2); here the photograph shrinks, not the patch.
         transforms: further albumentations classes in order, each {Name: {argument: value}}; those that compose others,
             such as OneOf, take their list in the same form. A frame must come out as it went in: uint8, of one size.
     """
@@ -46,10 +69,21 @@ class Augmentation:
     vertical_flip: bool = False
     quarter_turns: bool = False
     crop: tuple[int, int] | None = None
+    scales: list[float] = field(default_factory=lambda: [1.0])
     transforms: list[dict[str, dict[str, Any]]] = field(default_factory=list)
 
     def __bool__(self) -> bool:
-        return bool(self._steps())
+        return bool(self._steps()) or self.takes_parts
+
+    @property
+    def takes_parts(self) -> bool:
+        """Whether training sees something else than whole frames at their own scale."""
+        return self.crop is not None or set(self.scales) != {1.0}
+
+    @property
+    def of_whole_frames(self) -> "Augmentation":
+        """The same without crop and scales."""
+        return replace(self, crop=None, scales=[1.0])
 
     def check(self, image_size: tuple[int, int], channels: int = 3) -> None:
         """Make sure that a training frame comes out as a batch takes it, by sending one through.
@@ -66,32 +100,60 @@ class Augmentation:
             BadAugmentation: if a transform does not exist, does not take its arguments, fails, or changes the type of
                 the pixels or the size of the frame, or leaves next to nothing of their range.
         """
-        height, width = self.crop or image_size
-        if min(height, width) < 1:
+        crop = self.crop or image_size
+        if min(crop) < 1:
             raise ValueError(f"`crop` must be positive, got {self.crop}.")
-        if height > image_size[0] or width > image_size[1]:
+        if crop[0] > image_size[0] or crop[1] > image_size[1]:
             raise ValueError(f"`crop` must fit into the frame of {image_size}, got {self.crop}.")
-        if self.quarter_turns and height != width:
+        if not self.scales or not all(0 < scale <= 1 for scale in self.scales):
+            raise ValueError(f"`scales` must name at least one, each in (0, 1], got {list(self.scales)}.")
+        if min(size_at(min(self.scales), image_size)) < _SMALLEST:
+            raise ValueError(f"`scales` must leave {_SMALLEST} pixels of {image_size}, got {min(self.scales)}.")
+        if self.quarter_turns and image_size[0] != image_size[1]:
+            height, width = image_size
             raise ValueError(f"`quarter_turns` must be off unless frames are square, got {height} x {width}.")
-        if self:
+        if self._steps():
             image, valid = _photograph(*image_size, channels), np.ones(image_size, bool)
-            always = _Pipeline(self._steps(), self.crop, _LEVELS, always=True)  # rare steps are tried as well
-            for pipeline in (always, _Pipeline(self._steps(), self.crop, _LEVELS)):
+            always = _Pipeline(self._steps(), _LEVELS, always=True)  # rare steps are tried as well
+            for pipeline in (always, _Pipeline(self._steps(), _LEVELS)):
                 for seed in range(_DRAWS * len(pipeline)):
                     pipeline(image, valid, seed)
 
-    def __call__(self, image: Pixels, valid: Mask, seed: int) -> tuple[Pixels, Mask]:
-        """Transform a frame together with its valid pixels.
+    def scale(self, seed: int) -> float:
+        """Which of the scales a batch has."""
+        odds = np.sqrt(self.scales)
+        return float(np.random.default_rng([seed, 0]).choice(self.scales, p=odds / odds.sum()))
+
+    def __call__(self, image: Pixels, valid: Mask, seed: int, scale: float = 1.0) -> Part:
+        """Transform a frame together with its valid pixels, and take the part that training sees.
 
         Args:
             image: the frame.
             valid: pixels that belong to the photograph.
             seed: decides everything random.
+            scale: by which the frame is made smaller.
 
         Raises:
             BadAugmentation: if a transform fails, or makes something else of the frame than a batch takes.
         """
-        return self._pipeline(image, valid, seed) if self else (image, valid)
+        if self._steps():
+            image, valid = self._pipeline(image, valid, seed)
+        if scale != 1:
+            image, valid = _smaller(image, valid, scale)
+        return self._part(image, valid, seed)
+
+    def _part(self, image: Pixels, valid: Mask, seed: int) -> Part:
+        """A random part of the size of the crop, or as much of it as there is."""
+        if self.crop is None:
+            return Part(image, valid, (-1.0, -1.0, 1.0, 1.0))
+        size = valid.shape
+        height, width = (min(pair) for pair in zip(self.crop, size, strict=True))
+        draw = np.random.default_rng([seed, 1])
+        top, left = int(draw.integers(size[0] - height + 1)), int(draw.integers(size[1] - width + 1))
+        rows, columns = slice(top, top + height), slice(left, left + width)
+        ends = (top, 0), (left, 1), (top + height, 0), (left + width, 1)
+        first, second, third, fourth = (2 * end / size[axis] - 1 for end, axis in ends)
+        return Part(image[rows, columns], valid[rows, columns], (first, second, third, fourth))
 
     def _steps(self) -> list[tuple[str, Mapping[str, Any]]]:
         flags = {
@@ -99,13 +161,12 @@ class Augmentation:
             "VerticalFlip": 0.5 * self.vertical_flip,
             "RandomRotate90": 1.0 * self.quarter_turns,  # draws from four turns, none among them
         }
-        crop = [("RandomCrop", {"height": self.crop[0], "width": self.crop[1]})] if self.crop else []
         free = [step for entry in self.transforms for step in entry.items()]
-        return [*crop, *((name, {"p": odds}) for name, odds in flags.items() if odds), *free]
+        return [*((name, {"p": odds}) for name, odds in flags.items() if odds), *free]
 
     @cached_property
     def _pipeline(self) -> "_Pipeline":
-        return _Pipeline(self._steps(), self.crop)
+        return _Pipeline(self._steps())
 
 
 class _Pipeline:
@@ -113,19 +174,12 @@ class _Pipeline:
 
     Args:
         steps: name and arguments of each.
-        crop: height and width of what comes out, if it is not that of what goes in.
         levels: difference between the brightest and the darkest pixel that must be left.
         always: whether every step is done, however rare it was meant to be.
     """
 
-    def __init__(
-        self,
-        steps: Sequence[tuple[str, Mapping[str, Any]]],
-        crop: tuple[int, int] | None,
-        levels: int = 0,
-        always: bool = False,
-    ) -> None:
-        self.names, self.crop, self.levels = [name for name, _ in steps], crop, levels
+    def __init__(self, steps: Sequence[tuple[str, Mapping[str, Any]]], levels: int = 0, always: bool = False) -> None:
+        self.names, self.levels = [name for name, _ in steps], levels
         self.steps = [_step(name, arguments, always) for name, arguments in steps]
         self.whole = _albumentations().Compose(self.steps)
 
@@ -158,7 +212,7 @@ class _Pipeline:
         if isinstance(made, Exception):
             told = (str(made).splitlines() or [type(made).__name__])[0].rstrip(".")
             return f"cannot be applied: {told}. A transform is given one frame and its valid pixels, nothing else."
-        (height, width), channels = self.crop or image.shape[:2], image.shape[2]
+        height, width, channels = image.shape
         wrong = _difference(*made, (height, width, channels))
         if wrong:
             told = _told(made[wrong == "valid"])
@@ -166,6 +220,14 @@ class _Pipeline:
         if self.levels and int(made[0].max()) - int(made[0].min()) < self.levels:
             return f"must leave a photograph, made {_told(made[0])} of one with all levels from 0 to 255."
         return ""
+
+
+def _smaller(image: Pixels, valid: Mask, scale: float) -> tuple[Pixels, Mask]:
+    """A frame made smaller, each pixel the mean of those it stands for."""
+    height, width = size_at(scale, valid.shape)
+    small = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA).reshape(height, width, -1)
+    share = cv2.resize(valid.astype(np.float32), (width, height), interpolation=cv2.INTER_AREA)
+    return small, share > 0.5
 
 
 def _difference(image: Any, valid: Any, shape: tuple[int, int, int]) -> str:

@@ -2,12 +2,16 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
+from copy import deepcopy
+from dataclasses import replace
+from itertools import chain, pairwise
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from anomaly_diffusion.codecs.codec import Codec
 from anomaly_diffusion.detectors import old_checkpoints
@@ -29,12 +33,13 @@ from anomaly_diffusion.types import (
     Prediction,
     Reconstructed,
     Scores,
+    size_at,
 )
 
 __all__ = ["Detector", "ForeignCheckpoint"]
 
 CODEC_LEARNS_FROM, LEARNT_FROM = 256, 512  # photographs: more of them only take more time
-_OF_JUDGEMENT = ("calibration.", "scoring.", "normal_scores.", "image_threshold", "pixel_threshold")
+_OF_JUDGEMENT = ("calibration.", "scoring.", "coarser.", "normal_scores.", "image_threshold", "pixel_threshold")
 
 
 class ForeignCheckpoint(ValueError):
@@ -54,17 +59,31 @@ class Detector(Configured, pl.LightningModule, ABC):
         scoring: how image and reconstruction are compared.
         versions: number of reconstructions of each image.
         provides_maps: whether reconstructions come with maps that take the place of residuals.
+        scales: factors by which images are made smaller to be reconstructed and compared once more, from 1 down.
+
+    Attributes:
+        coarser: a scoring like `scoring` for each scale but the first: what is learnt differs.
     """
 
     image_threshold: Tensor
     pixel_threshold: Tensor
 
-    def __init__(self, codec: Codec, scoring: Scoring, versions: int, provides_maps: bool = False) -> None:
+    def __init__(
+        self,
+        codec: Codec,
+        scoring: Scoring,
+        versions: int,
+        provides_maps: bool = False,
+        scales: Sequence[float] = (1.0,),
+    ) -> None:
         super().__init__()
-        self.codec, self.scoring = codec, scoring
-        scoring.attach(self.activation_reader)
+        _check_scales(scales)
+        self.codec, self.scoring, self.scales = codec, scoring, tuple(scales)
+        self.coarser = nn.ModuleList(deepcopy(scoring) for _ in scales[1:])
+        for one in self.scorings:
+            one.attach(self.activation_reader)
         self.weights = torch.ones(1) if provides_maps else scoring.weights  # of the maps of one depth
-        self.calibration = Calibration(versions * len(self.weights), scoring.calibration_sigma)
+        self.calibration = Calibration(len(scales) * versions * len(self.weights), scoring.calibration_sigma)
         self.normal_scores = NormalScores()
         self.micro_batches = MicroBatcher()
         self._calibrated_on: Moments | None = None  # in this process
@@ -85,6 +104,11 @@ class Detector(Configured, pl.LightningModule, ABC):
     def method(self) -> str:
         """How reconstructions are found, in a word for people."""
         return type(self).__name__
+
+    @property
+    def scorings(self) -> list[Scoring]:
+        """How image and reconstruction are compared at each scale."""
+        return [self.scoring, *self.coarser]
 
     @property
     def activation_reader(self) -> ActivationReader | None:
@@ -200,12 +224,12 @@ class Detector(Configured, pl.LightningModule, ABC):
         maps = self.residual_maps(batch, decoded)
         depth_maps, anomaly_map = self._maps_apart(maps, batch) if apart else self._maps(maps, self.calibration)
         score = self.score(batch, decoded, anomaly_map)
-        nfe = decoded.nfe + self.scoring.evaluations(decoded.reconstruction.shape[1])
+        nfe = decoded.nfe + len(self.scales) * self.scoring.evaluations(decoded.reconstruction.shape[1])
         return Prediction(*self.pictures(batch, decoded), depth_maps, anomaly_map, score, nfe)
 
     def _maps(self, residuals: Tensor, calibration: Calibration) -> tuple[Tensor, Tensor]:
         """Maps of each depth, and of all fused."""
-        return self.scoring.judge(residuals, calibration, self.weights)
+        return self.scoring.judge(residuals, calibration, self.weights, len(self.scales))
 
     def _maps_apart(self, residuals: Tensor, batch: ImageBatch) -> tuple[Tensor, Tensor]:
         """The same, of each normal image by the calibration of all others: what sets limits is in no statistic."""
@@ -225,12 +249,22 @@ class Detector(Configured, pl.LightningModule, ABC):
         return self.calibration.fitted_to(others) if others.products[0, 0] > 1 else self.calibration
 
     def decoded(self, batch: ImageBatch, x_0: Encoded | None = None) -> Decoded:
-        """A batch and its reconstructions, where the codec compares them.
+        """A batch and its reconstructions, where the codec compares them, at each scale.
 
         Args:
             batch: the images.
             x_0: the same in model space, where they have been encoded before.
         """
+        finest, *coarser = self._at_scales(batch)
+        found, others = self._decoded(finest, x_0), tuple(self._decoded(view) for view in coarser)
+        return replace(found, nfe=found.nfe + sum(other.nfe for other in others), coarser=others)
+
+    def _at_scales(self, batch: ImageBatch) -> list[ImageBatch]:
+        """The batch at each scale."""
+        return [batch if scale == 1 else _smaller(batch, scale) for scale in self.scales]
+
+    def _decoded(self, batch: ImageBatch, x_0: Encoded | None = None) -> Decoded:
+        """A batch at one scale."""
         x_0 = self.codec.encode(batch.image) if x_0 is None else x_0
         found = self.restore(batch, x_0)
         reconstruction = self.codec.decode(found.x_0.flatten(0, 1)).unflatten(0, found.x_0.shape[:2])
@@ -246,12 +280,13 @@ class Detector(Configured, pl.LightningModule, ABC):
         return self.codec.encode(batch.image)
 
     def residual_maps(self, batch: ImageBatch, decoded: Decoded) -> Float[Tensor, "B M H W"]:
-        """Smoothed maps, D * K of them, depths varying slowest: residuals, or what the strategy itself has found."""
+        """Smoothed maps, S * D * K of them: residuals, or what the strategy itself has found.
+
+        Scales S vary slowest, then depths D.
+        """
         size = batch.image.shape[-2:]
-        if decoded.anomaly_maps is None:
-            return self.scoring.compare(decoded.reference, decoded.reconstruction, size)
-        smoothed: Tensor = self.scoring.smoothing(enlarged(decoded.anomaly_maps, size))
-        return smoothed
+        seen = zip(self.scales, self.scorings, (decoded, *decoded.coarser), strict=True)
+        return torch.cat([enlarged(_maps(scoring, one, size_at(scale, size)), size) for scale, scoring, one in seen], 1)
 
     def pictures(self, batch: ImageBatch, decoded: Decoded) -> tuple[Images, Float[Tensor, "B D C H W"]]:
         """Reference and reconstructions in pixels, for people."""
@@ -278,20 +313,25 @@ class Detector(Configured, pl.LightningModule, ABC):
         Raises:
             ValueError: there is no batch.
         """
-        for lesson in self.scoring.lessons:
+        for lesson in zip(*(scoring.lessons for scoring in self.scorings), strict=True):
             self._learn(lesson, batches)
 
-    def _learn(self, learners: Sequence[Learner], batches: Iterable[ImageBatch]) -> None:
-        reads = any(learner.reads_reconstruction for learner in learners)
+    def _learn(self, learners: Sequence[Sequence[Learner]], batches: Iterable[ImageBatch]) -> None:
+        """Let the learners of each scale see normal images once."""
+        reads = any(learner.reads_reconstruction for learner in chain(*learners))
         sums: list[Any] = []
         for batch in first(LEARNT_FROM, batches):
             seen = self.micro_batches(self._normal if reads else self._unrestored, batch)
-            known = seen.reference, seen.reconstruction, batch.valid, batch.key.tolist()
-            new = [learner.moments(*known) for learner in learners]
+            views = zip(learners, self._at_scales(batch), (seen, *seen.coarser), strict=True)
+            new = [
+                learner.moments(at.reference, at.reconstruction, view.valid, view.key.tolist())
+                for those, view, at in views
+                for learner in those
+            ]
             sums = [total + more for total, more in zip(sums, new, strict=True)] if sums else new
         if not sums:
             raise ValueError("No normal training image to learn differences from.")
-        for learner, total in zip(learners, sums, strict=True):
+        for learner, total in zip(chain(*learners), sums, strict=True):
             learner.fit(total)
 
     def _normal(self, batch: ImageBatch) -> Decoded:
@@ -299,8 +339,12 @@ class Detector(Configured, pl.LightningModule, ABC):
 
     def _unrestored(self, batch: ImageBatch) -> Decoded:
         """Normal images without their reconstructions, for whoever learns from the images alone."""
-        reference = self.codec.reference(batch.image, self.encode_training(batch))
-        return Decoded(reference, reference[:, None][:, :0], nfe=0)
+        finest, *coarser = self._at_scales(batch)
+        encoded = [self.encode_training(finest), *(self.codec.encode(view.image) for view in coarser)]
+        seen = zip((finest, *coarser), encoded, strict=True)
+        references = [self.codec.reference(view.image, x_0) for view, x_0 in seen]
+        found, *others = (Decoded(reference, reference[:, None][:, :0], nfe=0) for reference in references)
+        return replace(found, coarser=tuple(others))
 
     @torch.no_grad()
     def calibrate(self, batches: Iterable[ImageBatch]) -> None:
@@ -330,6 +374,26 @@ class Detector(Configured, pl.LightningModule, ABC):
             whole: whether frames are like those of evaluation even where training sees crops.
         """
         return training_batches(self, epoch, whole)
+
+
+def _check_scales(scales: Sequence[float]) -> None:
+    if not scales or scales[0] != 1 or any(not 0 < b < a for a, b in pairwise(scales)):
+        raise ValueError(f"`scales` must begin with 1 and go down, each > 0, got {list(scales)}.")
+
+
+def _smaller(batch: ImageBatch, scale: float) -> ImageBatch:
+    """A batch of smaller images, each pixel the mean of those it stands for; masks are as they were."""
+    size = size_at(scale, batch.image.shape[-2:])
+    share = F.interpolate(batch.valid.float(), size=size, mode="area")
+    return batch._replace(image=F.interpolate(batch.image, size=size, mode="area"), valid=share > 0.5)
+
+
+def _maps(scoring: Scoring, decoded: Decoded, size: Sequence[int]) -> Tensor:
+    """Smoothed maps of one scale."""
+    if decoded.anomaly_maps is None:
+        return scoring.compare(decoded.reference, decoded.reconstruction, size)
+    smoothed: Tensor = scoring.smoothing(enlarged(decoded.anomaly_maps, size))
+    return smoothed
 
 
 def _differences(there: Mapping[str, Any], module: nn.Module) -> str:

@@ -1,5 +1,6 @@
 """Base class of diffusion detectors: train a denoiser, reconstruct with it. Wiring only."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -31,6 +32,7 @@ class DiffusionDetector(Detector):
         objective: how errors are drawn and weighted.
         reconstruction: how a normal image is found.
         scoring: how image and reconstruction are compared.
+        scales: factors by which images are made smaller to be judged once more, from 1 down.
 
     Raises:
         ValueError: a depth lies beyond the end of the schedule, or the backbone's activations cannot be read.
@@ -47,8 +49,9 @@ class DiffusionDetector(Detector):
         objective: Objective,
         reconstruction: Reconstruction,
         scoring: Scoring,
+        scales: Sequence[float] = (1.0,),
     ) -> None:
-        super().__init__(codec, scoring, len(reconstruction.depths), reconstruction.provides_maps)
+        super().__init__(codec, scoring, len(reconstruction.depths), reconstruction.provides_maps, scales)
         _check_depths(denoiser, objective, reconstruction)
         _check_activations(denoiser, scoring)
         self.denoiser = denoiser
@@ -90,7 +93,7 @@ class DiffusionDetector(Detector):
         """Mean loss of a batch; its draws depend on seed, step and process, so that a resumed run repeats them."""
         seed = mix(int(self.noise_seed), self.global_step, batch_idx, self.global_rank)
         generator = Generator(self.device).manual_seed(seed)
-        denoiser = self.denoiser.conditioned_on(batch.category)
+        denoiser = self.denoiser.conditioned_on(batch.category, batch.place)
         loss = self.objective(denoiser, self.noise, self.encode_training(batch, self.global_step), generator).mean()
         self.log("train/loss", loss, batch_size=len(batch.image))
         return loss

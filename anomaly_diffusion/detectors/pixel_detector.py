@@ -1,5 +1,7 @@
 """Diffusion on pixels."""
 
+from collections.abc import Sequence
+
 from anomaly_diffusion.codecs.codec import PixelCodec
 from anomaly_diffusion.detectors.diffusion_detector import DiffusionDetector
 from anomaly_diffusion.diffusion.denoiser import Denoiser
@@ -25,6 +27,8 @@ class PixelDetector(DiffusionDetector):
         objective: which depths are learnt and how they count.
         reconstruction: how a normal image is found.
         scoring: how image and reconstruction are compared.
+        scales: factors by which images are made smaller to be judged once more, from 1 down; the maps of all scales are
+            standardised and fused as those of depths are. Train on them too: `data.augmentation.scales`.
     """
 
     def __init__(
@@ -36,6 +40,7 @@ class PixelDetector(DiffusionDetector):
         objective: Objective,
         reconstruction: Reconstruction,
         scoring: Scoring,
+        scales: Sequence[float] = (1.0,),
     ) -> None:
         denoiser = Denoiser(backbone, schedule, parametrisation)
-        super().__init__(PixelCodec(), denoiser, noise, objective, reconstruction, scoring)
+        super().__init__(PixelCodec(), denoiser, noise, objective, reconstruction, scoring, scales)

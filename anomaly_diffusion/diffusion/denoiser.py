@@ -25,11 +25,17 @@ class Denoiser(nn.Module):
         self.schedule = schedule
         self.parametrisation = parametrisation
 
-    def conditioned_on(self, category: Tensor) -> "Denoiser":
-        """The same denoiser, told the category (B,) of each image if its backbone wants to know."""
-        if not getattr(self.backbone, "classes", 0):
-            return self
-        return self._around(_Given(self.backbone, category))
+    def conditioned_on(self, category: Tensor, place: Tensor | None = None) -> "Denoiser":
+        """The same denoiser, told what its backbone wants to know of each image.
+
+        Args:
+            category: (B,).
+            place: (B, 4) in its frame, as of `ImageBatch`; None: all of it.
+        """
+        known = {"category": category} if getattr(self.backbone, "classes", 0) else {}
+        if place is not None and getattr(self.backbone, "coordinates", False):
+            known["place"] = place
+        return self._around(_Given(self.backbone, known)) if known else self
 
     def _around(self, backbone: nn.Module) -> "Denoiser":
         return Denoiser(backbone, self.schedule, self.parametrisation)
@@ -55,12 +61,12 @@ class Denoiser(nn.Module):
 
 
 class _Given(nn.Module):
-    """A class-conditional backbone with the category filled in."""
+    """A conditional backbone with what it wants to know filled in."""
 
-    def __init__(self, backbone: nn.Module, category: Tensor) -> None:
+    def __init__(self, backbone: nn.Module, known: dict[str, Tensor]) -> None:
         super().__init__()
-        self.backbone, self.category = backbone, category
+        self.backbone, self.known = backbone, known
 
     def forward(self, x_t: Images, t: Tensor) -> Images:
-        output: Images = self.backbone(x_t, t, self.category)
+        output: Images = self.backbone(x_t, t, **self.known)
         return output

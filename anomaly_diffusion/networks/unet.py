@@ -10,21 +10,24 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from anomaly_diffusion.networks.layers import AttentionBlock, FourierTime, ResidualBlock, group_norm, zeroed
-from anomaly_diffusion.types import Categories, Encoded, Images, Levels, Times
+from anomaly_diffusion.types import Categories, Encoded, Images, Levels, Places, Times
 
 __all__ = ["Backbone", "DiffusersUNet", "LinearShortcut", "UNet"]
 
 _MOST_BLOCKS = 64
 _GROUPS = 8  # of the adapter's normalisations
+_MIDDLE = 5  # halvings of a frame down to a cell: then a frame of 128 pixels in patches of 2 is told 0
 
 
 class Backbone(nn.Module, ABC):
     """A network (x_t, t) -> output; input and output are both (B, C, H, W), t is (B,) in (0, 1).
 
-    One with `classes` > 0 also wants the category of each image, (B,) in [0, classes).
+    One with `classes` > 0 also wants the category of each image, (B,) in [0, classes). One with `coordinates` also
+    takes the place of each image in its frame, as `ImageBatch.place` gives it; none is the whole frame.
     """
 
     classes: int = 0
+    coordinates: bool = False
 
     @property
     def levels(self) -> int:
@@ -113,6 +116,9 @@ class UNet(Backbone):
         patch: side of the patches folded into channels, in pixels.
         classes: number of categories of objects it can be told, 0 for none.
         detail: channels of the head at full resolution, 12 are enough for `patch` 2; 0: none.
+        coordinates: whether it is told where in the frame each position lies, and how large a pixel is: three channels
+            more for the first convolution. For training on parts of frames, as of Patch-Diffusion (Wang et al., 2023,
+            section 4.1), which tells place alone.
     """
 
     def __init__(
@@ -126,6 +132,7 @@ class UNet(Backbone):
         patch: int = 2,
         classes: int = 0,
         detail: int = 0,
+        coordinates: bool = False,
     ) -> None:
         super().__init__()
         _check(channels=channels, width=width, blocks=blocks, patch=patch)
@@ -149,10 +156,10 @@ class UNet(Backbone):
 
         levels = range(len(widths))
         self.patch, self.multiple = patch, patch * 2 ** (len(widths) - 1)
-        self.classes = classes
+        self.classes, self.coordinates = classes, coordinates
         self.time = FourierTime(features)
         self.category = nn.Embedding(classes, features) if classes else None
-        self.stem = nn.Conv2d(channels * patch**2, widths[0], 3, padding=1)
+        self.stem = nn.Conv2d(channels * patch**2 + 3 * coordinates, widths[0], 3, padding=1)
         self.down = nn.ModuleList(level(widths[max(index - 1, 0)], index) for index in levels)
         self.up = nn.ModuleList(level(widths[min(index + 1, levels[-1])] + widths[index], index) for index in levels)
         self.head = (
@@ -164,22 +171,28 @@ class UNet(Backbone):
         """Twice the resolutions: on the way down, and up again."""
         return 2 * len(self.down)
 
-    def forward(self, x_t: Images, t: Times, category: Categories | None = None) -> Images:
+    def forward(self, x_t: Images, t: Times, category: Categories | None = None, place: Places | None = None) -> Images:
         """Output at time `t`."""
-        return self._output(x_t, t, category)[0]
+        return self._output(x_t, t, category, place)[0]
 
     def activations(self, x_t: Images, t: Times) -> tuple[Images, Levels]:
         """Output, and what each level puts out on the way down, then on the way up, at patch * 2^level pixels."""
         height, width = x_t.shape[-2:]
-        output, levels = self._output(x_t, t, None)
+        output, levels = self._output(x_t, t, None, None)
         strides = [self.patch * 2**level for level in range(len(self.down))]
         shown = zip(levels, strides + strides[::-1], strict=True)
         return output, [level[..., : -(-height // stride), : -(-width // stride)] for level, stride in shown]
 
-    def _output(self, x_t: Images, t: Times, category: Categories | None) -> tuple[Images, Levels]:
+    def _output(
+        self, x_t: Images, t: Times, category: Categories | None, place: Places | None
+    ) -> tuple[Images, Levels]:
         height, width = x_t.shape[-2:]
         padded = F.pad(x_t, (0, -width % self.multiple, 0, -height % self.multiple), mode="replicate")
-        levels = self._levels(padded, self._embedding(t, category))
+        folded = F.pixel_unshuffle(padded, self.patch)
+        if self.coordinates:
+            cells, size = folded.shape[-2:], (height / self.patch, width / self.patch)
+            folded = torch.cat([folded, _coordinates(_whole(x_t) if place is None else place, cells, size)], dim=1)
+        levels = self._levels(folded, self._embedding(t, category))
         output: Images = self.head(levels[-1], padded)
         return output[..., :height, :width], levels
 
@@ -194,7 +207,7 @@ class UNet(Backbone):
 
     def _levels(self, x: Images, embedding: Tensor) -> Levels:
         """What each level puts out on the way down, then on the way up."""
-        x = self.stem(F.pixel_unshuffle(x, self.patch))
+        x = self.stem(x)
         down: Levels = []
         for level in self.down:
             x = level(F.avg_pool2d(x, 2) if down else x, embedding)
@@ -206,6 +219,29 @@ class UNet(Backbone):
             x = level(torch.cat([x, skip], dim=1), embedding)
             up.append(x)
         return down + up
+
+
+def _whole(x_t: Images) -> Places:
+    """The place of whole frames."""
+    return x_t.new_tensor([-1.0, -1.0, 1.0, 1.0]).expand(len(x_t), 4)
+
+
+def _coordinates(place: Places, cells: Sequence[int], size: tuple[float, float]) -> Float[Tensor, "B 3 _ _"]:
+    """Row and column of each cell's centre in a frame that reaches from -1 to 1, and the binary logarithm of its side.
+
+    Args:
+        place: of the images.
+        cells: how many there are below and beside each other, with those of the padding.
+        size: height and width of the images, in cells.
+    """
+    steps = (place[:, 2:] - place[:, :2]) / place.new_tensor(size)
+    centres = [
+        place[:, axis, None] + steps[:, axis, None] * (torch.arange(count, device=place.device) + 0.5)
+        for axis, count in enumerate(cells)
+    ]
+    rows, columns = centres[0][:, :, None], centres[1][:, None, :]
+    side = steps.log2().mean(1)[:, None, None] + _MIDDLE
+    return torch.stack([part.expand(-1, *cells) for part in (rows, columns, side)], dim=1)
 
 
 class DiffusersUNet(Backbone):
@@ -293,7 +329,7 @@ class LinearShortcut(Backbone):
     def __init__(self, backbone: Backbone) -> None:
         super().__init__()
         self.backbone = backbone
-        self.classes = backbone.classes
+        self.classes, self.coordinates = backbone.classes, backbone.coordinates
         self.share = nn.Sequential(FourierTime(32), nn.SiLU(), zeroed(nn.Linear(32, 1)))
 
     @property
@@ -301,10 +337,11 @@ class LinearShortcut(Backbone):
         """Those of the network that adds the rest."""
         return self.backbone.levels
 
-    def forward(self, x_t: Images, t: Times, category: Categories | None = None) -> Images:
+    def forward(self, x_t: Images, t: Times, category: Categories | None = None, place: Places | None = None) -> Images:
         """Output at time `t`."""
         share: Tensor = self.share(t)[..., None, None]
-        rest: Images = self.backbone(x_t, t, category)
+        known = {"place": place} if self.coordinates else {}
+        rest: Images = self.backbone(x_t, t, category, **known)
         return rest + share * x_t
 
     def activations(self, x_t: Images, t: Times) -> tuple[Images, Levels]:

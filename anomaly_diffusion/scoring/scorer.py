@@ -105,19 +105,20 @@ class Scoring(Configured, nn.Module):
         return self.residuals  # type: ignore[return-value]
 
     def judge(
-        self, residuals: Tensor, calibration: Calibration, weights: Float[Tensor, " K"] | None = None
+        self, residuals: Tensor, calibration: Calibration, weights: Float[Tensor, " K"] | None = None, scales: int = 1
     ) -> tuple[Tensor, Tensor]:
-        """Calibrated maps of each depth (B, D, H, W), and of all depths fused (B, 1, H, W).
+        """Calibrated maps of each depth, all scales fused (B, D, H, W), and of all depths fused (B, 1, H, W).
 
         Args:
-            residuals: (B, D*K, H, W), depths vary slowest.
-            calibration: of these D*K maps.
+            residuals: (B, S*D*K, H, W), scales vary slowest, then depths.
+            calibration: of these S*D*K maps.
             weights: of the K maps of a depth; those of the residuals if not given.
+            scales: S.
         """
         weights = self.weights if weights is None else weights
-        depths = residuals.shape[1] // len(weights)
-        per_depth = torch.block_diag(*[weights] * depths)  # (D, D*K)
-        rows = torch.cat([per_depth, weights.repeat(1, depths)])
+        depths = residuals.shape[1] // (scales * len(weights))
+        per_depth = torch.block_diag(*[weights] * depths).repeat(1, scales)  # (D, S*D*K)
+        rows = torch.cat([per_depth, weights.repeat(1, scales * depths)])
         with torch.autocast(residuals.device.type, enabled=False):
             standardised = calibration.standardise(residuals)
             fused = _mean_square(standardised, rows) if self.two_sided else calibration.fuse(standardised, rows)

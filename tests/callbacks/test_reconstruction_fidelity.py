@@ -9,7 +9,7 @@ from analytic import image_batch
 from anomaly_diffusion.callbacks.reconstruction_fidelity import Fidelity
 from anomaly_diffusion.measures import fidelity
 from anomaly_diffusion.scoring.residual import L1Residual
-from anomaly_diffusion.types import ImageBatch, Prediction
+from anomaly_diffusion.types import Prediction
 
 BATCH = image_batch(7)
 REBUILT = (BATCH.image + 0.1 * torch.arange(1, 8)[:, None, None, None]).clamp(-1, 1)
@@ -22,7 +22,7 @@ def _measure(sizes: list[int], perceptual=None, depths: int = 1, reference=BATCH
     callback, start = Fidelity(perceptual), 0
     callback.on_test_start(trainer, module)
     for size in sizes:
-        batch = ImageBatch(*(field[start : start + size] for field in BATCH))
+        batch = BATCH.rows(torch.arange(start, min(start + size, len(BATCH.path))))
         rebuilt = REBUILT[start : start + size, None].expand(-1, depths, -1, -1, -1)
         maps = torch.zeros(size, depths, 16, 16)
         shown = reference[start : start + size]

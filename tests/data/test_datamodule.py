@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -265,7 +266,8 @@ def test_what_learns_by_position_is_given_whole_frames_where_training_crops():
     def of(augmentation):
         return ready(AnomalyDataModule(Textures("brick", train=20, validation=2), (64, 64), 4, 1, augmentation), "fit")
 
-    plain, cropped = of(None), of(Augmentation(True, True, crop=(24, 24), transforms=[{"Transpose": {"p": 1.0}}]))
+    turned = Augmentation(transforms=[{"Transpose": {"p": 1.0}}])
+    plain, cropped = of(turned), of(replace(turned, crop=(24, 24), scales=[1.0, 0.5]))
     whole = by_path(plain.train_dataloader())
     assert same(by_path(cropped.whole_dataloader()), whole)
     for batch in cropped.train_dataloader():
@@ -273,6 +275,22 @@ def test_what_learns_by_position_is_given_whole_frames_where_training_crops():
         assert cropped.whole(batch, 3).path == batch.path
     flipped = of(Augmentation(horizontal_flip=True))
     assert same(by_path(flipped.whole_dataloader()), by_path(flipped.train_dataloader()))
+
+
+def test_a_batch_of_parts_has_one_scale_and_tells_their_places():
+    augmentation = Augmentation(horizontal_flip=True, crop=(24, 32), scales=[1.0, 0.25])
+    data = ready(AnomalyDataModule(Textures("brick", train=40, validation=2), (64, 64), 4, 1, augmentation), "fit")
+    shapes = set()
+    for batch in data.train_dataloader():
+        shapes.add(tuple(batch.image.shape[-2:]))
+        assert batch.place.shape == (4, 4)
+        extent = (batch.place[:, 2:] - batch.place[:, :2]).unique(dim=0)  # of all the same
+        side = 64 if batch.image.shape[-1] == 32 else 16
+        torch.testing.assert_close(extent, torch.tensor([[2 * size / side for size in batch.image.shape[-2:]]]))
+    assert shapes == {(24, 32), (16, 16)}
+    assert next(iter(data.val_dataloader())).place is None
+    again = [batch.image for batch in data.train_dataloader()]
+    assert all(torch.equal(*pair) for pair in zip(again, (b.image for b in data.train_dataloader()), strict=True))
 
 
 @pytest.mark.parametrize(

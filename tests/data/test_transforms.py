@@ -130,12 +130,61 @@ def test_whatever_leaves_a_photograph_of_one_size_is_allowed(transforms, channel
     Augmentation(transforms=transforms).check(SIZE, channels)
 
 
-def test_a_crop_is_the_one_size_that_may_differ():
-    Augmentation(crop=(16, 20), transforms=[{"GaussNoise": {}}]).check(SIZE)
-    with pytest.raises(BadAugmentation, match=r"`Resize` in .* must leave 16 x 20 x 3 .* made 24 x 24 x 3"):
-        Augmentation(crop=(16, 20), transforms=[{"Resize": {"height": 24, "width": 24}}]).check(SIZE)
+def test_crop_and_scales_alone_change_the_size():
+    Augmentation(crop=(16, 20), scales=[1.0, 0.5], transforms=[{"GaussNoise": {}}]).check(SIZE)
+    with pytest.raises(BadAugmentation, match=r"`Resize` in .* must leave 24 x 24 x 3 .* made 16 x 20 x 3"):
+        Augmentation(crop=(16, 20), transforms=[{"Resize": {"height": 16, "width": 20}}]).check(SIZE)
     with pytest.raises(ValueError, match="`crop` must be positive"):
         Augmentation(crop=(0, 20)).check(SIZE)
+
+
+@pytest.mark.parametrize(
+    ("scales", "told"),
+    [
+        ([], r"`scales` must name at least one, each in \(0, 1\], got \[\]"),
+        ([1.0, 2.0], r"`scales` must name at least one, each in \(0, 1\], got \[1.0, 2.0\]"),
+        ([1.0, 0.0], r"`scales` must name at least one, each in \(0, 1\]"),
+        ([1.0, 0.1], r"`scales` must leave 4 pixels of \(24, 24\), got 0.1"),
+    ],
+)
+def test_scales_that_leave_no_frame_are_refused(scales, told):
+    with pytest.raises(ValueError, match=told):
+        Augmentation(scales=scales).check(SIZE)
+
+
+RAMP = np.stack(np.broadcast_arrays(*np.ogrid[:64, :48], 0), axis=-1).astype(np.uint8)  # row and column of each pixel
+
+
+@pytest.mark.parametrize("scale", [1.0, 0.5, 0.25])
+@pytest.mark.parametrize("flip", [False, True])
+def test_a_part_lies_at_its_place(scale, flip):
+    augmentation = Augmentation(horizontal_flip=flip, vertical_flip=flip, crop=(24, 16), scales=[scale])
+    seen = [augmentation(RAMP, np.ones((64, 48), bool), seed, scale) for seed in range(40)]
+    for image, valid, (top, left, bottom, right) in seen:
+        assert image.shape == (min(24, 64 * scale), min(16, 48 * scale), 3)
+        assert valid.shape == image.shape[:2]
+        for axis, (size, ends) in enumerate([(64, (top, bottom)), (48, (left, right))]):
+            told = np.interp(np.arange(image.shape[axis]) + 0.5, [0, image.shape[axis]], ends)
+            there = 2 * (image[..., axis].mean(1 - axis) + 0.5) / size - 1
+            off = np.minimum(abs(there - told), abs(there + told)) if flip else abs(there - told)
+            assert off.max() < 2 / size  # rounding of grey values
+    assert len({part.place for part in seen}) > 1 or scale == 0.25
+    assert len({part.image.tobytes() for part in seen}) > 3 or (scale == 0.25 and not flip)
+
+
+def test_smaller_frames_are_means_and_padding_stays_padding():
+    valid = np.ones((64, 48), bool)
+    valid[:, :8] = False
+    image, smaller, place = Augmentation(scales=[0.25])(RAMP, valid, 0, 0.25)
+    assert place == (-1, -1, 1, 1)
+    assert np.array_equal(smaller, valid[::4, ::4])
+    assert np.abs(image[..., :2].astype(float) - RAMP.reshape(16, 4, 12, 4, 3).mean((1, 3))[..., :2]).max() <= 0.5
+
+
+def test_fine_scales_are_drawn_more_often_than_coarse_ones():
+    augmentation = Augmentation(scales=[1.0, 0.25])
+    drawn = Counter(augmentation.scale(seed) for seed in range(DRAWS))
+    assert abs(drawn[1.0] / DRAWS - 2 / 3) < 4 * np.sqrt(2 / 9 / DRAWS)
 
 
 @pytest.mark.parametrize("workers", [0, 2])

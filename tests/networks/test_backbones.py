@@ -20,12 +20,13 @@ BACKBONES = {
     "patch 4": lambda: UNet(width=8, multipliers=(1, 2), patch=4),
     "patch 1": lambda: UNet(channels=3, width=8, multipliers=(1,), patch=1),
     "full resolution": lambda: UNet(width=8, multipliers=(1, 2), detail=4),
+    "coordinates": lambda: UNet(width=8, multipliers=(1, 2), coordinates=True),
     "shortcut": lambda: LinearShortcut(UNet(width=8, multipliers=(1, 2))),
     "diffusers": lambda: DiffusersUNet(widths=(8, 16)),
     "diffusers with attention": lambda: DiffusersUNet(widths=(8, 16), attention=(1,)),
 }
 backbones = pytest.mark.parametrize("make", BACKBONES.values(), ids=BACKBONES.keys())
-OURS = {name: make for name, make in BACKBONES.items() if not name.startswith(("diffusers", "shortcut"))}
+OURS = {name: make for name, make in BACKBONES.items() if not name.startswith(("diffusers", "shortcut", "coordinates"))}
 unets = pytest.mark.parametrize("make", OURS.values(), ids=OURS.keys())
 T = torch.tensor([0.1, 0.4, 0.9])
 
@@ -174,6 +175,50 @@ def test_a_denoiser_told_the_category_passes_it_on():
         backbone(x_t, t.expand(2), category), x_t, *denoiser.schedule(t.expand(2))
     )
     assert torch.equal(denoiser.conditioned_on(category)(x_t, t).x_0, expected.x_0)
+
+
+PLACES = {  # of 16 x 16 pixels out of 32 x 32, one after another
+    (row, column): [row / 16 - 1, column / 16 - 1, row / 16, column / 16] for row in (0, 16) for column in (0, 16)
+}
+
+
+def test_a_backbone_with_coordinates_knows_where_it_looks_and_how_closely():
+    backbone, t = awakened(UNet(width=8, multipliers=(1,), coordinates=True)).eval(), torch.tensor([0.3])
+    grey = torch.zeros(1, 3, 16, 16)
+
+    def seen(*place: float) -> torch.Tensor:
+        return (
+            Denoiser(backbone, CosineSchedule(), VelocityPrediction())
+            .conditioned_on(torch.tensor([0]), torch.tensor([place], dtype=torch.float32))(grey, t[0])
+            .x_0
+        )
+
+    with torch.no_grad():
+        whole, first, last = seen(-1, -1, 1, 1), seen(*PLACES[0, 0]), seen(*PLACES[16, 16])
+        assert torch.equal(whole, backbone_of(backbone)(grey, t[0]).x_0)
+        assert min((whole - first).abs().max(), (first - last).abs().max()) > 1e-3
+
+
+def backbone_of(backbone: Backbone) -> Denoiser:
+    return Denoiser(backbone, CosineSchedule(), VelocityPrediction())
+
+
+def test_parts_are_told_what_the_whole_is_told_there():
+    torch.manual_seed(0)
+    backbone = awakened(UNet(width=8, multipliers=(1,), blocks=1, coordinates=True)).eval()
+    told: list[torch.Tensor] = []
+    backbone.stem.register_forward_pre_hook(lambda _, given: told.append(given[0][:, -3:]))
+    x_t, t = _images(32, 32)[:1], torch.tensor([0.3])
+    with torch.no_grad():
+        backbone(x_t, t)
+        for (row, column), place in PLACES.items():
+            backbone(
+                x_t[..., row : row + 16, column : column + 16], t, place=torch.tensor([place], dtype=torch.float32)
+            )
+            there = told[0][..., row // 2 : row // 2 + 8, column // 2 : column // 2 + 8]
+            torch.testing.assert_close(told[-1], there)
+    assert told[0][0, 2].unique() == 2  # 32 pixels in cells of 2: two halvings less than 128 of them
+    assert told[0][0, 0, :, 0].tolist() == [(2 * cell + 1) / 16 - 1 for cell in range(16)]
 
 
 LEVELS = {"patch 4": [4, 8, 8, 4], "patch 1": [1, 1], "full resolution": [2, 4, 4, 2], "shortcut": [2, 4, 4, 2]}
