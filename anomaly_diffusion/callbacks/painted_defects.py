@@ -1,4 +1,4 @@
-"""How well each painted defect of a validation is found: what a choice among settings is made by."""
+"""How well each painted defect of a validation is found, by which settings are chosen, and how much of it is kept."""
 
 from pathlib import Path
 from typing import Any
@@ -6,9 +6,15 @@ from typing import Any
 import pytorch_lightning as pl
 
 from anomaly_diffusion import files
-from anomaly_diffusion.callbacks.result_callback import ResultCallback, from_all_processes
+from anomaly_diffusion.callbacks.result_callback import (
+    ResultCallback,
+    compared_by,
+    data_module,
+    from_all_processes,
+)
+from anomaly_diffusion.measures.fidelity import kept_share
 from anomaly_diffusion.metrics.curves import average_precision, count_scores
-from anomaly_diffusion.runs.painted_defects import PaintedDefect, as_csv
+from anomaly_diffusion.runs.painted_defects import PaintedDefect, as_csv, copying
 from anomaly_diffusion.types import ImageBatch, Prediction
 
 __all__ = ["PaintedDefects"]
@@ -17,8 +23,11 @@ __all__ = ["PaintedDefects"]
 class PaintedDefects(ResultCallback):
     """Writes `painted.csv`: photograph, family and pixel AP of each painted defect of the latest validation.
 
-    Checkpoints keep them, so that a test leaves those of the weights that are tested. A defect that the frame does not
-    show has no figure.
+    Beside them stands which share of the defect reconstructions keep, where photographs are reconstructed and the data
+    module can show the same photograph without the defect: a depth at which defects are copied can show none of them.
+
+    Checkpoints keep all of it, so that a test leaves that of the weights that are tested. A defect that the frame does
+    not show has no figure.
     """
 
     consumes_validation = True
@@ -38,20 +47,24 @@ class PaintedDefects(ResultCallback):
         """Measure the painted defects of a batch."""
         if trainer.testing:
             return
-        for index in batch.label.nonzero()[:, 0].tolist():
+        painted = batch.label.nonzero()[:, 0]
+        shares = _kept(trainer, pl_module, prediction.rows(painted), batch.rows(painted)) if len(painted) else []
+        for index, kept in zip(painted.tolist(), shares, strict=True):
             valid = batch.valid[index, 0]
             values, mask = prediction.anomaly_map[index, 0][valid], batch.mask[index, 0][valid]
             figure = average_precision(count_scores(values.float().cpu().numpy(), mask.cpu().numpy()))
-            self._defects.append(PaintedDefect(batch.path[index], batch.kinds[index], figure))
+            self._defects.append(PaintedDefect(batch.path[index], batch.kinds[index], figure, tuple(kept)))
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Gather those of all processes, in an order that does not depend on who has seen them."""
         self._defects = sorted(from_all_processes(self._defects), key=lambda one: (one.path, one.family, str(one)))
+        self._share(pl_module)
         if trainer.state.fn == "validate":
             self._write(trainer)
 
     def on_test_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Write those of the weights that were tested."""
+        self._share(pl_module)
         self._write(trainer)
 
     def state_dict(self) -> dict[str, Any]:
@@ -62,6 +75,25 @@ class PaintedDefects(ResultCallback):
         """Take those that belong to the checkpoint."""
         self._defects = [PaintedDefect(*defect) for defect in state_dict["defects"]]
 
+    def _share(self, pl_module: pl.LightningModule) -> None:
+        """Let `RunCard` tell what is copied."""
+        self.shared.copying = copying(self._defects, tuple(getattr(pl_module, "depths", ())))
+
     def _write(self, trainer: pl.Trainer) -> None:
         if trainer.is_global_zero and self._defects and not trainer.sanity_checking:
             files.write(Path(trainer.default_root_dir) / "painted.csv", as_csv(self._defects))
+
+
+def _kept(
+    trainer: pl.Trainer, pl_module: pl.LightningModule, prediction: Prediction, batch: ImageBatch
+) -> list[list[float]]:
+    """What share of each defect the reconstruction of each depth keeps; nothing where that has no meaning."""
+    data = data_module(trainer)
+    compared = compared_by(pl_module)
+    known = compared.photographs and compared.depths and hasattr(data, "unpainted")
+    clean = data.unpainted(batch.path) if known else None
+    if clean is None:
+        return [[] for _ in batch.path]
+    shares = kept_share(clean.to(batch.image), batch.image, prediction.reconstruction.float(), batch.mask)
+    kept: list[list[float]] = shares.tolist()
+    return kept

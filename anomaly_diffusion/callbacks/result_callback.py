@@ -30,6 +30,7 @@ class RunFigures:
         judge: gives the verdicts on a batch; None where no limit is known.
         results: of all images of the latest test or prediction, in their order.
         verdicts: what came of a test by `verdicts.rates`, and the limits.
+        copying: depth, number of painted defects of the validation that its reconstructions copy, and of how many.
     """
 
     figures: dict[str, dict[str, dict[str, float]]] = field(default_factory=dict)
@@ -39,6 +40,7 @@ class RunFigures:
     judge: Callable[[Prediction, ImageBatch], list[Verdict]] | None = None
     results: list[ImageResult] = field(default_factory=list)
     verdicts: dict[str, Any] = field(default_factory=dict)
+    copying: list[tuple[float, int, int]] = field(default_factory=list)
 
 
 _OF_TRAINER: WeakKeyDictionary[pl.Trainer, RunFigures] = WeakKeyDictionary()

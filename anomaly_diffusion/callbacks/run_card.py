@@ -34,7 +34,8 @@ class RunCard(ResultCallback):
     `summary.json` holds the figures of the test (null before it), those of the validation of the same weights under
     "validation", the controls of both, under "pixels" the size at which pixel figures were taken and what became there
     of the files' defective regions, what `Fidelity` measures under "fidelity", limits and what came of them under
-    "verdicts" (`verdicts.rates`), under "test_set" what `files.names_hash`
+    "verdicts" (`verdicts.rates`), under "copying" how many painted defects of the validation keep more than half of
+    themselves in the reconstructions of each depth, under "test_set" what `files.names_hash`
     makes of the names of all test images (null before a test), and the cost:
     `seconds_per_image` of test steps without the first batch; `train_seconds` of fitting without validation,
     `fit_seconds` with it; `peak_memory_mb` of the process and `peak_gpu_memory_mb` of its GPU. "beaten_by" says which
@@ -155,6 +156,8 @@ class RunCard(ResultCallback):
             console.print(f"{line[0].upper()}{line[1:]}.", style="bold", soft_wrap=True, highlight=False, markup=False)
         for line in told(summary["verdicts"]):
             console.print(line, soft_wrap=True, highlight=False)
+        if self.shared.copying:
+            console.print(_copies(self.shared.copying), soft_wrap=True, highlight=False)
         folder = Path(trainer.default_root_dir)
         console.print(f"run folder: {folder}", soft_wrap=True, highlight=False)
         for sheet in folder.glob(f"panels/{judged}.png"):
@@ -209,7 +212,11 @@ class RunCard(ResultCallback):
         splits, pixels = self.shared.figures, self.shared.pixels
         test, validation = (_with_controls(splits.get(split, {}), pixels.get(split)) for split in ("test", "val"))
         known = validation if "val" in splits else None
-        others = {"fidelity": self.shared.fidelity, "verdicts": self.shared.verdicts, "test_set": self._test_set}
+        copying = [dict(zip(("depth", "copied", "of"), one, strict=True)) for one in self.shared.copying]
+        others = {
+            "fidelity": self.shared.fidelity, "copying": copying, "verdicts": self.shared.verdicts,
+            "test_set": self._test_set,
+        }  # fmt: skip
         return test | {"beaten_by": beaten_by(test), "validation": known} | others
 
     def _cost(self, pl_module: pl.LightningModule) -> dict[str, Any]:
@@ -245,6 +252,13 @@ def _said(rows: Sequence[ImageResult]) -> str:
         example = next(one.drift for one in said if one.drift)
         lines.append(f"{drifted} are unlike the normal ones, so limits may not hold: {example}")
     return "; ".join(lines) + ": predictions.csv, panels/"
+
+
+def _copies(copying: Sequence[tuple[float, int, int]]) -> str:
+    """How many painted defects stay in reconstructions, which then cannot show them."""
+    return "reconstructions copy " + ", ".join(
+        f"{copied} of {count} painted defects at depth {depth:.3g}" for depth, copied, count in copying
+    )
 
 
 def _logged_figures(trainer: pl.Trainer) -> dict[str, float]:

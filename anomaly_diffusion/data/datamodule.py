@@ -1,6 +1,7 @@
 """The LightningDataModule of every experiment: train, validation, test and predict loaders."""
 
 import logging
+from collections.abc import Sequence
 from operator import itemgetter
 from pathlib import Path
 from typing import cast
@@ -19,7 +20,7 @@ from anomaly_diffusion.data.regions import Regions
 from anomaly_diffusion.data.sample import AnomalyDataset, Sample
 from anomaly_diffusion.data.split import FILE, Split, Validation
 from anomaly_diffusion.data.transforms import Augmentation
-from anomaly_diffusion.types import ImageBatch
+from anomaly_diffusion.types import ImageBatch, Images
 
 __all__ = ["AnomalyDataModule"]
 
@@ -131,6 +132,18 @@ class AnomalyDataModule(LightningDataModule):
         samples = [*self.dataset.train_samples(), *self.dataset.validation_samples()]
         names = set(self._split().validation_normal)
         return [sample for sample in samples if self.dataset.name(sample) in names]
+
+    def unpainted(self, names: Sequence[str]) -> Images | None:
+        """Return photographs of validation without painted defects, in their frames; None if one was only painted.
+
+        Args:
+            names: what `ImageBatch.path` calls them.
+        """
+        store = self._stores["validation"]
+        plain = {store.names[at]: at for at, one in enumerate(store.photographs) if one.painting is None}
+        if not set(names) <= set(plain):
+            return None  # a split of before November 2026
+        return BatchSource(store).__getitems__([plain[name] for name in names]).image
 
     def test_labels(self) -> set[bool]:
         """Return which labels the test photographs have: nothing where there are none."""

@@ -4,7 +4,7 @@ import torch
 from skimage.metrics import structural_similarity
 from torchmetrics.functional.image import peak_signal_noise_ratio
 
-from anomaly_diffusion.measures.fidelity import psnr, ssim
+from anomaly_diffusion.measures.fidelity import kept_share, psnr, ssim
 
 
 def test_fidelity_agrees_with_the_libraries_where_all_is_photograph():
@@ -47,3 +47,16 @@ def test_a_copy_has_the_highest_fidelity_there_is():
 def test_a_faint_shift_of_a_flat_image_is_no_loss_of_structure_at_any_brightness(level):
     image, valid = torch.full((1, 1, 16, 16), level), torch.ones(1, 1, 16, 16, dtype=torch.bool)
     assert 0.9 < float(ssim(image + 0.02, image - 0.02, valid)) < 1
+
+
+def test_the_kept_share_is_that_of_the_defect_alone():
+    generator = torch.Generator().manual_seed(2)
+    clean, painted = (torch.rand(2, 3, 12, 12, generator=generator) for _ in range(2))
+    mask = torch.zeros(2, 1, 12, 12, dtype=torch.bool)
+    mask[0, :, 2:5, 3:9] = mask[1, :, 7:, :4] = True
+    painted = torch.where(mask, painted, clean)
+    elsewhere = torch.rand(2, 3, 12, 12, generator=generator) * ~mask  # says nothing about the defect
+    shares = [1.0, 0.25, 0.0, -0.5]
+    reconstructions = torch.stack([clean + share * (painted - clean) + elsewhere for share in shares], dim=1)
+    torch.testing.assert_close(kept_share(clean, painted, reconstructions, mask), torch.tensor([shares, shares]))
+    assert kept_share(clean, clean, reconstructions, mask).isnan().all()
