@@ -20,7 +20,7 @@ from anomaly_diffusion.detectors.normal_batches import first, normals, training_
 from anomaly_diffusion.diffusion.recorder import Evaluation
 from anomaly_diffusion.scoring.calibration import Calibration, Moments, moments
 from anomaly_diffusion.scoring.normal_scores import NormalScores
-from anomaly_diffusion.scoring.residual import ActivationReader, Learner
+from anomaly_diffusion.scoring.residual import ActivationReader, Learner, reading_once
 from anomaly_diffusion.scoring.scorer import Scoring, enlarged
 from anomaly_diffusion.settings import Configured, canonical, fingerprint
 from anomaly_diffusion.types import (
@@ -323,11 +323,12 @@ class Detector(Configured, pl.LightningModule, ABC):
         for batch in first(LEARNT_FROM, batches):
             seen = self.micro_batches(self._normal if reads else self._unrestored, batch)
             views = zip(learners, self._at_scales(batch), (seen, *seen.coarser), strict=True)
-            new = [
-                learner.moments(at.reference, at.reconstruction, view.valid, view.key.tolist())
-                for those, view, at in views
-                for learner in those
-            ]
+            with reading_once():
+                new = [
+                    learner.moments(at.reference, at.reconstruction, view.valid, view.key.tolist())
+                    for those, view, at in views
+                    for learner in those
+                ]
             sums = [total + more for total, more in zip(sums, new, strict=True)] if sums else new
         if not sums:
             raise ValueError("No normal training image to learn differences from.")

@@ -12,7 +12,16 @@ from anomaly_diffusion.networks.buffers import AnySize
 from anomaly_diffusion.networks.components import principal_components, products
 from anomaly_diffusion.scoring.mahalanobis import MahalanobisResidual
 from anomaly_diffusion.scoring.nearest import NearestResidual
-from anomaly_diffusion.scoring.residual import ActivationReader, L1Residual, L2Residual, Learner, Residual
+from anomaly_diffusion.scoring.residual import (
+    ActivationReader,
+    L1Residual,
+    L2Residual,
+    Learner,
+    Reading,
+    Residual,
+    each,
+    read,
+)
 from anomaly_diffusion.types import Encoded, Images, Levels, Maps, Masks, inside
 
 __all__ = ["ActivationComponents", "ActivationResidual"]
@@ -111,7 +120,7 @@ class ActivationComponents(Learner, AnySize):
     def _reader(self, reference: Encoded, depth: float) -> Levels:
         if self.reader is None:
             raise RuntimeError("No denoiser is attached: `Scoring.attach` tells whose activations are meant.")
-        return self.reader(reference, depth)
+        return read(self.reader, reference, depth)
 
 
 class ActivationResidual(Residual):
@@ -163,9 +172,11 @@ class ActivationResidual(Residual):
         """The components first, then what normal ones are like, where the judge wants to know."""
         return [self.components, *([self] if self.judge.learns else [])]
 
-    def evaluations(self, depths: int) -> int:
-        """One for each depth that is read, of the image and, where they are looked at, of its reconstructions."""
-        return len(self.components.depths) * (1 + depths * self.of_reconstruction)
+    @property
+    def reads(self) -> frozenset[Reading]:
+        """Each depth, of the image and, where they are looked at, of its reconstructions."""
+        subjects = {False, self.of_reconstruction}
+        return frozenset(Reading(depth, subject) for depth in self.components.depths for subject in subjects)
 
     def attach(self, reader: ActivationReader | None) -> None:
         """Tell whose activations are meant.
@@ -206,7 +217,7 @@ class ActivationResidual(Residual):
         image = self.components(reference)
         if not self.of_reconstruction:
             return image, torch.zeros_like(image)[:, None]
-        return image, torch.stack([self.components(one) for one in reconstruction.unbind(1)], dim=1)
+        return image, torch.stack([self.components(one) for one in each(reconstruction)], dim=1)
 
 
 def _on_grid(maps: Float[Tensor, "B c _ _"], size: Sequence[int]) -> Float[Tensor, "B c _ _"]:

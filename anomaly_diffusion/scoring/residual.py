@@ -1,13 +1,16 @@
 """Residuals between image and reconstruction: maps >= 0, zero where the two agree, larger is worse."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
-from typing import Any, ClassVar
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.utils.weak import WeakTensorKeyDictionary
 
 from anomaly_diffusion.scoring.smoothing import GaussianSmoothing
 from anomaly_diffusion.settings import Configured
@@ -19,12 +22,61 @@ __all__ = [
     "L1Residual",
     "L2Residual",
     "Learner",
+    "Reading",
     "Residual",
     "SSIMResidual",
+    "each",
+    "read",
+    "reading_once",
 ]
+
+_READ: ContextVar["WeakTensorKeyDictionary | None"] = ContextVar("read", default=None)
 
 ActivationReader = Callable[[Encoded, float], Levels]
 """From what a codec compares, and a depth, to the denoiser's levels; the last is the energy of its noise estimate."""
+
+
+class Reading(NamedTuple):
+    """An evaluation of the denoiser without noise, for its activations.
+
+    Attributes:
+        depth: that it is told.
+        of_reconstruction: whether of each reconstruction, or of the image.
+    """
+
+    depth: float
+    of_reconstruction: bool
+
+
+@contextmanager
+def reading_once() -> Iterator[None]:
+    """While it lasts, in this thread, what several residuals ask of a denoiser about the same tensor is asked once."""
+    token = _READ.set(WeakTensorKeyDictionary())
+    try:
+        yield
+    finally:
+        _READ.reset(token)
+
+
+def read(reader: ActivationReader, x_0: Encoded, depth: float) -> Levels:
+    """The levels that a reader gives, or has given within the same `reading_once`."""
+    known = _READ.get()
+    if known is None:
+        return reader(x_0, depth)
+    of_tensor = known.setdefault(x_0, {})
+    if depth not in of_tensor:
+        of_tensor[depth] = reader(x_0, depth)
+    levels: Levels = of_tensor[depth]
+    return levels
+
+
+def each(reconstruction: Float[Tensor, "B D c h w"]) -> tuple[Encoded, ...]:
+    """The reconstruction of each depth: the same tensors within the same `reading_once`, so that they are read once."""
+    known = _READ.get()
+    if known is None:
+        return reconstruction.unbind(1)
+    parts: tuple[Encoded, ...] = known.setdefault(reconstruction, {}).setdefault("each", reconstruction.unbind(1))
+    return parts
 
 
 class Learner(nn.Module):
@@ -72,9 +124,10 @@ class Residual(Configured, Learner, ABC):
         """What must learn, one after the other: each sees all images once, knowing what those before it have learnt."""
         return [self] if self.learns else []
 
-    def evaluations(self, depths: int) -> int:
-        """Network evaluations that it asks for an image and its reconstructions at so many depths."""
-        return 0
+    @property
+    def reads(self) -> frozenset["Reading"]:
+        """Which activations of the detector's denoiser it asks for; most residuals ask for none."""
+        return frozenset()
 
     def attach(self, reader: ActivationReader | None) -> None:
         """Be told how to read the detector's denoiser, None where it has none; most residuals have no need of it."""

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from anomaly_diffusion.scoring.calibration import Calibration
 from anomaly_diffusion.scoring.pooling import Pooling, TopKMean
-from anomaly_diffusion.scoring.residual import ActivationReader, L1Residual, Learner, Residual
+from anomaly_diffusion.scoring.residual import ActivationReader, L1Residual, Learner, Reading, Residual, reading_once
 from anomaly_diffusion.scoring.smoothing import GaussianSmoothing
 from anomaly_diffusion.settings import Configured
 from anomaly_diffusion.types import Encoded
@@ -71,7 +71,7 @@ class Scoring(Configured, nn.Module):
             reconstruction: reconstructions, one per depth.
             size: height and width of the maps, in pixels; coarser residuals are interpolated.
         """
-        with torch.autocast(reference.device.type, enabled=False):  # small differences need all digits
+        with torch.autocast(reference.device.type, enabled=False), reading_once():  # small differences need all digits
             maps = torch.stack([residual.maps(reference, reconstruction) for residual in self._residuals()], dim=2)
             smoothed: Tensor = self.smoothing(enlarged(maps.flatten(1, 2), size))
         return smoothed
@@ -90,7 +90,8 @@ class Scoring(Configured, nn.Module):
 
     def evaluations(self, depths: int) -> int:
         """Network evaluations that residuals ask for an image and its reconstructions at so many depths."""
-        return sum(residual.evaluations(depths) for residual in self._residuals())
+        readings: frozenset[Reading] = frozenset().union(*(residual.reads for residual in self._residuals()))
+        return sum(depths if reading.of_reconstruction else 1 for reading in readings)
 
     def attach(self, reader: ActivationReader | None) -> None:
         """Tell residuals how to read the detector's denoiser; None where it has none.

@@ -19,7 +19,7 @@ from anomaly_diffusion.reconstruction.one_shot import OneShot
 from anomaly_diffusion.reconstruction.strategy import Reconstruction
 from anomaly_diffusion.scoring.activations import ActivationResidual
 from anomaly_diffusion.scoring.nearest import NearestResidual
-from anomaly_diffusion.scoring.residual import L1Residual, Residual, SSIMResidual
+from anomaly_diffusion.scoring.residual import L1Residual, L2Residual, Residual, SSIMResidual
 from anomaly_diffusion.scoring.scorer import Scoring
 from anomaly_diffusion.types import ImageBatch
 
@@ -98,6 +98,25 @@ def test_scales_are_fused_and_depths_keep_their_maps_and_pictures():
     inside = normals.valid[~normals.label]
     for one in (maps.anomaly_map, *maps.depth_maps.split(1, dim=1)):  # standard deviations of normal
         assert abs(float(one[inside].std(correction=0)) - 1) < 0.01
+
+
+def test_what_several_residuals_ask_of_the_network_is_asked_once_and_counted():
+    residuals = [
+        ActivationResidual(components=4, stride=4, depths=[0.1, 0.4]),
+        ActivationResidual(NearestResidual(context=0.0), components=4, stride=4),  # depth .1 as well
+        ActivationResidual(components=4, stride=4, of_reconstruction=True),
+        ActivationResidual(L2Residual(), components=3, stride=8, of_reconstruction=True),
+    ]
+    detector, normals = _detector([1.0, 0.5], residuals), _photographs(6, seed=2)
+    detector.learn([normals])
+    detector.calibrate([normals])
+    asked: list[int] = []
+    detector.denoiser.backbone.stem.register_forward_hook(lambda *_: asked.append(1))
+    found = detector(_photographs(1, seed=5))
+    assert found.nfe == len(asked) == 2 * (2 + 2 + 2)  # reconstructions, depths .1 and .4, reconstructions at .1
+    once = found.anomaly_map
+    detector.calibrate([normals])
+    assert torch.equal(detector(_photographs(1, seed=5)).anomaly_map, once)
 
 
 def test_a_pyramid_comes_back_from_its_weights():
