@@ -13,6 +13,7 @@ __all__ = ["Configured", "canonical", "fingerprint"]
 
 
 _UNNAMED = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)  # those of nn.Module, and of object
+_NOTHING = object()
 _Made = TypeVar("_Made", bound="Configured")
 
 
@@ -28,6 +29,9 @@ class Configured:
 
     names_before: ClassVar[Mapping[str, str]] = {}
     """What the record calls a renamed argument, or under "class" a renamed class: its first name."""
+
+    added: ClassVar[Mapping[str, Any]] = {}
+    """Arguments that came later, with the value that leaves all as it was: the record leaves them out at that value."""
 
     infinite: ClassVar[frozenset[str]] = frozenset()
     """Arguments to which infinity means something; all other numbers must be finite."""
@@ -59,8 +63,9 @@ class Configured:
     def settings(self) -> dict[str, Any]:
         """Class and arguments as plain values, but those that are `ignored`."""
         name = self.names_before.get
-        told = {name(key, key): _plain(value) for key, value in self._given.items() if key not in self.ignored}
-        return {"class": name("class", type(self).__name__), **told}
+        told = {key: _plain(value) for key, value in self._given.items() if key not in self.ignored}
+        known = {name(key, key): value for key, value in told.items() if self.added.get(key, _NOTHING) != value}
+        return {"class": name("class", type(self).__name__), **known}
 
 
 def canonical(settings: Mapping[str, Any]) -> str:

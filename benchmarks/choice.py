@@ -37,7 +37,6 @@ from anomaly_diffusion.reconstruction.one_shot import OneShot
 from anomaly_diffusion.reconstruction.partial_diffusion import PartialDiffusion
 from anomaly_diffusion.reconstruction.strategy import Reconstruction
 from anomaly_diffusion.runs.record import RunRecord
-from anomaly_diffusion.scoring.calibration import Calibration
 from anomaly_diffusion.scoring.residual import GradientSimilarityResidual, L1Residual, SSIMResidual
 from anomaly_diffusion.scoring.scorer import Scoring
 from anomaly_diffusion.verdicts.choice import order_agreement
@@ -215,7 +214,7 @@ def detector_of(run: RunRecord, setting: Setting, data: AnomalyDataModule) -> De
     detector.reconstruction, detector.scoring = reconstruction, setting.scoring()
     detector.weights = torch.ones(1) if reconstruction.provides_maps else detector.scoring.weights
     count = len(reconstruction.depths) * len(detector.weights)
-    detector.calibration = Calibration(count, detector.scoring.calibration_sigma)
+    detector.calibration = detector.scoring.calibration(count)
     reader = Reader(data.dataset, data.policy, data.image_size, data.channels, Painter())
     normal = FrameStore([Photograph(sample) for sample in data.held_out()], reader, room=2_000_000_000)
     detector.calibrate(batches(normal, data.batch_size))

@@ -4,8 +4,8 @@ import importlib
 import inspect
 import math
 import pkgutil
-from collections.abc import Iterator, Mapping
-from typing import ClassVar, get_type_hints
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, ClassVar, get_type_hints
 
 import pytest
 
@@ -19,6 +19,14 @@ from anomaly_diffusion.settings import Configured, canonical, fingerprint
 class Before(Configured):
     def __init__(self, reach: float = 1.0, seed: int = 0) -> None:
         self.reach, self.seed = reach, seed
+
+
+class Since(Before):
+    names_before: ClassVar[Mapping[str, str]] = {"class": "Before"}
+    added: ClassVar[Mapping[str, Any]] = {"scales": [1]}
+
+    def __init__(self, reach: float = 1.0, seed: int = 0, scales: Sequence[float] = (1.0,)) -> None:
+        super().__init__(reach, seed)
 
 
 class Now(Configured):
@@ -36,6 +44,11 @@ def told(one: Configured) -> str:
 def test_a_renamed_class_argument_or_attribute_and_an_ignored_argument_change_nothing() -> None:
     assert told(Now(2, path="elsewhere")) == told(Before(reach=2.0)) == told(Before(2.0, 0))
     assert fingerprint(told(Now(2.0))) == fingerprint(told(Before(2.0))) != fingerprint(told(Before(3.0)))
+
+
+def test_an_argument_that_was_added_changes_nothing_until_it_is_used() -> None:
+    assert told(Since(2.0)) == told(Since(2.0, scales=[1.0])) == told(Before(2.0))
+    assert told(Since(2.0, scales=[1.0, 0.5])) != told(Before(2.0))
 
 
 def test_what_is_told_is_plain_and_complete() -> None:

@@ -56,8 +56,8 @@ class Augmentation:
         horizontal_flip: mirror left and right; not for handed objects such as threads.
         vertical_flip: mirror top and bottom.
         quarter_turns: turn by a multiple of 90 degrees, without resampling; for square frames.
-        crop: height and width of a random part of the frame to train on, after all else, or as much of it as there is
-            at the scale; evaluation sees whole frames.
+        crop: height and width of a random part of the frame to train on, after all else, where the frame is larger;
+            evaluation sees whole frames.
         scales: factors, in (0, 1], by which frames are made smaller before they are cropped; each batch draws one, with
             odds in proportion to its root. Patch-Diffusion (Wang et al., 2023, section 4.2) cuts patches of different
             sizes with like odds (.5, .3, .2); here the photograph shrinks, not the patch.
@@ -103,8 +103,6 @@ class Augmentation:
         crop = self.crop or image_size
         if min(crop) < 1:
             raise ValueError(f"`crop` must be positive, got {self.crop}.")
-        if crop[0] > image_size[0] or crop[1] > image_size[1]:
-            raise ValueError(f"`crop` must fit into the frame of {image_size}, got {self.crop}.")
         if not self.scales or not all(0 < scale <= 1 for scale in self.scales):
             raise ValueError(f"`scales` must name at least one, each in (0, 1], got {list(self.scales)}.")
         if min(size_at(min(self.scales), image_size)) < _SMALLEST:

@@ -83,7 +83,7 @@ class Detector(Configured, pl.LightningModule, ABC):
         for one in self.scorings:
             one.attach(self.activation_reader)
         self.weights = torch.ones(1) if provides_maps else scoring.weights  # of the maps of one depth
-        self.calibration = Calibration(len(scales) * versions * len(self.weights), scoring.calibration_sigma)
+        self.calibration = scoring.calibration(len(scales) * versions * len(self.weights))
         self.normal_scores = NormalScores()
         self.micro_batches = MicroBatcher()
         self._calibrated_on: Moments | None = None  # in this process

@@ -1,7 +1,7 @@
 """Base class of diffusion detectors: train a denoiser, reconstruct with it. Wiring only."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Generator, Tensor
@@ -38,6 +38,7 @@ class DiffusionDetector(Detector):
         ValueError: a depth lies beyond the end of the schedule, or the backbone's activations cannot be read.
     """
 
+    added: ClassVar[dict[str, Any]] = {"scales": [1]}
     ignored = frozenset({"denoiser", "backbone", "objective", "views", "cache"})
     noise_seed: Tensor
 

@@ -43,13 +43,15 @@ class Calibration(AnySize):
     deviation sqrt(w' R w) on normal images, with R their correlation.
 
     With a `calibration_sigma`, each position is standardised by the mean and deviation of its neighbourhood, in which
-    the statistics of all positions count for eight images; R remains that of all pixels. A deviation is never
-    taken to be less than that of all positions: where few images have varied, the next one may, and that is no defect.
+    the statistics of all positions count for eight images; R remains that of all pixels. A deviation is never taken to
+    be less than `floor` times that of all positions: where few images have varied, the next one may, and that is no
+    defect.
 
     Args:
         maps: M, the number of residual maps of an image.
         calibration_sigma: standard deviation of the neighbourhood in pixels; None: one mean and deviation for all
             positions.
+        floor: least deviation of a neighbourhood, in those of all positions, in [0, 1].
     """
 
     of_any_size = ("placed",)
@@ -58,8 +60,9 @@ class Calibration(AnySize):
     covariance: Tensor
     placed: Tensor
 
-    def __init__(self, maps: int, calibration_sigma: float | None = None) -> None:
+    def __init__(self, maps: int, calibration_sigma: float | None = None, floor: float = 1.0) -> None:
         super().__init__()
+        self.floor = floor
         self.neighbourhood = None if calibration_sigma is None else GaussianSmoothing(calibration_sigma)
         self.register_buffer("count", torch.zeros((), dtype=torch.float64))
         self.register_buffer("mean", torch.zeros(maps, dtype=torch.float64))
@@ -87,7 +90,7 @@ class Calibration(AnySize):
 
     def fitted_to(self, moments: Moments) -> "Calibration":
         """Another of the same settings, fitted to `moments`."""
-        other = Calibration(len(self.mean)).to(self.mean.device)
+        other = Calibration(len(self.mean), floor=self.floor).to(self.mean.device)
         other.neighbourhood = self.neighbourhood
         other.fit(moments)
         return other
@@ -125,7 +128,7 @@ class Calibration(AnySize):
         overall = torch.cat([self.count.new_ones(1), torch.zeros_like(self.mean), self.covariance.diagonal()])
         near = neighbourhood(centred[None].float())[0].double() + _PRIOR * overall[:, None, None]
         mean, square = (near[1:] / near[:1]).chunk(2)
-        std = torch.maximum((square - mean**2).clamp(min=0).sqrt(), self._std[:, None, None])
+        std = torch.maximum((square - mean**2).clamp(min=1e-16).sqrt(), self.floor * self._std[:, None, None])
         return torch.stack([centre + mean, std])
 
     def _check(self, residuals: Tensor) -> None:

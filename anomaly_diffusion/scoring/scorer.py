@@ -31,9 +31,12 @@ class Scoring(Configured, nn.Module):
             maps are then root mean squares of standardised residuals.
         calibration_sigma: standard deviation, in pixels, of the neighbourhood that residuals are standardised by, > 0:
             right for objects that always lie alike. None: all positions are standardised alike.
+        calibration_floor: least standard deviation of a neighbourhood, in those of all positions, in [0, 1]: below 1,
+            what is quiet on all normal images is looked at more closely than the rest.
     """
 
     most: ClassVar[dict[str, float]] = {"smoothing": 1000, "calibration_sigma": 1000}
+    added: ClassVar[dict[str, float]] = {"calibration_floor": 1.0}
 
     def __init__(
         self,
@@ -43,6 +46,7 @@ class Scoring(Configured, nn.Module):
         pooling: Pooling | None = None,
         two_sided: bool = False,
         calibration_sigma: float | None = None,
+        calibration_floor: float = 1.0,
     ) -> None:
         super().__init__()
         self.residuals = nn.ModuleList(residuals or [L1Residual()])
@@ -61,7 +65,13 @@ class Scoring(Configured, nn.Module):
             raise ValueError(
                 f"`calibration_sigma` must be positive and finite, or null for none, got {calibration_sigma}."
             )
-        self.two_sided, self.calibration_sigma = two_sided, calibration_sigma
+        if not 0 <= calibration_floor <= 1:
+            raise ValueError(f"`calibration_floor` must lie in [0, 1], got {calibration_floor}.")
+        self.two_sided, self.calibration_sigma, self.calibration_floor = two_sided, calibration_sigma, calibration_floor
+
+    def calibration(self, count: int) -> Calibration:
+        """What standardises so many maps; it knows no images yet."""
+        return Calibration(count, self.calibration_sigma, self.calibration_floor)
 
     def compare(self, reference: Encoded, reconstruction: Float[Tensor, "B D c h w"], size: Sequence[int]) -> Tensor:
         """Smoothed residual maps (B, D*K, *size); depths vary slowest.

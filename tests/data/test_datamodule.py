@@ -384,7 +384,6 @@ REFUSALS = [
     (lambda: AnomalyDataModule(Textures(), (0, 64)), "`image_size`"),
     (lambda: AnomalyDataModule(Textures(), batch_size=0), "`batch_size`"),
     (lambda: AnomalyDataModule(Textures(), channels=2), "`channels` must be 1 or 3, got 2"),
-    (lambda: AnomalyDataModule(Textures(), augmentation=Augmentation(crop=(65, 64))), "`crop` must fit"),
     (lambda: AnomalyDataModule(Textures(), (64, 32), augmentation=FLIPS), "`quarter_turns` must be off"),
     (lambda: Validation(share=0.0), r"`share` must lie in \(0, 1\), got 0.0"),
     (lambda: Validation(at_least=1), "`at_least`"),

@@ -172,6 +172,13 @@ def test_a_part_lies_at_its_place(scale, flip):
     assert len({part.image.tobytes() for part in seen}) > 3 or (scale == 0.25 and not flip)
 
 
+def test_a_crop_larger_than_the_frame_leaves_the_frame():
+    Augmentation(crop=(100, 10)).check(SIZE)
+    image, _, place = Augmentation(crop=(100, 10))(RAMP, np.ones((64, 48), bool), 0)
+    assert image.shape == (64, 10, 3)
+    assert (place[0], place[2]) == (-1, 1)
+
+
 def test_smaller_frames_are_means_and_padding_stays_padding():
     valid = np.ones((64, 48), bool)
     valid[:, :8] = False

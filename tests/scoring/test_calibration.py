@@ -90,8 +90,8 @@ def test_invalid_pixels_leave_no_trace() -> None:
         assert torch.equal(other, ours)
 
 
-def _by_position(maps: Tensor, calibration_sigma: float) -> Calibration:
-    calibration = Calibration(maps.shape[1], calibration_sigma)
+def _by_position(maps: Tensor, calibration_sigma: float, floor: float = 1.0) -> Calibration:
+    calibration = Calibration(maps.shape[1], calibration_sigma, floor)
     calibration.fit(moments(maps, torch.ones_like(maps[:, :1], dtype=torch.bool)))
     return calibration
 
@@ -113,6 +113,26 @@ def test_where_images_have_hardly_varied_a_deviation_counts_as_anywhere() -> Non
     deviation = calibration.placed[1, 0]
     assert deviation[:, :9].max() == pytest.approx(float(maps.std()), rel=0.01)
     assert deviation[:, 11:].mean() == pytest.approx(3, rel=0.15)
+
+
+def test_without_a_floor_a_quiet_place_is_looked_at_closely_as_far_as_images_can_tell() -> None:
+    def deviation(count: int, floor: float) -> float:
+        maps = torch.randn(count, 1, 12, 15, generator=seeded())
+        maps[..., :5] = 0
+        calibration = _by_position(maps, 0.4, floor)
+        assert float(calibration.fitted_to(moments(maps, torch.ones_like(maps) > 0)).placed[1, 0, 6, 1]) == (
+            pytest.approx(float(calibration.placed[1, 0, 6, 1]))
+        )
+        return float(calibration.placed[1, 0, 6, 1] / maps.std())
+
+    for count in (8, 24, 56):  # the statistics of all positions count for eight images
+        assert deviation(count, 0.0) == pytest.approx((8 / (8 + count)) ** 0.5, rel=0.02)
+        assert deviation(count, 0.9) == pytest.approx(0.9, rel=0.02)
+
+
+def test_a_floor_outside_its_range_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"`calibration_floor` must lie in \[0, 1\], got 2"):
+        Scoring([L1Residual()], calibration_floor=2.0)
 
 
 def test_a_mean_of_many_deviations_costs_no_accuracy() -> None:
