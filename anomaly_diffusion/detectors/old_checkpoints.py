@@ -62,8 +62,11 @@ def described(value: Any) -> str:
     if isinstance(value, torch.device | torch.dtype) or not hasattr(value, "__dict__"):
         return repr(value)
     inside = vars(value) | (dict(value.named_children()) if isinstance(value, nn.Module) else {})
+    added = getattr(value, "added", {})  # later, and told only where it changes something
     public = {
-        _ATTRIBUTES.get(name, name): item for name, item in inside.items() if name[0] != "_" and name != "training"
+        _ATTRIBUTES.get(name, name): item
+        for name, item in inside.items()
+        if name[0] != "_" and name != "training" and not (name in added and added[name] == item)
     }
     name = type(value).__name__
     return name + described(_as_then(name, public))
