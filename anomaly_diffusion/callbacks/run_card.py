@@ -256,9 +256,8 @@ def _said(rows: Sequence[ImageResult]) -> str:
 
 def _copies(copying: Sequence[tuple[float, int, int]]) -> str:
     """How many painted defects stay in reconstructions, which then cannot show them."""
-    return "reconstructions copy " + ", ".join(
-        f"{copied} of {count} painted defects at depth {depth:.3g}" for depth, copied, count in copying
-    )
+    told = ", ".join(f"{copied} at depth {depth:.3g}" for depth, copied, _ in copying)
+    return f"of {copying[0][2]} painted defects, reconstructions copy {told}"
 
 
 def _logged_figures(trainer: pl.Trainer) -> dict[str, float]:

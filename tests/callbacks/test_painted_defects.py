@@ -49,10 +49,8 @@ def test_what_reconstructions_copy_is_counted_at_each_depth(data):
     assert callback.shared.copying == [(0.1, painted, painted), (1.0, 0, painted)]
     assert all(one.kept == pytest.approx((1, 0), abs=1e-5) for one in callback._defects)
     assert all(one.pixel_ap == 1 for one in callback._defects)
-    assert _copies(callback.shared.copying) == (
-        f"reconstructions copy {painted} of {painted} painted defects at depth 0.1, "
-        f"0 of {painted} painted defects at depth 1"
-    )
+    told = f"of {painted} painted defects, reconstructions copy {painted} at depth 0.1, 0 at depth 1"
+    assert _copies(callback.shared.copying) == told
 
 
 def test_where_no_photographs_are_reconstructed_nothing_is_said_of_copies(data):
