@@ -117,8 +117,8 @@ class UNet(Backbone):
         classes: number of categories of objects it can be told, 0 for none.
         detail: channels of the head at full resolution, 12 are enough for `patch` 2; 0: none.
         coordinates: whether it is told where in the frame each position lies, and how large a pixel is: three channels
-            more for the first convolution. For training on parts of frames, as of Patch-Diffusion (Wang et al., 2023,
-            section 4.1), which tells place alone.
+            more for the first convolution. For training on parts of frames, as of Patch Diffusion (Wang et al., 2023),
+            which tells place alone.
     """
 
     def __init__(
