@@ -59,7 +59,7 @@ class Augmentation:
         crop: height and width of a random part of the frame to train on, after all else, where the frame is larger;
             evaluation sees whole frames.
         scales: factors, in (0, 1], by which frames are made smaller before they are cropped; each batch draws one, with
-            odds in proportion to its root. Patch Diffusion (Wang et al., 2023) cuts patches of different sizes with like
+            odds in proportion to its root. Patch Diffusion (Wang et al., 2023) cuts patches of several sizes with such
             odds; here the photograph shrinks, not the patch.
         transforms: further albumentations classes in order, each {Name: {argument: value}}; those that compose others,
             such as OneOf, take their list in the same form. A frame must come out as it went in: uint8, of one size.
