@@ -15,14 +15,19 @@ TINY = {
     "data": {
         "dataset": {"class_path": "Textures", "init_args": {"train": 24, "test": 8, "validation": 8, "crop": 16}},
         "image_size": [16, 16], "batch_size": 4, "channels": 1,  # six steps in an epoch: validation falls inside
+        "augmentation": {"horizontal_flip": True, "crop": [12, 12], "scales": [1.0, 0.5]},
     },
     "model": {
         "class_path": "PixelDetector",
         "init_args": {
-            "backbone": {"class_path": "UNet", "init_args": {"width": 8, "multipliers": [1, 2], "dropout": 0.1}},
+            "backbone": {
+                "class_path": "UNet",
+                "init_args": {"width": 8, "multipliers": [1, 2], "dropout": 0.1, "coordinates": True},
+            },
             "schedule": "CosineSchedule", "parametrisation": "VelocityPrediction",
             "noise": {"class_path": "GaussianNoise"}, "objective": {"shallowest": 0.05, "deepest": 1.5},
-            "reconstruction": {"class_path": "OneShot", "init_args": {"depths": [0.5], "draws": 1}}, "scoring": {},
+            "reconstruction": {"class_path": "OneShot", "init_args": {"depths": [0.5], "draws": 1}},
+            "scoring": {"residuals": ["L1Residual", "ActivationResidual"]}, "scales": [1.0, 0.5],
         },
     },
     "ema": {"decay": 0.9},

@@ -113,7 +113,8 @@ class ActivationComponents(Learner, AnySize):
         if not self.mean.numel():
             raise RuntimeError("The residual has learnt nothing yet. Validate the detector once.")
         centred = self.activations(reference) - self.mean[:, None, None]
-        one_by_one = [self.projection @ image.flatten(1) for image in centred]  # a product may round by its columns
+        # a product may round by the number of its columns, and by its place in memory
+        one_by_one = [self.projection @ image.flatten(1).clone() for image in centred]
         components: Tensor = torch.stack(one_by_one).unflatten(2, centred.shape[-2:])
         return components
 
