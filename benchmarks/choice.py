@@ -62,12 +62,12 @@ class Painting(NamedTuple):
 
 
 def all_residuals(smoothing: float = 1.0) -> Scoring:
-    """Those of model/pixel.yaml."""
+    """Those of ablation/small_frames.yaml."""
     return Scoring([L1Residual(), SSIMResidual(), GradientSimilarityResidual()], smoothing=smoothing)
 
 
 def three_depths() -> Reconstruction:
-    """That of model/pixel.yaml."""
+    """That of ablation/small_frames.yaml."""
     return OneShot([0.2, 0.5, 1.0], draws=0)
 
 
@@ -142,7 +142,7 @@ def trained(name: str, folder: Path, options: argparse.Namespace, clouds: bool) 
         "trainer.val_check_interval": options.steps, "model.init_args.backbone.init_args.width": 24,
         "wandb.mode": "disabled", "trainer.enable_progress_bar": False,
     }  # fmt: skip
-    overlays = ["model/pixel.yaml", name, *([CLOUDS] if clouds else [])]
+    overlays = ["model/pixel.yaml", "ablation/small_frames.yaml", name, *([CLOUDS] if clouds else [])]
     words = [f"--config={path}" for path in overlays] + [f"--{key}={value}" for key, value in settings.items()]
     return RunRecord(lightning_cli.carry_out(prepare("fit", words)))
 

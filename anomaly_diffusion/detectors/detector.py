@@ -4,19 +4,19 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import replace
-from itertools import chain, pairwise
+from itertools import chain
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from anomaly_diffusion.codecs.codec import Codec
 from anomaly_diffusion.detectors import old_checkpoints
 from anomaly_diffusion.detectors.micro_batching import MicroBatcher
 from anomaly_diffusion.detectors.normal_batches import first, normals, training_batches, validation_batches
+from anomaly_diffusion.detectors.scales import at_scales, check_scales
 from anomaly_diffusion.diffusion.recorder import Evaluation
 from anomaly_diffusion.scoring.calibration import Calibration, Moments, moments
 from anomaly_diffusion.scoring.normal_scores import NormalScores
@@ -77,7 +77,7 @@ class Detector(Configured, pl.LightningModule, ABC):
         scales: Sequence[float] = (1.0,),
     ) -> None:
         super().__init__()
-        _check_scales(scales)
+        check_scales(scales)
         self.codec, self.scoring, self.scales = codec, scoring, tuple(scales)
         self.coarser = nn.ModuleList(deepcopy(scoring) for _ in scales[1:])
         for one in self.scorings:
@@ -255,13 +255,9 @@ class Detector(Configured, pl.LightningModule, ABC):
             batch: the images.
             x_0: the same in model space, where they have been encoded before.
         """
-        finest, *coarser = self._at_scales(batch)
+        finest, *coarser = at_scales(batch, self.scales)
         found, others = self._decoded(finest, x_0), tuple(self._decoded(view) for view in coarser)
         return replace(found, nfe=found.nfe + sum(other.nfe for other in others), coarser=others)
-
-    def _at_scales(self, batch: ImageBatch) -> list[ImageBatch]:
-        """The batch at each scale."""
-        return [batch if scale == 1 else _smaller(batch, scale) for scale in self.scales]
 
     def _decoded(self, batch: ImageBatch, x_0: Encoded | None = None) -> Decoded:
         """A batch at one scale."""
@@ -322,7 +318,7 @@ class Detector(Configured, pl.LightningModule, ABC):
         sums: list[Any] = []
         for batch in first(LEARNT_FROM, batches):
             seen = self.micro_batches(self._normal if reads else self._unrestored, batch)
-            views = zip(learners, self._at_scales(batch), (seen, *seen.coarser), strict=True)
+            views = zip(learners, at_scales(batch, self.scales), (seen, *seen.coarser), strict=True)
             with reading_once():
                 new = [
                     learner.moments(at.reference, at.reconstruction, view.valid, view.key.tolist())
@@ -340,7 +336,7 @@ class Detector(Configured, pl.LightningModule, ABC):
 
     def _unrestored(self, batch: ImageBatch) -> Decoded:
         """Normal images without their reconstructions, for whoever learns from the images alone."""
-        finest, *coarser = self._at_scales(batch)
+        finest, *coarser = at_scales(batch, self.scales)
         encoded = [self.encode_training(finest), *(self.codec.encode(view.image) for view in coarser)]
         seen = zip((finest, *coarser), encoded, strict=True)
         references = [self.codec.reference(view.image, x_0) for view, x_0 in seen]
@@ -375,18 +371,6 @@ class Detector(Configured, pl.LightningModule, ABC):
             whole: whether frames are like those of evaluation even where training sees crops.
         """
         return training_batches(self, epoch, whole)
-
-
-def _check_scales(scales: Sequence[float]) -> None:
-    if not scales or scales[0] != 1 or any(not 0 < b < a for a, b in pairwise(scales)):
-        raise ValueError(f"`scales` must begin with 1 and go down, each > 0, got {list(scales)}.")
-
-
-def _smaller(batch: ImageBatch, scale: float) -> ImageBatch:
-    """A batch of smaller images, each pixel the mean of those it stands for; masks are as they were."""
-    size = size_at(scale, batch.image.shape[-2:])
-    share = F.interpolate(batch.valid.float(), size=size, mode="area")
-    return batch._replace(image=F.interpolate(batch.image, size=size, mode="area"), valid=share > 0.5)
 
 
 def _maps(scoring: Scoring, decoded: Decoded, size: Sequence[int]) -> Tensor:

@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from anomaly_diffusion.networks.coordinates import coordinates, whole
 from anomaly_diffusion.networks.layers import AttentionBlock, FourierTime, ResidualBlock, group_norm, zeroed
 from anomaly_diffusion.types import Categories, Encoded, Images, Levels, Places, Times
 
@@ -16,7 +17,6 @@ __all__ = ["Backbone", "DiffusersUNet", "LinearShortcut", "UNet"]
 
 _MOST_BLOCKS = 64
 _GROUPS = 8  # of the adapter's normalisations
-_MIDDLE = 5  # halvings of a frame down to a cell: then a frame of 128 pixels in patches of 2 is told 0
 
 
 class Backbone(nn.Module, ABC):
@@ -191,7 +191,7 @@ class UNet(Backbone):
         folded = F.pixel_unshuffle(padded, self.patch)
         if self.coordinates:
             cells, size = folded.shape[-2:], (height / self.patch, width / self.patch)
-            folded = torch.cat([folded, _coordinates(_whole(x_t) if place is None else place, cells, size)], dim=1)
+            folded = torch.cat([folded, coordinates(whole(x_t) if place is None else place, cells, size)], dim=1)
         levels = self._levels(folded, self._embedding(t, category))
         output: Images = self.head(levels[-1], padded)
         return output[..., :height, :width], levels
@@ -219,29 +219,6 @@ class UNet(Backbone):
             x = level(torch.cat([x, skip], dim=1), embedding)
             up.append(x)
         return down + up
-
-
-def _whole(x_t: Images) -> Places:
-    """The place of whole frames."""
-    return x_t.new_tensor([-1.0, -1.0, 1.0, 1.0]).expand(len(x_t), 4)
-
-
-def _coordinates(place: Places, cells: Sequence[int], size: tuple[float, float]) -> Float[Tensor, "B 3 _ _"]:
-    """Row and column of each cell's centre in a frame that reaches from -1 to 1, and the binary logarithm of its side.
-
-    Args:
-        place: of the images.
-        cells: how many there are below and beside each other, with those of the padding.
-        size: height and width of the images, in cells.
-    """
-    steps = (place[:, 2:] - place[:, :2]) / place.new_tensor(size)
-    centres = [
-        place[:, axis, None] + steps[:, axis, None] * (torch.arange(count, device=place.device) + 0.5)
-        for axis, count in enumerate(cells)
-    ]
-    rows, columns = centres[0][:, :, None], centres[1][:, None, :]
-    side = steps.log2().mean(1)[:, None, None] + _MIDDLE
-    return torch.stack([part.expand(-1, *cells) for part in (rows, columns, side)], dim=1)
 
 
 class DiffusersUNet(Backbone):
