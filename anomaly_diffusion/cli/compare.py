@@ -12,6 +12,7 @@ from anomaly_diffusion.cli import user_errors
 from anomaly_diffusion.names import FIGURES
 from anomaly_diffusion.runs.cost import cost_panels, lacking
 from anomaly_diffusion.runs.defect_sizes import SizeClass, by_size
+from anomaly_diffusion.runs.detection_panels import DETECTION_LIMIT, detection_panels
 from anomaly_diffusion.runs.pairing import paired_report
 from anomaly_diffusion.runs.record import UNSET, Groups, RunRecord, finished_runs, grouped
 from anomaly_diffusion.runs.tables import csv_table, results_grid, size_grid
@@ -37,6 +38,8 @@ def main(arguments: list[str]) -> int:
         files.write(options.csv, csv_table(groups))
     if options.chart:
         _draw(options.chart, options.figure, groups)
+    if options.detection_chart:
+        _draw_detection(options.detection_chart, groups)
     return 0
 
 
@@ -48,9 +51,11 @@ def _checked(options: argparse.Namespace) -> argparse.Namespace:
     if options.figure not in FIGURES:
         hint = user_errors.closest(options.figure, FIGURES)
         raise user_errors.UsageError(f"`figure` must be one of {', '.join(FIGURES)}, got {options.figure!r}.{hint}")
-    if options.chart and options.chart.suffix.lower() != ".png":
-        raise user_errors.UsageError(f"`chart` must be a file that ends in .png, got {options.chart}.")
-    for name in ("output", "csv", "chart"):
+    for name in ("chart", "detection_chart"):
+        drawn: Path | None = getattr(options, name)
+        if drawn and drawn.suffix.lower() != ".png":
+            raise user_errors.UsageError(f"`{name}` must be a file that ends in .png, got {drawn}.")
+    for name in ("output", "csv", "chart", "detection_chart"):
         path: Path | None = getattr(options, name)
         if path is not None and path.is_dir():
             raise user_errors.UsageError(f"`{name}` must be a file, got the folder {str(path)!r}.")
@@ -96,8 +101,21 @@ def _draw(path: Path, figure: str, groups: Groups) -> None:
     from anomaly_diffusion.figures.cost_chart import chart  # loads matplotlib
 
     files.write(path, chart(cost_panels(groups, figure), FIGURES[figure]))
-    missing = {name: lacking(runs, figure) for name, runs in groups.items()}
-    absent = [f"{name} ({reason})" for name, reason in missing.items() if reason]
+    _tell_left_out(path, {name: lacking(runs, figure) for name, runs in groups.items()})
+
+
+def _draw_detection(path: Path, groups: Groups) -> None:
+    """Write the chart of detection limits, and say whose are not on it."""
+    from anomaly_diffusion.figures.detection_sets_chart import detection_sets_chart  # loads matplotlib
+
+    files.write(path, detection_sets_chart(detection_panels(groups)))
+    runs = {str(run.folder): run for members in groups.values() for run in members}
+    _tell_left_out(path, {name: "" if run.detection_limit else f"no {DETECTION_LIMIT}" for name, run in runs.items()})
+
+
+def _tell_left_out(path: Path, reasons: Mapping[str, str]) -> None:
+    """Say what is not on a chart, and why."""
+    absent = [f"{name} ({reason})" for name, reason in reasons.items() if reason]
     if absent:
         print(f"left out of {path}: {', '.join(absent)}", file=sys.stderr)
 
@@ -119,4 +137,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--chart", type=Path, help="also draw accuracy over seconds per image to this PNG file")
     shown = f"what the chart shows, {_FIGURE} if not given; one of {', '.join(FIGURES)}"
     parser.add_argument("--figure", metavar="NAME", help=shown)
+    parser.add_argument(
+        "--detection_chart", type=Path, help="also draw what `detection_limit` found of each set to this PNG file"
+    )
     return parser

@@ -128,6 +128,11 @@ class RunRecord:
         return self._mapping("failures.json")
 
     @cached_property
+    def detection_limit(self) -> dict[str, Any]:
+        """Which sizes of painted defects it finds, the content of `detection_limit.json`."""
+        return self._mapping("detection_limit.json")
+
+    @cached_property
     def depths(self) -> list[dict[str, float]]:
         """Figures at each depth, the lines of `depths.csv`; NaN where nothing was measured."""
         path = self.folder / "depths.csv"
