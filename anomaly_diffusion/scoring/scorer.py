@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable, Sequence
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import torch
 from jaxtyping import Float
@@ -16,7 +16,9 @@ from anomaly_diffusion.scoring.smoothing import GaussianSmoothing
 from anomaly_diffusion.settings import Configured
 from anomaly_diffusion.types import Encoded
 
-__all__ = ["Scoring", "enlarged"]
+__all__ = ["LEAST_VARIANCE", "Scoring", "enlarged"]
+
+LEAST_VARIANCE = "least_variance"
 
 
 class Scoring(Configured, nn.Module):
@@ -24,7 +26,8 @@ class Scoring(Configured, nn.Module):
 
     Args:
         residuals: what is compared; L1 if not given.
-        weights: weight of each residual after standardisation, >= 0; equal if not given.
+        weights: weight of each residual after standardisation, >= 0; equal if not given. "least_variance": those of
+            every map, learnt on held-out normal images, with which their sum varies least (`Calibration`).
         smoothing: standard deviation of the Gaussian smoothing of residuals, in pixels, >= 0.
         pooling: how a map becomes a score; the mean of the worst 0.2 % of pixels if not given.
         two_sided: whether a residual far below normal is an anomaly as well, as where texture has been wiped away;
@@ -41,7 +44,7 @@ class Scoring(Configured, nn.Module):
     def __init__(
         self,
         residuals: Sequence[Residual] | None = None,
-        weights: Sequence[float] | None = None,
+        weights: Sequence[float] | Literal["least_variance"] | None = None,
         smoothing: float = 1.0,
         pooling: Pooling | None = None,
         two_sided: bool = False,
@@ -50,7 +53,9 @@ class Scoring(Configured, nn.Module):
     ) -> None:
         super().__init__()
         self.residuals = nn.ModuleList(residuals or [L1Residual()])
-        self.weights = torch.tensor(weights or [1.0] * len(self.residuals))
+        self.least_variance = isinstance(weights, str)
+        given = None if isinstance(weights, str) else weights
+        self.weights = torch.tensor(given or [1.0] * len(self.residuals))
         if len(self.weights) != len(self.residuals):
             raise ValueError(
                 f"`weights` must have one entry per residual ({len(self.residuals)}), got {len(self.weights)}."
@@ -130,6 +135,8 @@ class Scoring(Configured, nn.Module):
         depths = residuals.shape[1] // (scales * len(weights))
         per_depth = torch.block_diag(*[weights] * depths).repeat(1, scales)  # (D, S*D*K)
         rows = torch.cat([per_depth, weights.repeat(1, scales * depths)])
+        if self.least_variance:
+            rows = calibration.of_least_variance(rows)
         with torch.autocast(residuals.device.type, enabled=False):
             standardised = calibration.standardise(residuals)
             fused = _mean_square(standardised, rows) if self.two_sided else calibration.fuse(standardised, rows)

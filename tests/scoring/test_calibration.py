@@ -192,3 +192,44 @@ def test_mixed_precision_leaves_scores_alone() -> None:
     with torch.autocast("cpu", torch.bfloat16):
         assert torch.equal(scoring.compare(image, reconstruction, image.shape[-2:]), maps)
         assert torch.equal(scoring.judge(maps, calibration)[1], expected)
+
+
+def _least(maps: Tensor, chosen: list[list[float]]) -> Tensor:
+    return _fitted(maps).of_least_variance(torch.tensor(chosen, dtype=torch.float))
+
+
+def test_weights_of_least_variance_leave_out_what_is_not_chosen_and_sum_to_one() -> None:
+    weights = _least(_correlated_maps(), [[1, 1, 1, 1], [1, 0, 1, 0], [0, 0, 0, 3]])
+    assert (weights >= 0).all()
+    torch.testing.assert_close(weights.sum(1), torch.ones(3, dtype=torch.float64))
+    assert weights[1, 1] == weights[1, 3] == 0
+    assert weights[2].tolist() == [0, 0, 0, 1]
+
+
+def test_maps_that_say_the_same_count_once() -> None:
+    one, two = torch.randn(2, 6, 1, 40, 40, generator=seeded(3)).unbind(0)
+    calibration, maps = Calibration(4), torch.cat([one, one + 1e-3 * torch.randn(one.shape), one, two], dim=1)
+    calibration.fit(moments(maps, torch.ones(6, 1, 40, 40, dtype=torch.bool)))
+    weights = calibration.of_least_variance(torch.ones(1, 4))[0]
+    assert 0.45 < weights[:3].sum() < 0.55
+
+
+def test_no_other_weights_vary_less() -> None:
+    maps = _correlated_maps()
+    calibration = _fitted(maps)
+    correlation = 0.9 * calibration._correlation + 0.1 * torch.eye(4)
+    best = calibration.of_least_variance(torch.ones(1, 4))[0]
+    others = torch.rand(2000, 4, generator=seeded(5), dtype=torch.float64)
+    others /= others.sum(1, keepdim=True)
+    variance = torch.einsum("fm,mn,fn->f", others, correlation, others)
+    assert best @ correlation @ best <= variance.min()
+
+
+def test_maps_fused_with_least_variance_are_standard_and_leave_zero_weights_out() -> None:
+    maps = _correlated_maps()
+    scoring = Scoring([L1Residual(), SSIMResidual()], weights="least_variance")
+    for found in scoring.judge(maps, _fitted(maps)):
+        _assert_standard(found)
+    one_depth = Scoring([L1Residual()] * 4, weights="least_variance").judge(maps, _fitted(maps))[1]
+    weights = _least(maps, [[1, 1, 1, 1]])
+    torch.testing.assert_close(one_depth, _fitted(maps).fuse(_fitted(maps).standardise(maps), weights))
