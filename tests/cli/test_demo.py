@@ -10,10 +10,10 @@ from anomaly_diffusion.cli import compare
 from anomaly_diffusion.cli.main import main
 from anomaly_diffusion.cli.parsing import arguments, lightning_cli
 
-# The demo with frames of half its side, fewer photographs to validate on and fewer steps: half a minute on one core.
+# The demo with smaller frames, fewer photographs to validate on and fewer steps: half a minute on one core.
 FLOOR = (
-    *("--data.image_size=[32,32]", "--data.dataset.init_args.validation=24"),
-    *("--trainer.max_steps=150", "--trainer.val_check_interval=150"),
+    *("--data.image_size=[48,48]", "--data.dataset.init_args.validation=24", "--seed_everything=0"),
+    *("--trainer.max_steps=200", "--trainer.val_check_interval=200"),
 )
 
 
@@ -30,10 +30,10 @@ def runs(tmp_path_factory) -> Path:
 
 
 def test_the_model_of_the_demo_finds_more_than_every_control(runs):
-    """Of three seeds, image AUROC was .13 to .19 above the best control, and pixel AP at least 5.8 times as high."""
+    """Of three seeds, image AUROC was .06 to .14 above the best control, and pixel AP at least 9.5 times as high."""
     summary = json.loads((runs / "001/summary.json").read_text())
     controls = summary["controls"].values()
-    assert summary["image_auroc"] > max(control["image_auroc"] for control in controls) + 0.08
+    assert summary["image_auroc"] > max(control["image_auroc"] for control in controls) + 0.05
     maps = [control["pixel_ap"] for control in controls if control.get("pixel_ap") is not None]
     assert len(maps) == 2
     assert summary["pixel_ap"] > 2 * max(maps)
