@@ -178,6 +178,11 @@ class Decoded(PerImage):
     anomaly_maps: Float[Tensor, "B _ _ _"] | None = None
     coarser: tuple["Decoded", ...] = ()
 
+    @property
+    def left(self) -> Float[Tensor, " B"]:
+        """Mean square of what the reconstructions of each image leave of it."""
+        return (self.reference[:, None] - self.reconstruction).square().flatten(1).mean(1)
+
 
 @dataclass(frozen=True)
 class Prediction(PerImage):

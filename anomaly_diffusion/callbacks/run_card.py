@@ -23,6 +23,7 @@ from anomaly_diffusion.runs.tables import beaten_by, losses, summary_table, told
 from anomaly_diffusion.types import ImageBatch, ImageResult, Prediction
 
 REDRAW_SECONDS = 30.0
+_FAR_APART = 1.5  # ratio of what is left of held-out photographs and of those learnt from that is worth a line
 DRAWN = ("image_auroc", "pixel_auroc", "pixel_ap", "aupro")
 
 
@@ -35,11 +36,12 @@ class RunCard(ResultCallback):
     "validation", the controls of both, under "pixels" the size at which pixel figures were taken and what became there
     of the files' defective regions, what `Fidelity` measures under "fidelity", limits and what came of them under
     "verdicts" (`verdicts.rates`), under "copying" how many painted defects of the validation keep more than half of
-    themselves in the reconstructions of each depth, under "test_set" what `files.names_hash`
-    makes of the names of all test images (null before a test), and the cost:
-    `seconds_per_image` of test steps without the first batch; `train_seconds` of fitting without validation,
-    `fit_seconds` with it; `peak_memory_mb` of the process and `peak_gpu_memory_mb` of its GPU. "beaten_by" says which
-    control is better than the model in which figure, and by how much.
+    themselves in the reconstructions of each depth, under "left" the mean squares of what reconstructions leave of the
+    photographs learnt from and of those held out (of this process; empty before a validation), under "test_set" what
+    `files.names_hash` makes of the names of all test images (null before a test), and the cost: `seconds_per_image` of
+    test steps without the first batch; `train_seconds` of fitting without validation, `fit_seconds` with it;
+    `peak_memory_mb` of the process and `peak_gpu_memory_mb` of its GPU. "beaten_by" says which control is better than
+    the model in which figure, and by how much.
 
     Args:
         controls: whether the printed table has the best control of each figure, or all of them.
@@ -158,6 +160,8 @@ class RunCard(ResultCallback):
             console.print(line, soft_wrap=True, highlight=False)
         if self.shared.copying:
             console.print(_copies(self.shared.copying), soft_wrap=True, highlight=False)
+        if summary["left"].get("ratio", 0) > _FAR_APART:
+            console.print(_left(summary["left"]), soft_wrap=True, highlight=False)
         folder = Path(trainer.default_root_dir)
         console.print(f"run folder: {folder}", soft_wrap=True, highlight=False)
         for sheet in folder.glob(f"panels/{judged}.png"):
@@ -201,7 +205,7 @@ class RunCard(ResultCallback):
         return rows
 
     def _write_summary(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> dict[str, Any]:
-        summary = self._figures() | self._cost(pl_module)
+        summary = self._figures() | {"left": _what_is_left(pl_module)} | self._cost(pl_module)
         if trainer.is_global_zero:
             files.write_json(Path(trainer.default_root_dir) / "summary.json", summary)
             for run in wb.runs(trainer):
@@ -258,6 +262,22 @@ def _copies(copying: Sequence[tuple[float, int, int]]) -> str:
     """How many painted defects stay in reconstructions, which then cannot show them."""
     told = ", ".join(f"{copied} at depth {depth:.3g}" for depth, copied, _ in copying)
     return f"of {copying[0][2]} painted defects, reconstructions copy {told}"
+
+
+def _what_is_left(pl_module: pl.LightningModule) -> dict[str, float]:
+    """Mean squares of what reconstructions leave of normal photographs, where a detector knows both (`Detector`)."""
+    learnt_from, held_out = getattr(pl_module, "left", (None, None))
+    if not learnt_from or held_out is None:
+        return {}
+    return {"learnt_from": learnt_from, "held_out": held_out, "ratio": held_out / learnt_from}
+
+
+def _left(left: Mapping[str, float]) -> str:
+    """That photographs are rebuilt better for having been learnt from."""
+    return (
+        f"reconstructions leave {left['ratio']:.2g} times as much of held-out photographs as of those learnt from "
+        f"(mean square {left['held_out']:.2g}, {left['learnt_from']:.2g}): more photographs would help, or fewer steps"
+    )
 
 
 def _logged_figures(trainer: pl.Trainer) -> dict[str, float]:

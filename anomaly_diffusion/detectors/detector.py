@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from copy import deepcopy
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any
 
@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from anomaly_diffusion.codecs.codec import Codec
 from anomaly_diffusion.detectors import old_checkpoints
+from anomaly_diffusion.detectors.foreign_checkpoint import ForeignCheckpoint, differences
 from anomaly_diffusion.detectors.micro_batching import MicroBatcher
 from anomaly_diffusion.detectors.normal_batches import first, normals, training_batches, validation_batches
 from anomaly_diffusion.detectors.scales import at_scales, check_scales
@@ -30,20 +31,25 @@ from anomaly_diffusion.types import (
     Images,
     Maps,
     Masks,
+    PerImage,
     Prediction,
     Reconstructed,
     Scores,
     size_at,
 )
 
-__all__ = ["Detector", "ForeignCheckpoint"]
+__all__ = ["Detector"]
 
 CODEC_LEARNS_FROM, LEARNT_FROM = 256, 512  # photographs: more of them only take more time
 _OF_JUDGEMENT = ("calibration.", "scoring.", "coarser.", "normal_scores.", "image_threshold", "pixel_threshold")
 
 
-class ForeignCheckpoint(ValueError):
-    """A checkpoint whose weights are those of another model, or of the same with other settings."""
+@dataclass(frozen=True)
+class _Compared(PerImage):
+    """Images beside their reconstructions: the maps, and what was left."""
+
+    maps: Float[Tensor, "B M H W"]
+    left: Float[Tensor, " B"]
 
 
 class Detector(Configured, pl.LightningModule, ABC):
@@ -63,6 +69,8 @@ class Detector(Configured, pl.LightningModule, ABC):
 
     Attributes:
         coarser: a scoring like `scoring` for each scale but the first: what is learnt differs.
+        left: mean square of what reconstructions leave of the photographs learnt from, and of those held out, in this
+            process; None where nobody looked. Far apart, photographs were too few or steps too many.
     """
 
     image_threshold: Tensor
@@ -87,6 +95,7 @@ class Detector(Configured, pl.LightningModule, ABC):
         self.normal_scores = NormalScores()
         self.micro_batches = MicroBatcher()
         self._calibrated_on: Moments | None = None  # in this process
+        self.left: tuple[float | None, float | None] = (None, None)
         self.frame: tuple[int, ...] | None = None  # height and width that the calibration belongs to, where it is known
         self.register_buffer("image_threshold", torch.tensor(torch.nan))
         self.register_buffer("pixel_threshold", torch.tensor(torch.nan))
@@ -147,7 +156,7 @@ class Detector(Configured, pl.LightningModule, ABC):
         try:
             return super().load_state_dict(state_dict, strict, assign)
         except RuntimeError:
-            raise ForeignCheckpoint(_differences(state_dict, self)) from None
+            raise ForeignCheckpoint(differences(state_dict, self)) from None
 
     def is_compatible(self, checkpoint: Mapping[str, Any]) -> bool:
         """Whether calibration and thresholds of `checkpoint` are those of this detector's settings."""
@@ -316,6 +325,7 @@ class Detector(Configured, pl.LightningModule, ABC):
         """Let the learners of each scale see normal images once."""
         reads = any(learner.reads_reconstruction for learner in chain(*learners))
         sums: list[Any] = []
+        left: list[Tensor] = []
         for batch in first(LEARNT_FROM, batches):
             seen = self.micro_batches(self._normal if reads else self._unrestored, batch)
             views = zip(learners, at_scales(batch, self.scales), (seen, *seen.coarser), strict=True)
@@ -326,10 +336,12 @@ class Detector(Configured, pl.LightningModule, ABC):
                     for learner in those
                 ]
             sums = [total + more for total, more in zip(sums, new, strict=True)] if sums else new
+            left += [seen.left] if reads else []
         if not sums:
             raise ValueError("No normal training image to learn differences from.")
         for learner, total in zip(chain(*learners), sums, strict=True):
             learner.fit(total)
+        self.left = (float(torch.cat(left).mean()), self.left[1]) if left else self.left
 
     def _normal(self, batch: ImageBatch) -> Decoded:
         return self.decoded(batch, self.encode_training(batch))
@@ -351,17 +363,24 @@ class Detector(Configured, pl.LightningModule, ABC):
             ValueError: there is no normal image.
         """
         total: Moments | None = None
+        left: list[Tensor] = []
         for batch in batches:
             normal = normals(self, batch)
             self.frame = tuple(batch.image.shape[-2:])
             total = total or self.calibration.no_moments(self.frame)
             if normal.path:
-                maps = self.micro_batches(lambda part: self.residual_maps(part, self.decoded(part)), normal)
-                total = total.plus(moments(maps, normal.valid))
+                compared = self.micro_batches(self._compared, normal)
+                total = total.plus(moments(compared.maps, normal.valid))
+                left.append(compared.left)
         if total is None or total.products[0, 0] < 2:
             raise ValueError("No normal image to calibrate on. Hold out some defect-free images for validation.")
         self._calibrated_on = total
         self.calibration.fit(total)
+        self.left = self.left[0], float(torch.cat(left).mean())
+
+    def _compared(self, batch: ImageBatch) -> _Compared:
+        decoded = self.decoded(batch)
+        return _Compared(self.residual_maps(batch, decoded), decoded.left)
 
     def training_batches(self, epoch: int = 0, whole: bool = True) -> Iterable[ImageBatch]:
         """Batches of all normal images of one epoch, on the device, also where only a validation runs.
@@ -379,20 +398,3 @@ def _maps(scoring: Scoring, decoded: Decoded, size: Sequence[int]) -> Tensor:
         return scoring.compare(decoded.reference, decoded.reconstruction, size)
     smoothed: Tensor = scoring.smoothing(enlarged(decoded.anomaly_maps, size))
     return smoothed
-
-
-def _differences(there: Mapping[str, Any], module: nn.Module) -> str:
-    """How the weights of a checkpoint differ from those of a model, in a line."""
-    here = module.state_dict()
-    other = [name for name in here if name in there and here[name].shape != there[name].shape]
-    missing, unknown = [name for name in here if name not in there], [name for name in there if name not in here]
-    shapes = (f"{name} is {_size(there[name])} there and {_size(here[name])} here" for name in other[:1])
-    told = [*shapes, *(f"{name} is missing" for name in missing[:1]), *(f"{name} is unknown" for name in unknown[:1])]
-    more = len(other) + len(missing) + len(unknown) - len(told)
-    return f"The checkpoint is not of this {type(module).__name__}: {', '.join(told)}" + (
-        f", and {more} more of its {len(here)} tensors differ." if more else "."
-    )
-
-
-def _size(tensor: Any) -> str:
-    return " x ".join(map(str, getattr(tensor, "shape", ()))) or "a number"

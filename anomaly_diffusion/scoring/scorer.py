@@ -39,7 +39,7 @@ class Scoring(Configured, nn.Module):
     """
 
     most: ClassVar[dict[str, float]] = {"smoothing": 1000, "calibration_sigma": 1000}
-    added: ClassVar[dict[str, float]] = {"calibration_floor": 1.0}
+    added: ClassVar[dict[str, float]] = {"calibration_floor": 1.0, "least_variance": False}
 
     def __init__(
         self,

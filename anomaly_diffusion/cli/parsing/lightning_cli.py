@@ -19,7 +19,7 @@ from anomaly_diffusion import __version__, files
 from anomaly_diffusion.cli import help_text, user_errors
 from anomaly_diffusion.cli.parsing import renamed, rules
 from anomaly_diffusion.cli.parsing.arguments import TRAINING, Request, experiments_folder
-from anomaly_diffusion.detectors.detector import ForeignCheckpoint
+from anomaly_diffusion.detectors.foreign_checkpoint import ForeignCheckpoint
 from anomaly_diffusion.detectors.learning_rate import warmup_then_cosine
 from anomaly_diffusion.engine import changes, loggers
 from anomaly_diffusion.engine.checkpoints import BestAndLast, WholeCheckpoints
