@@ -94,7 +94,7 @@ class Scoring(Configured, nn.Module):
     @property
     def learners(self) -> list[Residual]:
         """Residuals that must learn from normal images first."""
-        return [residual for residual in self._residuals() if residual.learns]
+        return [residual for residual in self._residuals() if residual.lessons]
 
     @property
     def lessons(self) -> list[list[Learner]]:
