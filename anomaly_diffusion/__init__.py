@@ -28,6 +28,7 @@ _HOMES = {
     "evaluate": "api",
     "load": "api",
     "test_images": "api",
+    "Inspector": "deploy.inspector",
     "Run": "runs.record",
     "comparison": "runs.display",
     "Picture": "runs.display",

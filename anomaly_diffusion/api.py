@@ -112,6 +112,17 @@ def data_module(run: Run) -> "AnomalyDataModule":
     return data
 
 
+def framing(run: Run) -> "AnomalyDataModule":
+    """The data module of a run without its photographs, which need not be there: it knows how to frame others."""
+    from anomaly_diffusion.data.datamodule import AnomalyDataModule
+
+    described = run.config.get("data", {}).get("dataset", {}).get("init_args", {})
+    nothing = {"class_path": "anomaly_diffusion.Textures"}
+    data: AnomalyDataModule = _built(AnomalyDataModule, run.folder, "data", dataset=nothing)
+    data.dataset.white_level = described.get("white_level", data.dataset.white_level)
+    return data
+
+
 def test_images(run: Run) -> "ImageBatch":
     """All test images of a run in one batch, good ones first where the data set is a built-in texture."""
     data = data_module(run)
@@ -158,15 +169,15 @@ def _nothing_shown() -> contextlib.AbstractContextManager[Any]:
     return hidden
 
 
-def _built(base: type, folder: Path, key: str) -> Any:
-    """The object that the config of a run describes under `key`."""
+def _built(base: type, folder: Path, key: str, **instead: Any) -> Any:
+    """The object that the config of a run describes under `key`, some of its arguments others."""
     from jsonargparse import ArgumentParser
 
     from anomaly_diffusion.cli.parsing import lightning_cli, renamed
 
     lightning_cli.import_rooms()
     parser = ArgumentParser(exit_on_error=False)
-    described = renamed.read(folder / run_folder.CONFIG, _log.info)[key]
+    described = renamed.read(folder / run_folder.CONFIG, _log.info)[key] | instead
     if "class_path" in described:
         parser.add_subclass_arguments(base, key)
     else:
