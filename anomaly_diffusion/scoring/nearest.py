@@ -54,7 +54,7 @@ class NearestResidual(Residual, AnySize):
             if value < 1:
                 raise ValueError(f"`{name}` must be at least 1, got {value}.")
         self.context, self.at_most, self.candidates, self.seed = context, at_most, candidates, seed
-        self.register_buffer("items", torch.empty(0))  # (D, N, 2 * C)
+        self.register_buffer("items", torch.empty(0))  # (D, N, C), or 2 * C with a context
 
     def moments(
         self, reference: Encoded, reconstruction: Float[Tensor, "B D c h w"], valid: Masks, keys: Sequence[int]
@@ -89,17 +89,20 @@ class NearestResidual(Residual, AnySize):
         """
         rows = self._rows(reference, reconstruction)
         self._check(rows)
+        remembered = self.items[..., : rows.shape[-1]]  # until November 2026 with zeros for reconstructions not counted
         distances = [  # of one image at a time: a product of matrices may round by the number of its rows
-            torch.stack([_distances(items, patches) for items, patches in zip(self.items, image, strict=True)])
+            torch.stack([_distances(items, patches) for items, patches in zip(remembered, image, strict=True)])
             for image in rows
         ]
         maps: Tensor = torch.stack(distances).unflatten(2, reconstruction.shape[-2:])
         return maps
 
-    def _rows(self, reference: Encoded, reconstruction: Float[Tensor, "B D c h w"]) -> Float[Tensor, "B D P 2*c"]:
-        """What is compared, at each position."""
-        both = torch.cat([reference[:, None] - reconstruction, math.sqrt(self.context) * reconstruction], dim=2)
-        return both.float().flatten(3).transpose(2, 3)
+    def _rows(self, reference: Encoded, reconstruction: Float[Tensor, "B D c h w"]) -> Float[Tensor, "B D P _"]:
+        """What is compared, at each position: the difference and, where it counts, the reconstruction."""
+        rows = reference[:, None] - reconstruction
+        if self.context:
+            rows = torch.cat([rows, math.sqrt(self.context) * reconstruction], dim=2)
+        return rows.float().flatten(3).transpose(2, 3)
 
     def _check(self, rows: Tensor) -> None:
         if not self.items.numel():
