@@ -123,8 +123,8 @@ class Calibration(AnySize):
 
         w = argmin w' R w,   sum(w) = 1,   w >= 0,   over the maps that `chosen` does not have as zero
 
-        Of a defect that lifts all maps by as many standard deviations this is the best linear evidence, and maps that say
-        the same count once: three of one kind do not outvote two of another.
+        Of a defect that lifts all maps by as many standard deviations this is the best linear evidence, and maps that
+        say the same count once: three of one kind do not outvote two of another.
 
         Reference: Markowitz, "Portfolio Selection", 1952, whose portfolio of least variance this is.
 
