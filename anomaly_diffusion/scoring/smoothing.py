@@ -31,9 +31,17 @@ class GaussianSmoothing(nn.Module):
         """Smoothed maps, shaped like `maps` (B, C, H, W)."""
         if self.radius == 0:
             return maps
-        B, C, H, W = maps.shape
-        rows = F.pad(maps.reshape(B * C, 1, H, W), (0, 0, self.radius, self.radius), mode="replicate")
-        columns = F.pad(
-            F.conv2d(rows, self.weight.view(1, 1, -1, 1)), (self.radius, self.radius, 0, 0), mode="replicate"
-        )
-        return F.conv2d(columns, self.weight.view(1, 1, 1, -1)).reshape(B, C, H, W)
+        return self._along(-1, self._along(-2, maps))
+
+    def _along(self, axis: int, maps: Tensor) -> Tensor:
+        """Smoothed along one axis, by weighted sums of shifted maps: on a CPU far faster than a convolution."""
+        length = maps.shape[axis]
+        ends = (self.radius, self.radius, 0, 0) if axis == -1 else (0, 0, self.radius, self.radius)
+        padded = F.pad(maps, ends, mode="replicate")
+        shifted = [padded.narrow(axis, start, length) for start in range(2 * self.radius + 1)]
+        weights: list[float] = self.weight.tolist()
+        found = shifted[self.radius] * weights[self.radius]
+        for reach in range(1, self.radius + 1):
+            pair = shifted[self.radius - reach] + shifted[self.radius + reach]
+            found = found.add(pair, alpha=weights[self.radius + reach])
+        return found
