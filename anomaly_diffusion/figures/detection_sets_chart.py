@@ -13,10 +13,10 @@ __all__ = ["detection_sets_chart"]
 
 _INKS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")  # Okabe & Ito (2008)
 _SHAPES = "osD^vPX"
-_LEFT, _WIDE, _ROW, _TOP, _FOOT = 120, 270, 58, 30, 84  # pixels
+_LEFT, _WIDE, _ROW, _TOP, _FOOT, _NARROWEST = 120, 270, 58, 30, 100, 560  # pixels
 _MOST = len(_INKS)
 _NOTE = (
-    "filled: width of which 90 % are found; line: to where at least 90 % are, with 95 % confidence; "
+    "filled: width of which 90 % are found; line: to where at least 90 % are, with 95 % confidence\n"
     "hollow, at the right: share found where no width is found so often"
 )
 
@@ -36,7 +36,7 @@ def detection_sets_chart(panels: Sequence[DetectionPanel]) -> bytes:
             f"Panels must be at least one, of at most {_MOST} methods, got {len(panels)} of {len(methods)}."
         )
     families = list(dict.fromkeys(mark.family for panel in panels for mark in panel.marks))
-    width, height = _LEFT + _WIDE * len(panels), _TOP + _ROW * len(families) + _FOOT
+    width, height = max(_NARROWEST, _LEFT + _WIDE * len(panels)), _TOP + _ROW * len(families) + _FOOT
     figure = blank_figure(width, height)
     axes = figure.subplots(1, len(panels), squeeze=False, sharey=True)[0]
     for axis, panel in zip(axes, panels, strict=True):
@@ -54,7 +54,7 @@ def detection_sets_chart(panels: Sequence[DetectionPanel]) -> bytes:
         ncols=len(methods),
         fontsize=9,
         frameon=False,
-        bbox_to_anchor=(0.5, 16 / height),
+        bbox_to_anchor=(0.5, 28 / height),
     )
     figure.text(0.5, 6 / height, _NOTE, ha="center", fontsize=7.5, color=QUIET_INK)
     return png(figure)
