@@ -12,9 +12,9 @@ from anomaly_diffusion.cli import user_errors
 from anomaly_diffusion.names import FIGURES
 from anomaly_diffusion.runs.cost import cost_panels, lacking
 from anomaly_diffusion.runs.defect_sizes import SizeClass, by_size
-from anomaly_diffusion.runs.detection_panels import DETECTION_LIMIT, detection_panels
+from anomaly_diffusion.runs.detection_panels import detection_panels
 from anomaly_diffusion.runs.pairing import paired_report
-from anomaly_diffusion.runs.record import UNSET, Groups, RunRecord, finished_runs, grouped
+from anomaly_diffusion.runs.record import DETECTION_LIMIT, UNSET, Groups, RunRecord, finished_runs, grouped
 from anomaly_diffusion.runs.tables import csv_table, results_grid, size_grid
 
 __all__ = ["main"]

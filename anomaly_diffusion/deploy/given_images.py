@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from anomaly_diffusion.data.reading.colour import channels_of
+from anomaly_diffusion.data.reading.colour import channels_of, in_bytes, on_black
 from anomaly_diffusion.data.reading.photographs import Pixels, read_pixels
 from anomaly_diffusion.data.sample import stable_hash
 
@@ -72,7 +72,7 @@ def _of_pillow(image: Any) -> np.ndarray:
     from PIL import ImageOps
 
     upright = ImageOps.exif_transpose(image)
-    if upright.mode not in ("L", "RGB", "RGBA", "I;16"):
+    if upright.mode not in ("L", "RGB", "RGBA", "I;16", "I", "F"):
         upright = upright.convert("RGBA" if upright.has_transparency_data else "RGB")
     return np.asarray(upright)
 
@@ -84,7 +84,7 @@ def _bytes(values: np.ndarray, white_level: int) -> np.ndarray:
     if values.dtype == np.uint8:
         return values
     if values.dtype == np.uint16:
-        return np.asarray(np.minimum(values.astype(np.float32) * (255 / white_level), 255) + 0.5, np.uint8)
+        return in_bytes(values, white_level)
     if np.issubdtype(values.dtype, np.floating):
         low, high = float(values.min()), float(values.max())
         if not (low >= 0 and high <= 1):
@@ -99,8 +99,7 @@ def _grey_or_rgb(pixels: np.ndarray) -> Pixels:
     """Alpha composited on black and equal channels made one, as `read_pixels` does."""
     pixels = pixels[..., None] if pixels.ndim == 2 else pixels
     if pixels.shape[2] == 4:
-        opaque = pixels[..., 3:].astype(np.uint16)
-        pixels = ((pixels[..., :3] * opaque + 127) // 255).astype(np.uint8)
+        pixels = on_black(pixels)
     if pixels.shape[2] not in (1, 3):
         raise ValueError(f"`image` must have 1, 3 or 4 channels, got {pixels.shape[2]}: arrays are H x W x channels.")
     return np.ascontiguousarray(pixels if channels_of(pixels) == 3 else pixels[..., :1])

@@ -5,12 +5,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from anomaly_diffusion import files
-from anomaly_diffusion.runs.record import Groups, RunRecord
+from anomaly_diffusion.runs.record import DETECTION_LIMIT, Groups, RunRecord
 from anomaly_diffusion.runs.tables import by_test_set
 
-__all__ = ["DETECTION_LIMIT", "DetectionMark", "DetectionPanel", "detection_panels"]
-
-DETECTION_LIMIT = "detection_limit.json"
+__all__ = ["DetectionMark", "DetectionPanel", "detection_panels"]
 
 
 @dataclass(frozen=True)
@@ -54,7 +52,7 @@ def detection_panels(groups: Groups) -> list[DetectionPanel]:
         groups: runs that differ in their seed only, by name of the group.
 
     Raises:
-        ValueError: no run has detection limits, or a file of them is broken.
+        ValueError: no run has detection limits.
     """
     known = {name: [run for run in runs if run.detection_limit] for name, runs in groups.items()}
     known = {name: runs for name, runs in known.items() if runs}

@@ -14,9 +14,10 @@ if TYPE_CHECKING:
     from anomaly_diffusion.runs.display import Picture
     from anomaly_diffusion.types import ImageResult
 
-__all__ = ["UNSET", "VERDICTS", "Groups", "Run", "RunRecord", "finished_runs", "grouped"]
+__all__ = ["DETECTION_LIMIT", "UNSET", "VERDICTS", "Groups", "Run", "RunRecord", "finished_runs", "grouped"]
 
 SUMMARY = "summary.json"
+DETECTION_LIMIT = "detection_limit.json"
 OPTIONAL = ("per_image.csv", "failures.csv", "failures.json", "panels/test.png", "tiles/", "depths.csv")
 VERDICTS = "verdicts"  # of the lines of per_image.csv
 UNSET = "not set"
@@ -130,7 +131,7 @@ class RunRecord:
     @cached_property
     def detection_limit(self) -> dict[str, Any]:
         """Which sizes of painted defects it finds, the content of `detection_limit.json`."""
-        return self._mapping("detection_limit.json")
+        return self._mapping(DETECTION_LIMIT)
 
     @cached_property
     def depths(self) -> list[dict[str, float]]:

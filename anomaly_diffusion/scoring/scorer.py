@@ -16,9 +16,9 @@ from anomaly_diffusion.scoring.smoothing import GaussianSmoothing
 from anomaly_diffusion.settings import Configured
 from anomaly_diffusion.types import Encoded
 
-__all__ = ["LEAST_VARIANCE", "Scoring", "enlarged"]
+__all__ = ["Scoring", "enlarged"]
 
-LEAST_VARIANCE = "least_variance"
+_LEAST_VARIANCE = "least_variance"
 
 
 class Scoring(Configured, nn.Module):
@@ -53,6 +53,8 @@ class Scoring(Configured, nn.Module):
     ) -> None:
         super().__init__()
         self.residuals = nn.ModuleList(residuals or [L1Residual()])
+        if isinstance(weights, str) and weights != _LEAST_VARIANCE:
+            raise ValueError(f"`weights` must be numbers, null or {_LEAST_VARIANCE!r}, got {weights!r}.")
         self.least_variance = isinstance(weights, str)
         given = None if isinstance(weights, str) else weights
         self.weights = torch.tensor(given or [1.0] * len(self.residuals))

@@ -16,8 +16,6 @@ class GaussianSmoothing(nn.Module):
         sigma: standard deviation in pixels, >= 0; 0 leaves the map as it is.
     """
 
-    weight: Tensor
-
     def __init__(self, sigma: float) -> None:
         super().__init__()
         if sigma < 0:
@@ -25,7 +23,7 @@ class GaussianSmoothing(nn.Module):
         self.radius = math.ceil(3 * sigma)
         place = torch.arange(-self.radius, self.radius + 1, dtype=torch.float64)
         weight = torch.exp(-0.5 * (place / sigma) ** 2) if sigma else torch.ones(1, dtype=torch.float64)
-        self.register_buffer("weight", (weight / weight.sum()).float(), persistent=False)
+        self._weights: list[float] = (weight / weight.sum()).tolist()
 
     def forward(self, maps: Tensor) -> Tensor:
         """Smoothed maps, shaped like `maps` (B, C, H, W)."""
@@ -38,10 +36,7 @@ class GaussianSmoothing(nn.Module):
         length = maps.shape[axis]
         ends = (self.radius, self.radius, 0, 0) if axis == -1 else (0, 0, self.radius, self.radius)
         padded = F.pad(maps, ends, mode="replicate")
-        shifted = [padded.narrow(axis, start, length) for start in range(2 * self.radius + 1)]
-        weights: list[float] = self.weight.tolist()
-        found = shifted[self.radius] * weights[self.radius]
-        for reach in range(1, self.radius + 1):
-            pair = shifted[self.radius - reach] + shifted[self.radius + reach]
-            found = found.add(pair, alpha=weights[self.radius + reach])
+        found = padded.narrow(axis, 0, length) * self._weights[0]
+        for start, weight in enumerate(self._weights[1:], 1):
+            found = found.add(padded.narrow(axis, start, length), alpha=weight)
         return found

@@ -33,7 +33,7 @@ def test_the_model_of_the_demo_finds_more_than_every_control(runs):
     """Of three seeds, image AUROC was .06 to .14 above the best control, and pixel AP at least 9.5 times as high."""
     summary = json.loads((runs / "001/summary.json").read_text())
     controls = summary["controls"].values()
-    assert summary["image_auroc"] > max(control["image_auroc"] for control in controls) + 0.05
+    assert summary["image_auroc"] > max(control["image_auroc"] for control in controls) + 0.08
     maps = [control["pixel_ap"] for control in controls if control.get("pixel_ap") is not None]
     assert len(maps) == 2
     assert summary["pixel_ap"] > 2 * max(maps)

@@ -208,7 +208,10 @@ def test_weights_of_least_variance_leave_out_what_is_not_chosen_and_sum_to_one()
 
 def test_maps_that_say_the_same_count_once() -> None:
     one, two = torch.randn(2, 6, 1, 40, 40, generator=seeded(3)).unbind(0)
-    calibration, maps = Calibration(4), torch.cat([one, one + 1e-3 * torch.randn(one.shape), one, two], dim=1)
+    calibration, maps = (
+        Calibration(4),
+        torch.cat([one, one + 1e-3 * torch.randn(one.shape, generator=seeded(4)), one, two], dim=1),
+    )
     calibration.fit(moments(maps, torch.ones(6, 1, 40, 40, dtype=torch.bool)))
     weights = calibration.of_least_variance(torch.ones(1, 4))[0]
     assert 0.45 < weights[:3].sum() < 0.55

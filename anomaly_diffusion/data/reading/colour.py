@@ -4,9 +4,9 @@ from collections.abc import Iterator
 
 import cv2
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import UInt8, UInt16
 
-__all__ = ["Pixels", "channels_of", "channels_seen", "with_channels"]
+__all__ = ["Pixels", "channels_of", "channels_seen", "in_bytes", "on_black", "with_channels"]
 
 Pixels = UInt8[np.ndarray, "H W C"]
 
@@ -32,6 +32,18 @@ def with_channels(pixels: Pixels, channels: int) -> Pixels:
     if channels == 1:
         return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY), np.uint8)[..., None]
     return np.repeat(pixels, channels, axis=2)
+
+
+def in_bytes(values: UInt16[np.ndarray, "..."], white_level: int) -> UInt8[np.ndarray, "..."]:
+    """Return 16-bit values in 8 bits; `white_level` becomes 255, what is brighter is clipped."""
+    scaled = np.minimum(values.astype(np.float32) * (255 / white_level), 255)
+    return np.asarray(scaled + 0.5, np.uint8)
+
+
+def on_black(pixels: UInt8[np.ndarray, "H W 4"]) -> UInt8[np.ndarray, "H W 3"]:
+    """Return three colours composited on black by their alpha: colours below full transparency are arbitrary."""
+    opaque = pixels[..., 3:].astype(np.uint16)
+    return np.asarray((pixels[..., :3] * opaque + 127) // 255, np.uint8)
 
 
 def _is_grey(pixels: Pixels, chroma: int, odd: float) -> bool:

@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Bool
 from numpy.typing import NDArray
 
-from anomaly_diffusion.data.reading.colour import Pixels, channels_of
+from anomaly_diffusion.data.reading.colour import Pixels, channels_of, in_bytes, on_black
 from anomaly_diffusion.data.reading.decoding import Decoded, decoded
 from anomaly_diffusion.data.reading.marking import marked
 from anomaly_diffusion.data.reading.notes import Deep, FaintMask, LargeMask, Pages, SoftMask, Turned, note
@@ -67,8 +67,7 @@ def read_pixels(path: Path, white_level: int = 65535) -> Pixels:
     if pixels.ndim == 2:
         return pixels[..., None]
     if pixels.shape[2] == 4:
-        opaque = pixels[..., 3:].astype(np.uint16)
-        pixels = ((pixels[..., :3] * opaque + 127) // 255).astype(np.uint8)
+        pixels = on_black(pixels)
     if pixels.shape[2] != 3:
         raise BadImages({str(path): f"has {pixels.shape[2]} channels; store it as grey, RGB or RGBA"})
     return np.ascontiguousarray(pixels[..., ::-1] if channels_of(pixels) == 3 else pixels[..., :1])
@@ -135,6 +134,5 @@ def _to_bytes(pixels: NDArray[np.generic], path: Path, white_level: int) -> NDAr
         return pixels.astype(np.uint8, copy=False)
     if pixels.dtype == np.uint16:
         note(Deep(path, int(pixels.max()), white_level))
-        scaled = np.minimum(pixels.astype(np.float32) * (255 / white_level), 255)
-        return np.asarray(scaled + 0.5, np.uint8)
+        return in_bytes(pixels.astype(np.uint16, copy=False), white_level)
     raise BadImages({str(path): f"has pixels of type {pixels.dtype}; store 8 or 16 bit unsigned integers"})
