@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -19,6 +20,7 @@ from anomaly_diffusion.data.reading.notes import Colour, Note, note, noting
 from anomaly_diffusion.data.reading.photographs import BadImages, Mask, Pixels
 from anomaly_diffusion.data.regions import Regions
 from anomaly_diffusion.data.sample import AnomalyDataset, Sample, stable_hash
+from anomaly_diffusion.data.tiles import Tiles
 
 __all__ = ["Frame", "FrameStore", "Frames", "Loading", "Photograph", "Reader"]
 
@@ -69,11 +71,11 @@ class Frame(NamedTuple):
 
 
 class Frames(NamedTuple):
-    """Several frames, stacked; `kind` holds strings."""
+    """Several frames, stacked, or lists of frames of several sizes; `kind` holds strings."""
 
-    image: UInt8[np.ndarray, "B H W C"]
-    mask: Bool[np.ndarray, "B H W"]
-    valid: Bool[np.ndarray, "B H W"]
+    image: UInt8[np.ndarray, "B H W C"] | Sequence[Pixels]
+    mask: Bool[np.ndarray, "B H W"] | Sequence[Mask]
+    valid: Bool[np.ndarray, "B H W"] | Sequence[Mask]
     size: Int64[np.ndarray, "B 2"]
     kind: np.ndarray
 
@@ -83,7 +85,7 @@ class Reader:
     """Turns a photograph into its frame.
 
     A painted defect is painted on the photograph itself, before it is framed: so it shrinks as a real one does, and
-    is the same defect at every `image_size`.
+    is the same defect at every `image_size`. With tiles, each photograph has a frame of its own size.
     """
 
     dataset: AnomalyDataset
@@ -91,6 +93,7 @@ class Reader:
     image_size: tuple[int, int]
     channels: int
     painter: Painter
+    tiles: Tiles | None = None
 
     def __call__(self, photograph: Photograph) -> Frame:
         """Read, paint and frame.
@@ -104,7 +107,8 @@ class Reader:
         if photograph.painting is not None:
             painted = self.painter(pixels, np.random.default_rng(photograph.painting))
             pixels, mask, kind = painted.image, painted.mask, painted.kind
-        placement = self.policy.place(mask.shape, self.image_size)
+        frame = self.tiles.frame_of(mask.shape) if self.tiles else self.image_size
+        placement = self.policy.place(mask.shape, frame)
         image = with_channels(placement.image(pixels), self.channels)
         framed, regions = placement.mask(mask)
         return Frame(image, framed, placement.valid(), mask.shape, regions, kind)
@@ -137,10 +141,13 @@ class FrameStore:
         self.bytes = pixels * (reader.channels + 2)
         self.regions: Regions | None = None
         self.notes: list[Note] = []
-        self._frames = self._read_all() if self.bytes <= room else None
+        self._kept: dict[int, Frame] = {}
+        self._frames = self._read_all() if self.bytes <= room and not reader.tiles else None
         if self._frames is None:
             self.bytes = 0
-            if check:
+            if reader.tiles and room:
+                self._read_checked(partial(self._keep_what_fits, room))
+            elif check:
                 self._read_checked(lambda index, frame: None)
 
     def __len__(self) -> int:
@@ -149,10 +156,25 @@ class FrameStore:
     def take(self, indices: Sequence[int]) -> Frames:
         """Return some frames."""
         if self._frames is not None:
-            return Frames(*(field[indices] for field in self._frames))
-        frames = [self.reader(self.photographs[index]) for index in indices]
-        image, mask, valid, size = (np.array(field) for field in list(zip(*frames, strict=True))[:4])
-        return Frames(image, mask, valid, size, np.array([frame.kind for frame in frames], object))
+            return Frames(*(field[indices] for field in self._frames))  # type: ignore[index]
+        frames = [self._kept.get(index) or self.reader(self.photographs[index]) for index in indices]
+        image, mask, valid, size = list(zip(*frames, strict=True))[:4]
+        if len({one.shape for one in image}) == 1:
+            image, mask, valid = (np.array(field) for field in (image, mask, valid))
+        return Frames(image, mask, valid, np.array(size), np.array([frame.kind for frame in frames], object))
+
+    def sizes(self) -> list[tuple[int, int]]:
+        """Return height and width of all files that are in memory."""
+        if self._frames is not None:
+            return [(int(height), int(width)) for height, width in self._frames.size]
+        return [frame.size for frame in self._kept.values()]
+
+    def _keep_what_fits(self, room: int, index: int, frame: Frame) -> None:
+        """Keep a frame of any size, where there is room for it."""
+        count = frame.image.nbytes + frame.mask.nbytes + frame.valid.nbytes
+        if self.bytes + count <= room:
+            self.bytes += count
+            self._kept[index] = frame
 
     def _read_all(self) -> Frames:
         shape = len(self.photographs), *self.reader.image_size

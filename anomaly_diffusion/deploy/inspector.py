@@ -101,6 +101,11 @@ class Inspector:
 
     def _inspected(self, images: list[Any]) -> list[Inspection]:
         taken = [given(image, self._data.dataset.white_level) for image in images]
+        if self._data.tiles:  # each has a size of its own
+            return [inspection for one in taken for inspection in self._judged([one])]
+        return self._judged(taken)
+
+    def _judged(self, taken: list[GivenImage]) -> list[Inspection]:
         batch = self._batch(taken)
         with self._one_at_a_time, torch.inference_mode():
             prediction = self._detector(batch)
@@ -114,8 +119,9 @@ class Inspector:
 
     def _batch(self, images: list[GivenImage]) -> ImageBatch:
         """Photographs in their frames, as the data module makes them of files."""
-        (height, width), channels = self._data.image_size, self._data.channels
-        placed = [self._data.policy.place(one.pixels.shape[:2], (height, width)) for one in images]
+        channels, tiles = self._data.channels, self._data.tiles
+        sizes = [tiles.frame_of(one.pixels.shape[:2]) if tiles else self._data.image_size for one in images]
+        placed = [self._data.policy.place(one.pixels.shape[:2], size) for one, size in zip(images, sizes, strict=True)]
         shown = [with_channels(place.image(one.pixels), channels) for place, one in zip(placed, images, strict=True)]
         valid = torch.from_numpy(np.stack([place.valid() for place in placed]))[:, None]
         nothing = torch.zeros(len(images), dtype=torch.int64)
@@ -128,6 +134,7 @@ class Inspector:
             torch.tensor([one.key for one in images]),
             torch.tensor([one.pixels.shape[:2] for one in images]),
             [one.name for one in images],
+            tiles=tiles.tiling if tiles else None,
         )
         moved: ImageBatch = self._detector.transfer_batch_to_device(batch, self.device, 0)
         return moved

@@ -14,6 +14,7 @@ from torch import Tensor
 from anomaly_diffusion.types import ImageBatch, Images, Maps, Masks, Scores
 
 STATISTICS = ("brightness", "contrast", "sharpness")
+NO_IMAGE = torch.Size([0])  # shape of the sum of images of several sizes
 BLUR = 1 / 32  # standard deviation of the blur relative to the shorter side: 2 px at 64 px
 
 
@@ -23,7 +24,7 @@ class Normals:
 
     Args:
         count: number of images.
-        image: (C, H, W) sum of the images.
+        image: (C, H, W) sum of the images; empty where they have several sizes.
         total: (3,) sum of their statistics, float64.
         square: (3,) sum of the squares, float64.
     """
@@ -42,9 +43,9 @@ class Normals:
         return cls(count, image.sum(0).float().cpu(), values.sum(0), values.square().sum(0))
 
     def __add__(self, other: "Normals") -> "Normals":
-        return Normals(
-            self.count + other.count, self.image + other.image, self.total + other.total, self.square + other.square
-        )
+        alike = self.image.shape == other.image.shape
+        image = self.image + other.image if alike else self.image.new_zeros(NO_IMAGE)
+        return Normals(self.count + other.count, image, self.total + other.total, self.square + other.square)
 
     def mean_image(self) -> Tensor:
         """The mean of the images, (C, H, W)."""
@@ -83,7 +84,9 @@ def control_maps(batch: ImageBatch, normals: Normals | None) -> dict[str, Maps]:
     """The controls that say where; without normal images to compare with, only those that need none."""
     image = batch.image.float()
     maps = {"blurred_self": blurred_self(image, batch.valid)}
-    return maps if normals is None else maps | {"mean_image": mean_image(image, batch.valid, normals)}
+    if normals is None or normals.image.shape == NO_IMAGE:
+        return maps
+    return maps | {"mean_image": mean_image(image, batch.valid, normals)}
 
 
 def control_scores(batch: ImageBatch, normals: Normals | None) -> dict[str, Scores]:

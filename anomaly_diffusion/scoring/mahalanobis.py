@@ -13,6 +13,8 @@ from anomaly_diffusion.types import Encoded, Maps, Masks, inside
 
 __all__ = ["MahalanobisResidual", "PositionGaussian", "Scatter"]
 
+_AT_ONCE = 2048  # positions that are fitted together: in float64 those of a whole photograph may not fit into memory
+
 
 @dataclass(frozen=True)
 class Scatter:
@@ -44,6 +46,11 @@ class Scatter:
         return cls(count, mean, None, (rows - mean[:, :, None]).mul_(known))
 
     def __add__(self, other: "Scatter") -> "Scatter":
+        if self.mean.shape != other.mean.shape:
+            raise ValueError(
+                f"Photographs of several sizes have no positions in common: {self.mean.shape[1]} and "
+                f"{other.mean.shape[1]}. Give them one frame, `--data.tiles.frame`, or set `per_position: false`."
+            )
         count = self.count + other.count
         away, share = other.mean - self.mean, other.count / count.clamp(min=1)
         rows = torch.cat([other.rows, (away * (self.count * share).sqrt())[:, :, None]], dim=2)
@@ -55,20 +62,25 @@ class Scatter:
         return self
 
     def overall(self) -> "Scatter":
-        """That of all positions together."""
-        count = self.count.sum(0, keepdim=True)
-        mean = (self.count * self.mean).sum(1, keepdim=True) / count
-        between = (self.mean - mean) * self.count.sqrt()
-        within = self.covered().sum(1, keepdim=True)
-        return Scatter(count, mean, within + (between.transpose(1, 2) @ between)[:, None], self.rows[:, :1, :0])
+        """That of all positions together, in float64."""
+        counts, means, products = self.count.double(), self.mean.double(), self.covered()
+        count = counts.sum(0, keepdim=True)
+        mean = (counts * means).sum(1, keepdim=True) / count
+        between = (means - mean) * counts.sqrt()
+        within = torch.stack([row.double().sum(1) for row in products.unbind(2)], dim=1)[:, None]  # all would take room
+        nothing = self.rows[:, :1, :0].double()
+        return Scatter(count, mean, within + (between.transpose(1, 2) @ between)[:, None], nothing)
 
     def covered(self) -> Float[Tensor, "D P C C"]:
         """All products."""
         return _products(self.rows, [] if self.products is None else [self.products])
 
-    def double(self) -> "Scatter":
-        """The same in float64."""
-        return Scatter(self.count.double(), self.mean.double(), self.covered().double(), self.rows[:, :, :0].double())
+    def at(self, positions: slice) -> "Scatter":
+        """That of some of the positions, in float64."""
+        products = None if self.products is None else self.products[:, positions]
+        part = Scatter(self.count[positions], self.mean[:, positions], products, self.rows[:, positions])
+        covered, nothing = part.covered().double(), part.rows[:, :, :0].double()
+        return Scatter(part.count.double(), part.mean.double(), covered, nothing)
 
 
 class MahalanobisResidual(Residual, AnySize):
@@ -131,10 +143,18 @@ class MahalanobisResidual(Residual, AnySize):
         Raises:
             ValueError: there are fewer than two images.
         """
-        moments = moments.double()
         overall = moments.overall()
         if overall.count < 2:
             raise ValueError("No normal image to learn differences from.")
+        depths, positions, channels = moments.mean.shape
+        self.mean = self.mean.new_empty(depths, positions, channels)
+        self.whitening = self.whitening.new_empty(depths, positions, channels, channels)
+        for start in range(0, positions, _AT_ONCE):
+            some = slice(start, start + _AT_ONCE)
+            self.mean[:, some], self.whitening[:, some] = self._fitted(moments.at(some), overall)
+
+    def _fitted(self, moments: Scatter, overall: Scatter) -> tuple[Tensor, Tensor]:
+        """Mean and whitening at some positions."""
         prior = torch.where(moments.count + self.prior > 0, self.prior, 1.0)  # images, (P, 1)
         total = moments.count + prior
         away = overall.mean - moments.mean
@@ -145,7 +165,7 @@ class MahalanobisResidual(Residual, AnySize):
         if not self.full:
             covariance = torch.diag_embed(covariance.diagonal(dim1=-2, dim2=-1))
         root = self.inverse_root(covariance, moments.count[..., None])
-        self.mean, self.whitening = mean.float(), root.float()
+        return mean.float(), root.float()
 
     def inverse_root(self, covariance: Tensor, count: Tensor) -> Tensor:
         """W, with |W (r - mean)|^2 / C the squared distance, of covariances (D, P, C, C) of so many images."""
