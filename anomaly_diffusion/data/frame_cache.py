@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from jaxtyping import Bool, Int64, UInt8
@@ -22,7 +22,9 @@ from anomaly_diffusion.data.regions import Regions
 from anomaly_diffusion.data.sample import AnomalyDataset, Sample, stable_hash
 from anomaly_diffusion.data.tiles import Tiles
 
-__all__ = ["Frame", "FrameStore", "Frames", "Loading", "Photograph", "Reader"]
+__all__ = ["Frame", "FrameStore", "Frames", "Loading", "Photograph", "Reader", "shown"]
+
+Step = TypeVar("Step")
 
 _log = logging.getLogger(__name__)
 _THREADS = 4
@@ -205,7 +207,7 @@ class FrameStore:
                 keep(index, frame)
 
         with ThreadPoolExecutor(_THREADS) as pool:
-            for _ in _shown(pool.map(attempt, range(len(self))), len(self)):
+            for _ in shown(pool.map(attempt, range(len(self))), len(self)):
                 pass
         if problems:
             raise BadImages(dict(sorted(problems.items())))
@@ -217,7 +219,7 @@ def painting_seed(seed: int, name: str, turn: int = 0) -> int:
     return stable_hash(seed, "defect", name, *([turn] if turn else []))
 
 
-def _shown(results: Iterator[None], total: int) -> Iterator[None]:
+def shown(results: Iterator[Step], total: int, task: str = _TASK) -> Iterator[Step]:
     """Go through the results; where that takes longer than `_SLOW`, with a bar, or a line where there is no screen."""
     begin, done = time.monotonic(), 0
     while done < total and time.monotonic() - begin < _SLOW:
@@ -225,7 +227,7 @@ def _shown(results: Iterator[None], total: int) -> Iterator[None]:
         done += 1
     console = get_console()
     if console.is_terminal and done < total:
-        yield from track(results, _TASK, total, completed=done, console=console, transient=True)
+        yield from track(results, task, total, completed=done, console=console, transient=True)
     elif done < total:
-        _log.info("%s: %d of %d after %.0f s.", _TASK, done, total, time.monotonic() - begin)
+        _log.info("%s: %d of %d after %.0f s.", task, done, total, time.monotonic() - begin)
         yield from results

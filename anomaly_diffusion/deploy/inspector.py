@@ -1,6 +1,7 @@
 """The inspector: a finished run that judges photographs one by one, without a trainer and without its data."""
 
 from collections.abc import Iterable, Iterator
+from functools import partial
 from itertools import islice
 from os import PathLike
 from pathlib import Path
@@ -13,6 +14,7 @@ import torch
 from anomaly_diffusion import api
 from anomaly_diffusion.callbacks.verdicts import BatchJudge, reference_of
 from anomaly_diffusion.data.batches import to_float
+from anomaly_diffusion.data.frame_cache import shown
 from anomaly_diffusion.data.reading.colour import with_channels
 from anomaly_diffusion.deploy.given_images import GivenImage, given
 from anomaly_diffusion.deploy.inspection import Inspection
@@ -30,6 +32,9 @@ class Inspector:
     The same photograph gets the same score, verdict and regions as in `predict` and `test`, bit for bit on one machine,
     whatever is judged beside it; where a strategy draws noise, the name of the file decides which. Several threads may
     share an inspector; they are served one after the other.
+
+    A run with `data.tiles` judges photographs of any size at their own resolution, in memory that grows with the
+    photograph alone; where one takes long, a terminal shows how far it is.
 
     Args:
         run: a finished run, its folder, or "last".
@@ -57,6 +62,7 @@ class Inspector:
         self.run = run if isinstance(run, Run) else Run(run_folder.find(str(run), Path("runs")))
         self.batch_size, self.device = batch_size, torch.device(device)
         self._detector = api.load(self.run).to(self.device)
+        self._detector.watch = partial(shown, task="Judging tiles")
         scores = self._detector.normal_scores
         if not scores.known:
             raise ValueError(

@@ -99,9 +99,7 @@ class Detector(Configured, pl.LightningModule, ABC):
         self.watch: Watch | None = None
         self._calibrated_on: Moments | None = None  # in this process
         self.left: tuple[float | None, float | None] = (None, None)
-        self.frame: tuple[float, ...] | None = (
-            None  # that the calibration belongs to, where it is known: height and width, or tiling
-        )
+        self.frame: tuple[float, ...] | None = None  # size or tiling that the calibration belongs to, if it is known
         self.register_buffer("image_threshold", torch.tensor(torch.nan))
         self.register_buffer("pixel_threshold", torch.tensor(torch.nan))
 

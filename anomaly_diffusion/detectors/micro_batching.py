@@ -81,6 +81,8 @@ class MicroBatcher:
         self.threads = threads or before
         torch.set_num_threads(1)
         try:
+            if len(batch.path) == 1:  # large, hence not copied
+                return act(batch)
             numbers = torch.arange(len(batch.path)).split(1)
             return cast(Result, _joined([act(batch.rows(number)) for number in numbers], len(batch.path)))
         finally:

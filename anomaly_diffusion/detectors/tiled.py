@@ -22,7 +22,7 @@ from anomaly_diffusion.types import Decoded, ImageBatch, PerImage, Tiling
 __all__ = ["Watch", "over_tiles", "seen_once"]
 
 Result = TypeVar("Result", bound=Tensor | PerImage)
-Watch = Callable[[Iterable[Any], int], Iterable[Any]]
+Watch = Callable[[Iterator[Any], int], Iterable[Any]]
 """Goes through so many steps, and may show how far it is."""
 
 _GRID = 16  # pixels; tiles begin at multiples of it, so that cells of what a network makes of neighbours coincide
@@ -136,9 +136,8 @@ class _Walk:
         count, key = len(tiles), int(batch.key[0])
         keys = [mix(key, row.start, column.start) for row, column in tiles]
         places = [self._place(row, column) for row, column in tiles]
-        label, category, size = (
-            part.expand(count, *part.shape[1:]) for part in (batch.label, batch.category, batch.size)
-        )
+        alike = (batch.label, batch.category, batch.size)
+        label, category, size = (part.expand(count, *part.shape[1:]) for part in alike)
         return ImageBatch(
             *(image, mask, valid, label, category),
             torch.tensor(keys, device=batch.key.device),
@@ -183,6 +182,8 @@ def over_tiles(
     walk, whole = _Walk.over(batch, batch.tiles), batch._replace(tiles=None)
     if len(walk.tiles) == 1:
         return act(whole)
+    if len(batch.path) == 1:  # large, hence not copied
+        return _of_one(act, whole, walk, micro_batches, watch)
     numbers = torch.arange(len(batch.path)).split(1)
     return _joined([_of_one(act, whole.rows(number), walk, micro_batches, watch) for number in numbers])
 
@@ -209,7 +210,7 @@ def _of_one(
     photograph = walk.padded(photograph)
     chunks = _chunks(walk.tiles, micro_batches.at_once(photograph.image.device))
     whole: Any = None
-    for tiles in watch(chunks, len(chunks)) if watch else chunks:
+    for tiles in watch(iter(chunks), len(chunks)) if watch else chunks:
         found = micro_batches(act, walk.cut(photograph, tiles))
         whole = _canvas(found, walk) if whole is None else whole
         _put(whole, found, walk, tiles)

@@ -203,10 +203,8 @@ def _of_other_size(known: Any, given: Sequence[float] | None) -> str:
     if not isinstance(known, list) or given is None or tuple(known) == tuple(given):
         return ""
     there, here = map(_called, (known, given))
-    setting = "tiles" if len(given) > 2 else "image_size"
-    return (
-        f"The checkpoint was calibrated for images of {there}, but `data.{setting}` is {here.removesuffix(' pixels')}"
-    )
+    setting = f"`data.{'tiles' if len(given) > 2 else 'image_size'}` is {here.removesuffix(' pixels')}"
+    return f"The checkpoint was calibrated for images of {there}, but {setting}"
 
 
 def _called(frame: Sequence[float]) -> str:

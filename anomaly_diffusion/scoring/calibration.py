@@ -39,8 +39,8 @@ class Moments(NamedTuple):
         if self.placed.shape != other.placed.shape:
             sizes = " and ".join("{} x {}".format(*one.placed.shape[-2:]) for one in (self, other))
             raise ValueError(
-                f"`calibration_sigma` standardises each position, but photographs of {sizes} pixels have none in common. "
-                "Give them one frame, `--data.tiles.frame`, or set `calibration_sigma: null`."
+                f"`calibration_sigma` standardises each position, but photographs of {sizes} pixels have none in "
+                "common. Give them one frame, `--data.tiles.frame`, or set `calibration_sigma: null`."
             )
         return Moments(self.products + other.products, self.placed + other.placed)
 

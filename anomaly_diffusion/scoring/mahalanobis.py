@@ -197,7 +197,8 @@ class MahalanobisResidual(Residual, AnySize):
         if rows.shape[0] != depths or positions not in (1, rows.shape[1]):
             raise ValueError(
                 f"Statistics are known for {depths} depths and {positions} positions, got {rows.shape[0]} and "
-                f"{rows.shape[1]}. Keep `image_size` and the depths, or validate the detector again."
+                f"{rows.shape[1]}. Keep `image_size`, or one `tiles.frame`, and the depths, or validate the detector "
+                "again."
             )
 
 
