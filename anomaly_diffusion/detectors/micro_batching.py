@@ -51,13 +51,15 @@ class MicroBatcher:
 
         What `act` does to one part must leave alone what it needs for another.
 
-        Photographs with tiles are acted on one by one, in one thread; their tiles have all threads.
+        Photographs larger than their tiles are acted on one by one, in one thread; the tiles have all threads.
 
         Raises:
             MemoryError: not even a single image fits.
         """
         if batch.tiles is not None:
-            return self._one_by_one(act, batch)
+            if any(side > tile for side, tile in zip(batch.image.shape[-2:], batch.tiles[:2], strict=True)):
+                return self._one_by_one(act, batch)
+            batch = batch._replace(tiles=None)
         while True:
             on_cpu = batch.image.device.type == "cpu"
             size = self.on_cpu if on_cpu else self.elsewhere
