@@ -20,7 +20,7 @@ from anomaly_diffusion.data.reading.photographs import BadImages, Mask, Pixels
 from anomaly_diffusion.data.regions import Regions
 from anomaly_diffusion.data.sample import AnomalyDataset, Sample
 from anomaly_diffusion.data.split import FILE, Split, Validation
-from anomaly_diffusion.data.tiles import Native, Tiles
+from anomaly_diffusion.data.tiles import Tiles
 from anomaly_diffusion.data.transforms import Augmentation
 from anomaly_diffusion.types import ImageBatch, Images
 
@@ -85,7 +85,7 @@ class AnomalyDataModule(LightningDataModule):
     @property
     def policy(self) -> Policy:
         """Return where photographs go in their frames, which `to_original` needs."""
-        return Native(self.tiles.scale) if self.tiles else self.loading.placing()
+        return self.tiles.placing() if self.tiles else self.loading.placing()
 
     def to_original(self, anomaly_map: Tensor, size: tuple[int, int], outside: float = 0.0) -> Tensor:
         """Return a map (1, H, W) at the size (height, width) of its file; `outside` is what its frame does not show."""

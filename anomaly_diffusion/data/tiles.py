@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass
 
-from anomaly_diffusion.data.framing import Box, Placement, Policy
+from anomaly_diffusion.data.framing import Box, Placement, Policy, Resize
 from anomaly_diffusion.types import Tiling
 
 __all__ = ["Native", "Tiles"]
@@ -18,15 +18,15 @@ class Tiles:
     The frame of a photograph has its own size, times `scale`, and less than 16 pixels of padding.
 
     What is learnt by position is learnt by position on the photograph, never in a tile, where the same place may show
-    anything. Photographs of several sizes have no positions in common unless they share a `frame`.
+    anything. Photographs of several sizes have no positions in common unless all are stretched to one `frame`.
 
     Attributes:
         size: height and width of a tile, in pixels, multiples of 16.
         overlap: pixels that neighbouring tiles share at least, a multiple of 16; the map of a tile is used up to the
             middle of it. As far as a network sees beyond a pixel, twice that is enough for a map without seams.
         scale: factor by which photographs are made smaller first, in (0, 1].
-        frame: height and width of a frame that all photographs share, each in the middle of it, rounded up to multiples
-            of 16; larger photographs are shrunk to it. None: each has its own.
+        frame: height and width to which all photographs are stretched, rounded up to multiples of 16: take about their
+            own. None: each keeps its own.
 
     Raises:
         ValueError: a number lies outside its range.
@@ -44,6 +44,8 @@ class Tiles:
             raise ValueError(f"`tiles.overlap` must be a multiple of {GRID} below the size, got {self.overlap}.")
         if not 0 < self.scale <= 1:
             raise ValueError(f"`tiles.scale` must lie in (0, 1], got {self.scale}.")
+        if self.frame is not None and self.scale != 1:
+            raise ValueError(f"`tiles.scale` must be 1 with a `frame`, got {self.scale}.")
         if self.frame is not None and min(self.frame) < 1:
             raise ValueError(f"`tiles.frame` must be positive, or null, got {list(self.frame)}.")
 
@@ -58,6 +60,10 @@ class Tiles:
         height, width = (max(tile, math.ceil(side / GRID) * GRID) for side, tile in sides)
         return height, width
 
+    def placing(self) -> Policy:
+        """Where photographs go in their frames."""
+        return Native(self.scale) if self.frame is None else Resize()
+
     def parts(self, size: tuple[int, int]) -> int:
         """How many crops of a tile's size have the pixels of a photograph."""
         height, width = self.frame_of(size)
@@ -65,7 +71,7 @@ class Tiles:
 
 
 class Native(Policy):
-    """The whole photograph keeps its own resolution in the middle of the frame, if it is no larger.
+    """The whole photograph keeps its own resolution in the middle of the frame.
 
     Args:
         scale: factor by which it is made smaller, in (0, 1].
@@ -77,8 +83,6 @@ class Native(Policy):
     def place(self, size: tuple[int, int], image_size: tuple[int, int]) -> Placement:
         """Return the placement of the whole in the middle."""
         inner = _scaled(size, self.scale)
-        if any(part > side for part, side in zip(inner, image_size, strict=True)):
-            inner = _scaled(size, min(side / part for part, side in zip(size, image_size, strict=True)))
         top, left = ((side - part) // 2 for side, part in zip(image_size, inner, strict=True))
         return Placement(Box(0, 0, *size), Box(top, left, *inner), image_size)
 

@@ -33,7 +33,8 @@ def ready(folder, **settings):
 @pytest.mark.parametrize(
     ("wrong", "told"),
     [({"size": (30, 32)}, "multiples of 16"), ({"overlap": 8}, "multiple of 16 below"), ({"overlap": 256}, "below the"),
-     ({"scale": 0.0}, r"lie in \(0, 1\]"), ({"scale": 2.0}, r"lie in \(0, 1\]")],
+     ({"scale": 0.0}, r"lie in \(0, 1\]"), ({"scale": 2.0}, r"lie in \(0, 1\]"),
+     ({"frame": (0, 9)}, "must be positive, or null"), ({"frame": (64, 64), "scale": 0.5}, "must be 1 with a `frame`")],
 )  # fmt: skip
 def test_numbers_outside_their_range_are_named(wrong, told):
     with pytest.raises(ValueError, match=told):
@@ -96,13 +97,10 @@ def test_photographs_of_the_tiles_size_are_the_frames_that_they_are_without():
     assert all(torch.equal(image, tiled[path]) for path, image in plain.items())
 
 
-def test_in_a_shared_frame_each_photograph_lies_in_the_middle_and_larger_ones_are_shrunk():
+def test_photographs_that_are_to_have_positions_in_common_are_stretched_to_one_frame():
     tiles = Tiles((32, 32), 16, frame=(60, 80))
     assert {tiles.frame_of(size) for size in SIZES} == {(64, 80)}
-    box = Native().place((40, 50), (64, 80)).target
-    assert (box.top, box.left, box.height, box.width) == (12, 15, 40, 50)
-    box = Native().place((40, 160), (64, 80)).target
-    assert (box.top, box.left, box.height, box.width) == (22, 0, 20, 80)
+    assert tiles.placing().place((40, 50), (64, 80)).valid().all()
 
 
 def test_a_policy_beside_tiles_is_refused(folder):
