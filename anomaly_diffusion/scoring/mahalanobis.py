@@ -1,6 +1,6 @@
 """Mahalanobis residual: differences by mean and covariance of those of normal images."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -12,6 +12,8 @@ from anomaly_diffusion.scoring.residual import Residual
 from anomaly_diffusion.types import Encoded, Maps, Masks, inside
 
 __all__ = ["MahalanobisResidual", "PositionGaussian", "Scatter"]
+
+_TOGETHER = 256  # positions whose covariances are in memory in float64, several times over
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,13 @@ class Scatter:
     def covered(self) -> Float[Tensor, "D P C C"]:
         """All products."""
         return _products(self.rows, [] if self.products is None else [self.products])
+
+    def parts(self, size: int) -> Iterator["Scatter"]:
+        """Those of up to `size` positions at a time."""
+        for first in range(0, len(self.count), size):
+            some = slice(first, first + size)
+            products = None if self.products is None else self.products[:, some]
+            yield Scatter(self.count[some], self.mean[:, some], products, self.rows[:, some])
 
     def double(self) -> "Scatter":
         """The same in float64."""
@@ -131,10 +140,14 @@ class MahalanobisResidual(Residual, AnySize):
         Raises:
             ValueError: there are fewer than two images.
         """
-        moments = moments.double()
-        overall = moments.overall()
+        overall = moments.double().overall()
         if overall.count < 2:
             raise ValueError("No normal image to learn differences from.")
+        fitted = [self._fitted(part.double(), overall) for part in moments.parts(_TOGETHER)]
+        self.mean, self.whitening = (torch.cat(parts, dim=1) for parts in zip(*fitted, strict=True))
+
+    def _fitted(self, moments: Scatter, overall: Scatter) -> tuple[Tensor, Tensor]:
+        """Mean and whitening of some positions, given the moments of all of them together."""
         prior = torch.where(moments.count + self.prior > 0, self.prior, 1.0)  # images, (P, 1)
         total = moments.count + prior
         away = overall.mean - moments.mean
@@ -145,7 +158,7 @@ class MahalanobisResidual(Residual, AnySize):
         if not self.full:
             covariance = torch.diag_embed(covariance.diagonal(dim1=-2, dim2=-1))
         root = self.inverse_root(covariance, moments.count[..., None])
-        self.mean, self.whitening = mean.float(), root.float()
+        return mean.float(), root.float()
 
     def inverse_root(self, covariance: Tensor, count: Tensor) -> Tensor:
         """W, with |W (r - mean)|^2 / C the squared distance, of covariances (D, P, C, C) of so many images."""
