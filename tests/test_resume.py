@@ -13,6 +13,7 @@ from functools import cache
 import pytest
 import torch
 from program import Program
+from trees import write
 
 TIMES = {"seconds", "seconds_per_image", "train_seconds", "fit_seconds", "validation_seconds"}
 NOT_OF_THE_RESULT = TIMES | {"peak_memory_mb", "peak_gpu_memory_mb", "command"}
@@ -127,6 +128,23 @@ def test_a_run_killed_anywhere_and_resumed_ends_as_the_uninterrupted_one(program
     resumed(program, "fit", name)
     assert differences(result(program.run(name)), whole("fit")) == []
     assert list(program.run(name).rglob("*.unfinished")) == []
+
+
+def test_a_run_by_folds_killed_and_resumed_ends_as_the_uninterrupted_one(program):
+    for number in range(8):
+        write(program.folder / f"few/train/good/{number}.png", number, (16, 16, 3))
+    words = [
+        "--data.dataset",
+        json.dumps({"class_path": "MVTecAD", "init_args": {"root": str(program.folder / "few")}}),
+    ]
+    status, said = program("fit", "--config", "tiny.yaml", "--run", "folds", *words)
+    assert status == 0, said
+    killed(program, "fit", "killed-folds", "half", 4, *words)
+    resumed(program, "fit", "killed-folds")
+    assert any(
+        name.startswith("folds.") for name in result(program.run("folds"))["checkpoints/last.ckpt"]["state_dict"]
+    )
+    assert differences(result(program.run("killed-folds")), result(program.run("folds"))) == []
 
 
 @pytest.mark.soak

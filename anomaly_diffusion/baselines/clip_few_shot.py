@@ -77,11 +77,10 @@ class FewShotCLIP(ZeroShotCLIP):
         super().on_fit_start()
         self._remember_once()
 
-    def on_validation_epoch_start(self) -> None:
-        """Remember some training images unless that is done, then calibrate."""
-        with self.trainer.precision_plugin.val_step_context():
-            self._remember_once()
-        super().on_validation_epoch_start()
+    def learn_normals(self) -> None:
+        """Remember some training images unless that is done."""
+        self._remember_once()
+        super().learn_normals()
 
     @torch.no_grad()
     def remember(self, batches: Iterable[ImageBatch]) -> None:

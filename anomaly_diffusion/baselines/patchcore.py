@@ -72,11 +72,10 @@ class PatchCore(OnePassDetector):
         super().on_fit_start()
         self._remember_once()
 
-    def on_validation_epoch_start(self) -> None:
-        """Fill the memory unless it is, then calibrate."""
-        with self.trainer.precision_plugin.val_step_context():
-            self._remember_once()
-        super().on_validation_epoch_start()
+    def learn_normals(self) -> None:
+        """Fill the memory unless it is full."""
+        self._remember_once()
+        super().learn_normals()
 
     @torch.no_grad()
     def remember(self, batches: Iterable[ImageBatch]) -> None:

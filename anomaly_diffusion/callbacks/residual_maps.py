@@ -1,8 +1,8 @@
 """Pictures of what was found, and the maps themselves if asked for."""
 
 import math
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -17,28 +17,13 @@ from anomaly_diffusion.callbacks import weights_and_biases as wb
 from anomaly_diffusion.callbacks.image_files import at_original_size, npy, region_mask, scale_note, tiff, write_tiles
 from anomaly_diffusion.callbacks.result_callback import ResultCallback, compared_by, data_module, from_all_processes
 from anomaly_diffusion.callbacks.selection import DisplaySampler
+from anomaly_diffusion.callbacks.sheets import MOST, Shown, captions, highest, write_sheet
 from anomaly_diffusion.callbacks.verdicts import BatchJudge
-from anomaly_diffusion.figures.result_pictures import Compared, ResultPictures, by_depth, cut, pixels, result_pictures
+from anomaly_diffusion.figures.result_pictures import Compared, by_depth, cut, pixels, result_pictures
 from anomaly_diffusion.measures.failures import Worst
 from anomaly_diffusion.types import ImageBatch, ImageResult, Prediction
 
 WRITERS = {"npy": npy, "tiff": tiff}
-_MOST = 100  # images on the sheet of a prediction
-
-
-@dataclass(frozen=True)
-class _Shown:
-    """An image of a sheet.
-
-    Args:
-        rows: its pictures.
-        result: what was found in it.
-        unjudged: what its verdict is made of, where limits are known only later.
-    """
-
-    rows: Sequence[ResultPictures]
-    result: ImageResult
-    unjudged: tuple[Prediction, ImageBatch] | None = None
 
 
 class ResidualMaps(ResultCallback):
@@ -86,8 +71,8 @@ class ResidualMaps(ResultCallback):
         self._forget()
 
     def _forget(self) -> None:
-        self._sampler: DisplaySampler[_Shown] = DisplaySampler(self.count)
-        self._highest: Worst[_Shown] = Worst(max(_MOST, self.count))
+        self._sampler: DisplaySampler[Shown] = DisplaySampler(self.count)
+        self._highest: Worst[Shown] = Worst(max(MOST, self.count))
 
     def begin(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Begin a new choice.
@@ -142,14 +127,10 @@ class ResidualMaps(ResultCallback):
 
     def on_predict_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Draw the sheet and the single panels, those called defective first."""
-        whole: Worst[_Shown] = Worst(max(_MOST, self.count))
+        whole: Worst[Shown] = Worst(max(MOST, self.count))
         for score, path, shown in from_all_processes(self._highest.kept()):
             whole.offer(score, path, partial(_itself, shown))
-        kept = [shown for _, _, shown in whole.kept()]
-        flagged = sum(shown.result.word == "defective" for shown in kept)
-        chosen = kept[: max(flagged, self.count)]
-        called = f", {flagged} called defective" if any(shown.result.verdict for shown in kept) else ""
-        self._draw(trainer, "predict", chosen, f"predict: the {len(chosen)} images of highest score{called}")
+        self._draw(trainer, "predict", *highest([shown for _, _, shown in whole.kept()], self.count))
 
     def _results(self, trainer: pl.Trainer, prediction: Prediction, batch: ImageBatch) -> list[ImageResult]:
         """What is said of each image of a batch, without its numbers."""
@@ -165,21 +146,21 @@ class ResidualMaps(ResultCallback):
 
     def _shown(
         self, prediction: Prediction, batch: ImageBatch, index: int, result: ImageResult, compared: Compared
-    ) -> _Shown:
+    ) -> Shown:
         """An image to be kept."""
         if self.per_depth:
             rows = by_depth(prediction, batch, index, compared)
         else:
             rows = [result_pictures(prediction, batch, index, compared=compared)]
         if result.verdict is not None or result.label is None:
-            return _Shown(rows, result)
+            return Shown(rows, result)
         one = torch.tensor([index])
         alone = prediction.rows(one)
         if batch.tiles:  # of pictures nothing is asked any more, and these may be large
             alone = replace(alone, reference=alone.reference[:0], reconstruction=alone.reconstruction[:0])
-        return _Shown(rows, result, (alone, batch.rows(one)))
+        return Shown(rows, result, (alone, batch.rows(one)))
 
-    def _judged_late(self, shown: _Shown) -> _Shown:
+    def _judged_late(self, shown: Shown) -> Shown:
         """The same with a verdict, where a limit is known by now."""
         if shown.unjudged is None or self.shared.judge is None:
             return shown
@@ -210,22 +191,9 @@ class ResidualMaps(ResultCallback):
                 overlay_file(_photograph(trainer, batch, index), values, self.limit),
             )
 
-    def _draw(self, trainer: pl.Trainer, split: str, chosen: Sequence[_Shown], title: str) -> None:
-        if not chosen or not trainer.is_global_zero:
-            return
-        from anomaly_diffusion.figures.contact_sheet import Panel, contact_sheet
-
-        panels = [
-            Panel(shown.rows, _outcome(one), _note(one), _drift(one)) for shown in chosen for one in [shown.result]
-        ]
-        folder = Path(trainer.default_root_dir) / "panels"
-        files.write(folder / f"{split}.png", contact_sheet(panels, title, self.limit))
-        if split == "val":
-            return
-        names = [f"{split}-{number:03d}.png" for number in range(1, 1 + len(panels))]
-        for name, panel in zip(names, panels, strict=True):
-            files.write(folder / name, contact_sheet([panel], limit=self.limit, tile=256))
-        files.write_json(folder / f"{split}.json", {"images": _contents(names, chosen)})
+    def _draw(self, trainer: pl.Trainer, split: str, chosen: Sequence[Shown], title: str) -> None:
+        if trainer.is_global_zero:
+            write_sheet(Path(trainer.default_root_dir), split, chosen, title, self.limit)
 
 
 def _judged(trainer: pl.Trainer) -> bool:
@@ -251,40 +219,6 @@ def _at_original_size(trainer: pl.Trainer, values: Tensor, batch: ImageBatch, in
     return restored
 
 
-def _outcome(result: ImageResult) -> str:
-    """Verdict and truth; the verdict alone where nobody knows the truth."""
-    return result.outcome or result.word
-
-
-def _note(result: ImageResult) -> str:
-    """Truth and numbers in a line."""
-    said = result.verdict
-    numbers = [f"score {result.score:.3g}"]
-    if said is not None:
-        numbers = [f"score {result.score:.3g}, limit {said.limit:.3g}", f"p {said.p_value:.2g}"]
-    return " · ".join([result.kind, *numbers] if result.kind else numbers)
-
-
-def _drift(result: ImageResult) -> str:
-    """In which way it is unlike normal images; nothing where it is like them, or nobody knows."""
-    return f"drift: {result.verdict.drift}" if result.verdict is not None and result.verdict.drift else ""
-
-
-def _contents(names: Iterable[str], chosen: Iterable[_Shown]) -> list[dict[str, Any]]:
-    """What the single panels show."""
-    return [
-        {
-            "panel": name,
-            "path": one.path,
-            "score": one.score,
-            "label": one.label,
-            "verdict": one.word,
-            "outcome": one.outcome,
-        }
-        for name, one in zip(names, (shown.result for shown in chosen), strict=True)
-    ]
-
-
 def _headline(trainer: pl.Trainer, pl_module: pl.LightningModule, split: str) -> str:
     compared = compared_by(pl_module)
     what = "reconstruction" if compared.photographs else "normal features"
@@ -294,18 +228,16 @@ def _headline(trainer: pl.Trainer, pl_module: pl.LightningModule, split: str) ->
     return f"{split}: images chosen by kind and place, not by result{shown}"
 
 
-def _logged(shown: _Shown, frame: tuple[int, int], pixel_limit: float) -> Any:
+def _logged(shown: Shown, frame: tuple[int, int], pixel_limit: float) -> Any:
     """Pictures in one list must share a size in the browser: each stands in the corner of the same frame."""
     pictures, mask = shown.rows[0], shown.rows[0].mask
     image = (np.broadcast_to(pictures.image, (*mask.shape, 3)).astype(np.float32) * 255).round().astype(np.uint8)
-    caption = " · ".join(
-        filter(None, [pictures.path, _outcome(shown.result), _note(shown.result), _drift(shown.result)])
-    )
+    caption = " · ".join(filter(None, [pictures.path, *captions(shown.result)]))
     rows, columns = (whole - part for whole, part in zip(frame, mask.shape, strict=True))
     space = [(0, rows), (0, columns)]
     truth, found = (np.pad(part, space) for part in (mask, pictures.anomaly_map > pixel_limit))
     return wb.picture(np.pad(image, [*space, (0, 0)]), truth, found, caption)
 
 
-def _itself(shown: _Shown) -> _Shown:
+def _itself(shown: Shown) -> Shown:
     return shown

@@ -118,7 +118,8 @@ def _found(
     found: dict[str, list[SizedDefect]] = {sample.kind: [] for sample in samples.values()}
     for batch in track(frames.test_dataloader(), "Judging painted defects", transient=True):
         batch = detector.transfer_batch_to_device(batch, detector.device, 0)
-        for path, said in zip(batch.path, judge(detector(batch), batch), strict=True):
+        judged = detector.unseen(batch._replace(path=[painted.source(samples[path]) for path in batch.path]))
+        for path, said in zip(batch.path, judge(judged, batch), strict=True):
             met = painted.met.get(samples[path].path)
             if met is not None:
                 hit = said.defective and bool(said.in_place)

@@ -17,7 +17,7 @@ experiments
   fit       train only
   validate  measure a run on its validation images
   test      measure a run on its test images
-  predict   reconstruct and score images of a run's data or of a folder
+  predict   judge photographs: files, folders, patterns, or those that arrive in a folder
   sweep     every trial of a W&B sweep file, offline; done trials are skipped
   compare   finished runs side by side, mean and spread over seeds
   report    a page about finished runs: tables, charts, pictures that slide, every image
@@ -78,12 +78,36 @@ examples
   anomaly-diffusion {verb} --run_folder runs/pixel-tile/001 --data.batch_size 4
   anomaly-diffusion {verb} --ckpt_path runs/pixel-tile/001/checkpoints/last.ckpt"""
 
+_PREDICTION = """\
+anomaly-diffusion predict: judge photographs by a finished run, a line each as they come.
+
+usage: anomaly-diffusion predict [--run_folder RUN] PHOTOGRAPH... [options]
+
+  PHOTOGRAPH...             files, folders, patterns such as 'line/*.png'; -: names on standard input, one a line
+  --watch FOLDER            judge photographs as they arrive there, until Ctrl-C; none twice, after a restart either
+  --run_folder RUN|last     the run (default: last); --runs_dir FOLDER: where runs are
+  --false_alarms RATE       rate of good parts that may be called defective (default: the run's)
+  --output FILE             .csv or .jsonl; -: standard output, with --json as JSON lines
+                            (default: predictions.csv and pictures, in the run's evaluations)
+  --append                  go on with an output: what it holds is not judged again
+  --masks, --overlays       write the regions of each verdict, and each map over its photograph, at the file's size
+  --device NAME             cpu (default), cuda, or another that torch knows
+Exit status 1: some photographs could not be judged; each is told in a line.
+
+Without a photograph, or with settings of a run, a trainer judges as in a test, in as many processes as it is given:
+  --data.dataset Images --data.dataset.init_args.root FOLDER, --trainer.devices N, --config FILE (all: --help_full)
+
+examples
+  anomaly-diffusion predict new/1.png new/2.png
+  anomaly-diffusion predict --run_folder runs/feature-tile/001 new_photographs --false_alarms .01
+  find line -name '*.png' | anomaly-diffusion predict - --output verdicts.jsonl
+  anomaly-diffusion predict --watch arriving"""
+
 _PURPOSE = {
     "train": "train, then test the checkpoint that was best on validation images",
     "fit": "train a detector on defect-free images",
     "validate": "measure a trained detector on its validation images",
     "test": "measure a trained detector on its test images",
-    "predict": "reconstruct and score images with a trained detector",
 }
 
 
@@ -93,6 +117,8 @@ def overview() -> str:
 
 
 def verb(name: str) -> str:
-    """Return the short help of one training or evaluation verb."""
+    """Return the short help of a verb that trains or evaluates."""
+    if name == "predict":
+        return _PREDICTION
     template = _TRAINING if name in ("train", "fit") else _EVALUATION
     return template.format(verb=name, purpose=_PURPOSE[name])

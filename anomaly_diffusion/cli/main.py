@@ -18,13 +18,14 @@ _COMMANDS = {
     "sweep": "anomaly_diffusion.cli.sweep",
     "compare": "anomaly_diffusion.cli.compare",
     "report": "anomaly_diffusion.cli.report",
+    "predict": "anomaly_diffusion.cli.predict",
     "choose": "anomaly_diffusion.cli.choose",
     "detection_limit": "anomaly_diffusion.cli.detection_limit",
     "list": "anomaly_diffusion.cli.listing",
     "checks": "anomaly_diffusion.cli.checks",
     "tiny_pipeline": "anomaly_diffusion.cli.tiny_pipeline",
 }
-_TRAINER_VERBS = ("train", "fit", "validate", "test", "predict")
+_TRAINER_VERBS = ("train", "fit", "validate", "test")
 VERBS = (*_COMMANDS, *_TRAINER_VERBS)
 _INTERRUPTED = 130  # what a shell reports for a program ended by Ctrl-C
 
@@ -40,7 +41,7 @@ def main(arguments: list[str] | None = None) -> int:
         return _say(f"anomaly-diffusion {__version__}")
     if arguments[0] not in VERBS:
         return _refuse_verb(arguments[0])
-    if arguments[0] in _TRAINER_VERBS and {"-h", "--help"} & set(arguments):
+    if arguments[0] in (*_TRAINER_VERBS, "predict") and {"-h", "--help"} & set(arguments):
         return _say(help_text.verb(arguments[0]))
     return _guarded(arguments[0], arguments[1:], debug)
 

@@ -290,8 +290,17 @@ class AnomalyDataModule(LightningDataModule):
         if self.split is None:
             path = self._file()
             there = path is not None and path.is_file()
-            self.split = Split.load(path, self.dataset) if path and there else Split.of(self.dataset, self.validation)
+            self.split = Split.load(path, self.dataset) if path and there else self._new_split()
         return self.split
+
+    def _new_split(self) -> Split:
+        detector = self.trainer.lightning_module if self.trainer else None
+        return Split.of(self.dataset, self.validation, getattr(detector, "cross_fits", False))
+
+    @property
+    def folds(self) -> list[list[str]]:
+        """Names of photographs in parts, each held out from a copy of the detector of its own; none where all are."""
+        return self._split().folds if self.split or self.trainer else []
 
     @rank_zero_only
     def _warn_of_regions(self) -> None:

@@ -82,6 +82,10 @@ class PaintedGrid(AnomalyDataset):
         """Return the painted photographs."""
         return list(self._orders)
 
+    def source(self, sample: Sample) -> str:
+        """Return the name of the normal photograph that a sample is painted on."""
+        return self._dataset.name(self._orders[sample].normal)
+
     def read(self, sample: Sample) -> tuple[Pixels, Mask]:
         """Read the normal photograph and paint it."""
         pixels, mask = self._dataset.read(self._orders[sample].normal)

@@ -5,6 +5,7 @@ import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from itertools import chain
 from pathlib import Path
 
 from anomaly_diffusion.data.painting.families.family import Family
@@ -15,6 +16,7 @@ __all__ = ["FILE", "Split", "Validation", "held_out"]
 
 FILE = "split.json"
 _LEAST = 2  # different photographs to train on, and to validate on
+_FEW = 32  # photographs up to which they are split by folds
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,8 @@ class Validation:
         paintings: how often each is painted, with another defect every time, >= 1. Settings that differ little are
             told apart by many defects only.
         families: what is painted; None: all families but `OwnCrops`, which needs a folder.
+        folds: where there are at most 32 photographs: in so many parts they are split, each held out from a copy of the
+            detector of its own, so that all train and all validate. 1: some are held out, as from many.
     """
 
     share: float = 0.2
@@ -39,6 +43,7 @@ class Validation:
     seed: int = 0
     paintings: int = 1
     families: Sequence[Family] | None = None
+    folds: int = 2
 
     def __post_init__(self) -> None:
         if not 0 < self.share < 1:
@@ -47,6 +52,8 @@ class Validation:
             raise ValueError(f"`at_least` must lie in [2, at_most], got {self.at_least} and {self.at_most}.")
         if self.paintings < 1:
             raise ValueError(f"`paintings` must be at least 1, got {self.paintings}.")
+        if self.folds < 1:
+            raise ValueError(f"`folds` must be at least 1, got {self.folds}.")
 
     def painter(self) -> Painter:
         """Return what paints."""
@@ -66,16 +73,24 @@ class Split:
         validation_normal: good ones held out.
         validation_painted: good ones held out that get a painted defect.
         test: photographs of the final figure; their names only, as nothing here opens them.
+        folds: parts of the photographs, where all train and all are held out, each part from one copy of the detector;
+            none where those held out train nothing.
     """
 
     train: list[str]
     validation_normal: list[str]
     validation_painted: list[str]
     test: list[str] = field(default_factory=list)
+    folds: list[list[str]] = field(default_factory=list)
 
     @classmethod
-    def of(cls, dataset: AnomalyDataset, validation: Validation) -> "Split":
+    def of(cls, dataset: AnomalyDataset, validation: Validation, by_folds: bool = False) -> "Split":
         """Split a data set anew.
+
+        Args:
+            dataset: lists the photographs.
+            validation: how many are held out.
+            by_folds: whether few photographs may be split by folds: the detector must know what they are.
 
         Raises:
             ValueError: if too few good photographs differ, beside those for testing.
@@ -85,9 +100,12 @@ class Split:
         own = [dataset.name(sample) for sample in dataset.validation_samples()]
         if not own:
             _check_enough(train, {dataset.name(item): item.path for item in test if not item.label}, dataset.folder)
+        tested = [dataset.name(sample) for sample in test]
+        if by_folds and not own and validation.folds > 1 and len(train) <= _FEW:
+            return cls(list(train), sorted(train), sorted(train), tested, _folds(train, validation))
         kept = own or held_out(train, validation.count(len(train)), validation.seed, _LEAST, _LEAST)
         left = [name for name in train if name not in kept]
-        return cls(left, sorted(kept), sorted(kept), [dataset.name(sample) for sample in test])
+        return cls(left, sorted(kept), sorted(kept), tested)
 
     @classmethod
     def load(cls, path: Path, dataset: AnomalyDataset) -> "Split":
@@ -131,6 +149,13 @@ def held_out(paths: Mapping[str, Path], count: int, seed: int | str, least: int 
             break
         chosen += names
     return sorted(chosen)
+
+
+def _folds(paths: Mapping[str, Path], validation: Validation) -> list[list[str]]:
+    """Names in parts of about equal size, copies of one file together; fewer parts where few photographs differ."""
+    groups = sorted(_copies(paths), key=lambda names: stable_hash(validation.seed, min(names)))
+    count = min(validation.folds, len(groups) // _LEAST)
+    return [sorted(chain(*groups[number::count])) for number in range(count)]
 
 
 def _check_enough(train: Mapping[str, Path], test: Mapping[str, Path], folder: Path) -> None:

@@ -1,29 +1,46 @@
 """The inspector: a finished run that judges photographs one by one, without a trainer and without its data."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from itertools import islice
 from os import PathLike
 from pathlib import Path
 from threading import Lock
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from jaxtyping import Float
 
 from anomaly_diffusion import api
+from anomaly_diffusion.callbacks.result_callback import compared_by
 from anomaly_diffusion.callbacks.verdicts import BatchJudge, reference_of
 from anomaly_diffusion.data.batches import to_float
 from anomaly_diffusion.data.frame_cache import shown
 from anomaly_diffusion.data.reading.colour import with_channels
 from anomaly_diffusion.deploy.given_images import GivenImage, given
 from anomaly_diffusion.deploy.inspection import Inspection
+from anomaly_diffusion.figures.result_pictures import Compared
 from anomaly_diffusion.runs import run_folder
 from anomaly_diffusion.runs.record import Run
-from anomaly_diffusion.types import ImageBatch
+from anomaly_diffusion.types import ImageBatch, Prediction, Verdict
 from anomaly_diffusion.verdicts.judge import Judge
 
-__all__ = ["Inspector"]
+__all__ = ["Inspector", "Judged"]
+
+
+class Judged(NamedTuple):
+    """Photographs with all that is known of them.
+
+    Attributes:
+        prediction: maps, scores and reconstructions, in their frames.
+        batch: the photographs in their frames.
+        verdicts: on each, regions and peak in the pixels of its file.
+    """
+
+    prediction: Prediction
+    batch: ImageBatch
+    verdicts: list[Verdict]
 
 
 class Inspector:
@@ -38,10 +55,10 @@ class Inspector:
 
     Args:
         run: a finished run, its folder, or "last".
-        false_alarms: rate of normal photographs that may be called defective, in (0, 1); None: .01 where at least 99
-            normal photographs were held out, else .05.
+        false_alarms: rate of normal photographs that may be called defective, in (0, 1); None: that of the run, or, if
+            it names none, .01 where at least 99 normal photographs were held out, else .05.
         device: "cpu", "cuda", or another that torch knows.
-        batch_size: photographs of a list or stream that are judged together, at least 1.
+        batch_size: photographs of a list or stream that are judged together, at least 1; with tiles it is 1.
 
     Raises:
         FileNotFoundError: there is no such run, or it has no checkpoint.
@@ -60,7 +77,7 @@ class Inspector:
         if batch_size < 1:
             raise ValueError(f"`batch_size` must be at least 1, got {batch_size}.")
         self.run = run if isinstance(run, Run) else Run(run_folder.find(str(run), Path("runs")))
-        self.batch_size, self.device = batch_size, torch.device(device)
+        self.device = torch.device(device)
         self._detector = api.load(self.run).to(self.device)
         self._detector.watch = partial(shown, task="Judging tiles")
         scores = self._detector.normal_scores
@@ -70,7 +87,9 @@ class Inspector:
                 f"Go on with it: anomaly-diffusion train --resume {self.run.folder}"
             )
         self._data = api.framing(self.run)
-        self._judge = BatchJudge(Judge(reference_of(scores), false_alarms), self._data)
+        self.batch_size = 1 if self._data.tiles else batch_size
+        of_run = (self.run.config.get("verdicts") or {}).get("false_alarms")
+        self._judge = BatchJudge(Judge(reference_of(scores), false_alarms or of_run), self._data)
         self._one_at_a_time = Lock()  # the detector sets the threads of torch, and the judge keeps what it said last
 
     @property
@@ -105,17 +124,42 @@ class Inspector:
         while some := list(islice(rest, self.batch_size)):
             yield from self._inspected(some)
 
-    def _inspected(self, images: list[Any]) -> list[Inspection]:
-        taken = [given(image, self._data.dataset.white_level) for image in images]
-        if self._data.tiles:  # each has a size of its own
-            return [inspection for one in taken for inspection in self._judged([one])]
-        return self._judged(taken)
+    def take(self, image: Any) -> GivenImage:
+        """Read a photograph as training has read its own.
 
-    def _judged(self, taken: list[GivenImage]) -> list[Inspection]:
-        batch = self._batch(taken)
+        Raises:
+            BadImages: the file cannot be used.
+            TypeError: it is nothing of the kind.
+            ValueError: its shape or its values are not those of a photograph.
+        """
+        return given(image, self._data.dataset.white_level)
+
+    def judge(self, images: Sequence[GivenImage]) -> Judged:
+        """Judge photographs that have been read, with all that is to be known of them."""
+        batch = self._batch(images)
         with self._one_at_a_time, torch.inference_mode():
             prediction = self._detector(batch)
-            said = self._judge(prediction, batch)
+            return Judged(prediction, batch, self._judge(prediction, batch))
+
+    def whole_map(self, judged: Judged, index: int) -> Float[np.ndarray, "H W"]:
+        """The map of a judged photograph at the size of its file; 0 where the frame does not show it."""
+        height, width = judged.batch.size[index].tolist()
+        framed = judged.prediction.anomaly_map[index].float().cpu()
+        return self._data.to_original(framed, (height, width))[0].numpy()
+
+    @property
+    def cut(self) -> float:
+        """What a map exceeds in a region."""
+        return self._judge.cut
+
+    @property
+    def compares(self) -> Compared:
+        """What pictures of a judged photograph show beside it."""
+        return compared_by(self._detector)
+
+    def _inspected(self, images: list[Any]) -> list[Inspection]:
+        taken = [self.take(image) for image in images]
+        prediction, _, said = self.judge(taken)
         maps, scores = prediction.anomaly_map[:, 0].float().cpu().numpy(), prediction.score.tolist()
         limit = self._judge.judge.pixel_limit.value
         return [
@@ -123,7 +167,7 @@ class Inspector:
             for one, score, verdict, framed in zip(taken, scores, said, maps, strict=True)
         ]
 
-    def _batch(self, images: list[GivenImage]) -> ImageBatch:
+    def _batch(self, images: Sequence[GivenImage]) -> ImageBatch:
         """Photographs in their frames, as the data module makes them of files."""
         channels, tiles = self._data.channels, self._data.tiles
         sizes = [tiles.frame_of(one.pixels.shape[:2]) if tiles else self._data.image_size for one in images]

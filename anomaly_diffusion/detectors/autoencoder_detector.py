@@ -1,7 +1,7 @@
 """Autoencoder detector: trained on normal images, the anomaly is its reconstruction error."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Generator, Tensor, nn
@@ -49,6 +49,7 @@ class AutoencoderDetector(Detector):
         ValueError: a number lies outside its range.
     """
 
+    cross_fits: ClassVar[bool] = False  # one autoencoder is what others are trained on
     ignored = frozenset({"autoencoder", "losses", "weights", "kl", "adversary", "crop"})
 
     def __init__(
@@ -85,7 +86,7 @@ class AutoencoderDetector(Detector):
         schedule = warmup_then_cosine(optimizer, self.trainer.estimated_stepping_batches)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
-    def training_step(self, batch: ImageBatch, batch_idx: int) -> Tensor:
+    def training_loss(self, batch: ImageBatch, batch_idx: int) -> Tensor:
         """Loss of a batch; its draws depend on seed, step and process, so that a resumed run repeats them."""
         seed = mix(torch.initial_seed() % 2**31, self.global_step, batch_idx, self.global_rank)
         generator = Generator(self.device).manual_seed(seed)
@@ -97,7 +98,6 @@ class AutoencoderDetector(Detector):
         loss = self.difference(image, rebuilt, valid) + self.kl * divergence
         if self.adversary is not None:
             loss = loss + self.adversary.loss(image, rebuilt, self.global_step)
-        self.log("train/loss", loss, batch_size=len(image))
         return loss
 
     def difference(self, image: Images, rebuilt: Images, valid: Masks) -> Tensor:

@@ -4,8 +4,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import chain
-from typing import Any
+from typing import Any, ClassVar
 
 import pytorch_lightning as pl
 import torch
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 
 from anomaly_diffusion.codecs.codec import Codec
 from anomaly_diffusion.detectors import old_checkpoints
+from anomaly_diffusion.detectors.folds import Withheld, add_copies, let_forget, loss_of, mean_of, routed
 from anomaly_diffusion.detectors.foreign_checkpoint import ForeignCheckpoint, differences
 from anomaly_diffusion.detectors.micro_batching import MicroBatcher
 from anomaly_diffusion.detectors.normal_batches import first, normals, training_batches, validation_batches
@@ -70,13 +72,23 @@ class Detector(Configured, pl.LightningModule, ABC):
 
     Attributes:
         coarser: a scoring like `scoring` for each scale but the first: what is learnt differs.
+        cross_fits: whether few images are split by folds; not where `training_step` is one's own: it knows no copies.
+        withheld: paths of the images of a fold, which the detector does not learn from but judges in validation, where
+            few images all train and all are held out.
+        folds: copies of the detector for the other folds; verdicts on new images are the mean of all.
         left: mean square of what reconstructions leave of the photographs learnt from, and of those held out, in this
             process; None where nobody looked. Far apart, photographs were too few or steps too many.
         watch: goes through the tiles of a photograph that has some, and may show how far it is.
     """
 
+    cross_fits: ClassVar[bool] = True
     image_threshold: Tensor
     pixel_threshold: Tensor
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "training_step" in vars(cls):
+            cls.cross_fits = False
 
     def __init__(
         self,
@@ -99,6 +111,7 @@ class Detector(Configured, pl.LightningModule, ABC):
         self.watch: Watch | None = None
         self._calibrated_on: Moments | None = None  # in this process
         self.left: tuple[float | None, float | None] = (None, None)
+        self.folds, self.withheld = nn.ModuleList(), frozenset[str]()
         self.frame: tuple[float, ...] | None = None  # size or tiling that the calibration belongs to, if it is known
         self.register_buffer("image_threshold", torch.tensor(torch.nan))
         self.register_buffer("pixel_threshold", torch.tensor(torch.nan))
@@ -132,20 +145,29 @@ class Detector(Configured, pl.LightningModule, ABC):
         """Depths at which reconstructions are made; none where depth means nothing."""
         return ()
 
+    def setup(self, stage: str) -> None:
+        """Make copies for the folds of the data, where there are any."""
+        data = getattr(self.trainer, "datamodule", None)
+        if stage in ("fit", "validate") and self.cross_fits and not self.folds:
+            add_copies(self, getattr(data, "folds", ()))
+
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Write down what the calibration and the thresholds belong to."""
         checkpoint["scoring_settings"], checkpoint["model"] = canonical(self.settings), type(self).__name__
         checkpoint["frame"] = None if self.frame is None else list(self.frame)
+        checkpoint["folds"] = [sorted(one.withheld) for one in self.ensemble] if self.folds else []
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Take the weights, but leave the calibration and thresholds of other settings."""
+        """Take the weights, but leave the calibration and thresholds of other settings; make copies for folds."""
+        if not self.folds:
+            add_copies(self, checkpoint.get("folds") or ())
         if not self.is_compatible(checkpoint):
             mine = self.state_dict()
             checkpoint["state_dict"] |= {name: mine[name] for name in mine if name.startswith(_OF_JUDGEMENT)}
             for name in set(checkpoint["state_dict"]) - set(mine):
                 if name.startswith(_OF_JUDGEMENT):
                     del checkpoint["state_dict"][name]
-
+        let_forget(self, checkpoint)
         frame = checkpoint.get("frame")
         self.frame = tuple(frame) if isinstance(frame, list) else None
 
@@ -192,6 +214,24 @@ class Detector(Configured, pl.LightningModule, ABC):
             parts = chain.from_iterable(map(seen_once, batches))
             seen = [self.codec.moments(part.image, part.valid) for part in parts]
             self.codec.fit(torch.stack(seen).sum(0))
+        for copy in self.ensemble[1:]:
+            copy.on_fit_start()
+
+    def training_step(self, batch: ImageBatch, batch_idx: int) -> Tensor:
+        """Loss of a batch; those of copies are added, as they have no weights in common."""
+        losses = [loss_of(one, batch, batch_idx) for one in self.ensemble]
+        self.log(
+            "train/loss", losses[0] if len(losses) == 1 else torch.stack(losses).mean(), batch_size=len(batch.image)
+        )
+        return losses[0] if len(losses) == 1 else torch.stack(losses).sum()
+
+    def training_loss(self, batch: ImageBatch, batch_idx: int) -> Tensor:
+        """Mean loss of a batch.
+
+        Raises:
+            NotImplementedError: the detector neither has this method nor a `training_step` of its own.
+        """
+        raise NotImplementedError(f"{type(self).__name__} must have a method `training_loss`.")
 
     def on_validation_epoch_start(self) -> None:
         """Learn from training images and calibrate on normal validation images, with the weights to be validated.
@@ -202,14 +242,19 @@ class Detector(Configured, pl.LightningModule, ABC):
         if not self.codec.fitted:
             raise ValueError("The detector has seen no normal image. Train it first, or name a checkpoint of a run.")
         with self.trainer.precision_plugin.val_step_context():
-            if self.scoring.learners:
-                self.learn(self.training_batches())
+            for one in self.ensemble:
+                one.learn_normals()
             self.calibrate(validation_batches(self))
+
+    def learn_normals(self) -> None:
+        """Learn from training images what judging needs beside trained weights."""
+        if self.scoring.learners:
+            self.learn(self.training_batches())
 
     @torch.no_grad()
     def validation_step(self, batch: ImageBatch, batch_idx: int) -> Prediction:  # type: ignore[override]
         """The verdict on a batch; on each normal image by a calibration that it is no part of."""
-        return self.micro_batches(lambda part: self._judged(part, apart=True), batch)
+        return self._routed(batch, apart=True)
 
     def test_step(self, batch: ImageBatch, batch_idx: int) -> Prediction:  # type: ignore[override]
         """The verdict on a batch."""
@@ -230,7 +275,19 @@ class Detector(Configured, pl.LightningModule, ABC):
             raise ValueError(
                 "The detector is not calibrated. Validate it once, or load a checkpoint of a finished run."
             )
-        return self.micro_batches(self._judged, batch)
+        return self.micro_batches(lambda part: mean_of([one._judged(part) for one in self.ensemble]), batch)
+
+    @torch.no_grad()
+    def unseen(self, batch: ImageBatch) -> Prediction:
+        """The verdict on a batch of held-out images, painted by now: on each by the copy that did not learn from it."""
+        return self._routed(batch, apart=False)
+
+    def _routed(self, batch: ImageBatch, apart: bool) -> Prediction:
+        parts = list(routed(self, batch))
+        judged = [one.micro_batches(partial(one._judged, apart=apart), batch.rows(rows)) for one, rows in parts]
+        if len(judged) == 1:
+            return judged[0]
+        return Prediction.cat(judged).rows(torch.cat([rows for _, rows in parts]).argsort())
 
     def _judged(self, batch: ImageBatch, apart: bool = False) -> Prediction:
         decoded = self.decoded(batch)
@@ -384,16 +441,19 @@ class Detector(Configured, pl.LightningModule, ABC):
         for batch in batches:
             normal = normals(self, batch)
             self.frame = tuple(batch.tiles or batch.image.shape[-2:])
-            if normal.path:
-                compared = self.micro_batches(self._compared, normal)
-                found = self.calibration.moments(compared.maps, normal.valid)
+            for one, rows in routed(self, normal):
+                part = normal.rows(rows)
+                compared = one.micro_batches(one._compared, part)
+                found = self.calibration.moments(compared.maps, part.valid)
                 total = found if total is None else total.plus(found)
                 left.append(compared.left)
         if total is None or total.products[0, 0] < 2:
             raise ValueError("No normal image to calibrate on. Hold out some defect-free images for validation.")
-        self._calibrated_on = total
+        for one in self.ensemble:
+            one._calibrated_on = total
         self.calibration.fit(total)
-        self.left = self.left[0], float(torch.cat(left).mean())
+        known = [one.left[0] for one in self.ensemble if one.left[0] is not None]
+        self.left = sum(known) / len(known) if known else None, float(torch.cat(left).mean())
 
     def _compared(self, batch: ImageBatch) -> _Compared:
         decoded = self.decoded(batch)
@@ -406,7 +466,13 @@ class Detector(Configured, pl.LightningModule, ABC):
             epoch: which of the orders and augmentations.
             whole: whether frames are like those of evaluation even where training sees crops.
         """
-        return training_batches(self, epoch, whole)
+        batches = training_batches(self, epoch, whole)
+        return Withheld(batches, self.withheld) if self.withheld else batches
+
+    @property
+    def ensemble(self) -> list["Detector"]:
+        """This detector and its copies."""
+        return [self, *self.folds]
 
 
 def _maps(scoring: Scoring, decoded: Decoded, size: Sequence[int]) -> Tensor:

@@ -90,14 +90,12 @@ class DiffusionDetector(Detector):
         schedule = warmup_then_cosine(optimizer, self.trainer.estimated_stepping_batches)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
-    def training_step(self, batch: ImageBatch, batch_idx: int) -> Tensor:
+    def training_loss(self, batch: ImageBatch, batch_idx: int) -> Tensor:
         """Mean loss of a batch; its draws depend on seed, step and process, so that a resumed run repeats them."""
         seed = mix(int(self.noise_seed), self.global_step, batch_idx, self.global_rank)
         generator = Generator(self.device).manual_seed(seed)
         denoiser = self.denoiser.conditioned_on(batch.category, batch.place)
-        loss = self.objective(denoiser, self.noise, self.encode_training(batch, self.global_step), generator).mean()
-        self.log("train/loss", loss, batch_size=len(batch.image))
-        return loss
+        return self.objective(denoiser, self.noise, self.encode_training(batch, self.global_step), generator).mean()
 
     def restore(self, batch: ImageBatch, x_0: Encoded, denoiser: Denoiser | None = None) -> Reconstructed:
         """Reconstructions.

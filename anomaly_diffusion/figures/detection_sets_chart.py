@@ -62,8 +62,9 @@ def detection_sets_chart(panels: Sequence[DetectionPanel]) -> bytes:
 
 def _draw(axes: Axes, panel: DetectionPanel, families: Sequence[str], methods: Sequence[str]) -> None:
     low, high = panel.widths[0], panel.widths[-1]
-    never = high * (high / low) ** 0.16  # where what is not found often enough is drawn
-    axes.axvspan(high * (high / low) ** 0.06, never * (high / low) ** 0.14, color="#f2f2f2", linewidth=0)
+    never = high * (high / low) ** 0.14  # where what is not found often enough is drawn
+    end = never * (high / low) ** 0.24  # its share is written beside it
+    axes.axvspan(high * (high / low) ** 0.06, end, color="#f2f2f2", linewidth=0)
     for row in range(1, len(families)):
         axes.axhline(row - 0.5, color="#dddddd", linewidth=0.6)
     for mark in panel.marks:
@@ -71,7 +72,7 @@ def _draw(axes: Axes, panel: DetectionPanel, families: Sequence[str], methods: S
         place = families.index(mark.family) + _offset(panel.marks, mark, number, len(methods))
         _mark(axes, mark, place, _INKS[number], _SHAPES[number], (low, never))
     axes.set_xscale("log")
-    axes.set(xlim=(low * (low / high) ** 0.04, never * (high / low) ** 0.14), ylim=(len(families) - 0.5, -0.5))
+    axes.set(xlim=(low * (low / high) ** 0.04, end), ylim=(len(families) - 0.5, -0.5))
     axes.set_title(panel.title, fontsize=10, parse_math=False)
     ticks = [width for width in (0.01, 0.02, 0.04, 0.08, 0.16) if low <= width <= high]
     axes.set_xticks(ticks, [f"{100 * tick:g} %" for tick in ticks], fontsize=8)

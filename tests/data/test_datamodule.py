@@ -182,7 +182,7 @@ def test_a_mask_at_the_size_of_its_file_opens_the_mask_and_no_photograph(mvtec, 
 def test_the_split_is_written_and_used_again(mvtec, tmp_path):
     watched(AnomalyDataModule(MVTecAD(mvtec), (32, 32)), tmp_path / "run", 1)
     written = json.loads((tmp_path / "run/split.json").read_text())
-    assert set(written) == {"train", "validation_normal", "validation_painted", "test"}
+    assert set(written) == {"train", "validation_normal", "validation_painted", "test", "folds"}
     written["train"][0], written["validation_normal"][0] = written["validation_normal"][0], written["train"][0]
     (tmp_path / "run/split.json").write_text(json.dumps(written))
     watcher = watched(AnomalyDataModule(MVTecAD(mvtec), (32, 32)), tmp_path / "run", 1)
