@@ -19,6 +19,7 @@ from anomaly_diffusion.runs import run_folder
 from anomaly_diffusion.runs.record import Run
 
 if TYPE_CHECKING:
+    from anomaly_diffusion.data.batches import BatchSource
     from anomaly_diffusion.data.datamodule import AnomalyDataModule
     from anomaly_diffusion.detectors.detector import Detector
     from anomaly_diffusion.types import ImageBatch
@@ -127,9 +128,8 @@ def test_images(run: Run) -> "ImageBatch":
     """All test images of a run in one batch, good ones first where the data set is a built-in texture."""
     data = data_module(run)
     data.setup("test")
-    data.batch_size = len(data.dataset.test_samples())
-    batch: ImageBatch = next(iter(data.test_dataloader()))
-    return batch
+    source: BatchSource = data.test_dataloader().dataset  # type: ignore[assignment]
+    return source.__getitems__(range(len(source)))
 
 
 def _words(configs: tuple[str, ...], settings: Mapping[str, Any] | None) -> list[str]:

@@ -34,6 +34,7 @@ __all__ = [
     "Reconstructed",
     "Region",
     "Scores",
+    "Tiling",
     "Times",
     "Verdict",
     "inside",
@@ -53,6 +54,22 @@ Places = Float[Tensor, "B 4"]
 Times = Float[Tensor, " B"]
 
 
+class Tiling(NamedTuple):
+    """Tiles by which photographs are judged that are larger than what a network is to see at once.
+
+    Attributes:
+        height: of a tile, in pixels of the frame.
+        width: likewise.
+        overlap: pixels that neighbouring tiles share at least.
+        scale: of the frame, in pixels of the file.
+    """
+
+    height: int
+    width: int
+    overlap: int
+    scale: float = 1.0
+
+
 class ImageBatch(NamedTuple):
     """Photographs with what is known about them; a NamedTuple, so that collation and device transfer understand it.
 
@@ -67,6 +84,7 @@ class ImageBatch(NamedTuple):
         path: the file, relative to the root of the data set.
         kind: "good", or the kind of defect; empty where nobody says.
         place: top, left, bottom and right of the image in its frame, which reaches from -1 to 1; None: all of it.
+        tiles: how networks walk over images that they must not see at once; None: they see them whole.
     """
 
     image: Images
@@ -79,6 +97,7 @@ class ImageBatch(NamedTuple):
     path: list[str]
     kind: list[str] = []  # noqa: RUF012  a list as the others are; nobody adds to it
     place: Places | None = None
+    tiles: Tiling | None = None
 
     @property
     def kinds(self) -> list[str]:
@@ -91,7 +110,7 @@ class ImageBatch(NamedTuple):
         numbers = keep.nonzero()[:, 0].tolist() if keep.dtype == torch.bool else keep.tolist()
         path, kind = ([field[number] for number in numbers if field] for field in (self.path, self.kind))
         tensors = {name: field[keep] for name, field in self._asdict().items() if isinstance(field, Tensor)}
-        return ImageBatch(**tensors, path=path, kind=kind)
+        return ImageBatch(**tensors, path=path, kind=kind, tiles=self.tiles)
 
 
 @runtime_checkable

@@ -1,5 +1,7 @@
 """Figures of merit for the model, and for the trivial controls that must stand beside it."""
 
+from functools import reduce
+from operator import add
 from typing import Any, Literal
 
 import pytorch_lightning as pl
@@ -8,7 +10,7 @@ from pytorch_lightning.trainer.states import TrainerFn
 
 from anomaly_diffusion.callbacks.measured_pixels import FilePixels, FramePixels
 from anomaly_diffusion.callbacks.result_callback import ResultCallback, data_module
-from anomaly_diffusion.measures.controls import Normals, control_maps, control_scores
+from anomaly_diffusion.measures.controls import NO_IMAGE, Normals, control_maps, control_scores
 from anomaly_diffusion.metrics.anomaly import ImageMetrics, PixelMetrics
 from anomaly_diffusion.scoring.pooling import TopKMean
 from anomaly_diffusion.types import ImageBatch, Labels, Maps, Masks, Prediction, Scores
@@ -78,7 +80,8 @@ class AnomalyMetrics(ResultCallback):
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Measure the controls anew: the images may be others, and of another size than those of a resumed run."""
         self._settled = False
-        size = getattr(data_module(trainer), "image_size", None)
+        data = data_module(trainer)
+        size = None if getattr(data, "tiles", None) else getattr(data, "image_size", None)
         if self._normals is not None and size is not None and tuple(self._normals.image.shape[1:]) != tuple(size):
             self._normals = None
 
@@ -87,7 +90,7 @@ class AnomalyMetrics(ResultCallback):
     ) -> None:
         """Let the controls learn from the first normal images."""
         if self._learned < self.wanted:  # the same in all processes
-            seen = _over_ranks(Normals.of(_whole(trainer, batch)), trainer, pl_module.device)
+            seen = _over_ranks(_seen(trainer, batch), trainer, pl_module.device)
             if seen.count:
                 self._normals = self._normals + seen if self._normals else seen
 
@@ -144,7 +147,7 @@ class AnomalyMetrics(ResultCallback):
 
     def _normals_like(self, batch: ImageBatch) -> Normals | None:
         """What is known of normal images, if those were of the size of a batch."""
-        known = self._normals is not None and self._normals.image.shape == batch.image.shape[1:]
+        known = self._normals is not None and self._normals.image.shape in (batch.image.shape[1:], NO_IMAGE)
         return self._normals if known else None
 
     @property
@@ -163,10 +166,15 @@ class AnomalyMetrics(ResultCallback):
             pl_module.log(f"{split}/{name}", figure, sync_dist=True, reduce_fx="max")
 
 
-def _whole(trainer: pl.Trainer, batch: ImageBatch) -> ImageBatch:
-    """A training batch in frames as large as those of evaluation."""
-    whole = getattr(data_module(trainer), "whole", None)
-    return batch if whole is None else whole(batch, trainer.current_epoch)
+def _seen(trainer: pl.Trainer, batch: ImageBatch) -> Normals:
+    """What a training batch says of normal images, in frames as large as those of evaluation."""
+    data = data_module(trainer)
+    if not hasattr(data, "whole"):
+        return Normals.of(batch)
+    if getattr(data, "tiles", None) is None:
+        return Normals.of(data.whole(batch, trainer.current_epoch))
+    alone = (batch.rows(number) for number in torch.arange(len(batch.path)).split(1))  # each may be large
+    return reduce(add, (Normals.of(data.whole(one, trainer.current_epoch)) for one in alone))
 
 
 def _over_ranks(normals: Normals, trainer: pl.Trainer, device: torch.device) -> Normals:

@@ -155,7 +155,10 @@ class ResidualMaps(ResultCallback):
         if result.verdict is not None or result.label is None:
             return Shown(rows, result)
         one = torch.tensor([index])
-        return Shown(rows, result, (prediction.rows(one), batch.rows(one)))
+        alone = prediction.rows(one)
+        if batch.tiles:  # of pictures nothing is asked any more, and these may be large
+            alone = replace(alone, reference=alone.reference[:0], reconstruction=alone.reconstruction[:0])
+        return Shown(rows, result, (alone, batch.rows(one)))
 
     def _judged_late(self, shown: Shown) -> Shown:
         """The same with a verdict, where a limit is known by now."""

@@ -18,7 +18,7 @@ class SamplingTrajectories(ResultCallback):
     """Draws `<run>/panels/trajectories.png` after a test: some images on their way through the strategy.
 
     Images are chosen by kind and place only (see `DisplaySampler`), and reconstructed again while the network is
-    watched. Nothing is drawn of detectors that ask no network.
+    watched. Nothing is drawn of detectors that ask no network, nor of photographs that are judged by tiles.
 
     Args:
         count: number of images shown, at least 1.
@@ -43,6 +43,8 @@ class SamplingTrajectories(ResultCallback):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, prediction: Prediction, batch: ImageBatch
     ) -> None:
         """Consider the images of a batch."""
+        if batch.tiles is not None:
+            return
         for index, kind in enumerate(batch.kinds):
             self._sampler.offer(kind, bool(batch.label[index]), partial(batch.rows, torch.tensor([index])))
 

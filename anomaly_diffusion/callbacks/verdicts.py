@@ -1,6 +1,7 @@
 """Verdicts: limits from held-out normal images, and what they are worth on a test set."""
 
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from anomaly_diffusion.verdicts.rates import rates
 __all__ = ["BatchJudge", "Verdicts", "reference_of"]
 
 _OF_TRAINING = 512  # normal images that a photograph is compared with: more of them only take more time
+_LARGE = 4_000_000  # bytes
 Normal = tuple[float, np.ndarray, np.ndarray]  # score, map and valid pixels of a normal image
 
 
@@ -70,7 +72,7 @@ class Verdicts(ResultCallback):
             return
         for index in (~batch.label).nonzero()[:, 0].tolist():
             values, valid = prediction.anomaly_map[index, 0].float().cpu().numpy(), batch.valid[index, 0].cpu().numpy()
-            self._held_out.append((float(prediction.score[index]), values, valid))
+            self._held_out.append((float(prediction.score[index]), _set_aside(values), _set_aside(valid)))
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Set normal scores and limits."""
@@ -159,6 +161,16 @@ class BatchJudge:
             verdict = self.judge(float(prediction.score[index]), maps[index], valid[index], values, mask)
             said.append(_in_file(verdict, _corners(self._data, size, valid[index])))
         return said
+
+
+def _set_aside(values: np.ndarray) -> np.ndarray:
+    """The same, in a file of its own where it is large: maps of many large photographs are kept until the end."""
+    if values.nbytes < _LARGE:
+        return values
+    with TemporaryFile() as file:
+        mapped = np.memmap(file, values.dtype, "w+", shape=values.shape)
+    mapped[:] = values
+    return mapped
 
 
 def reference_of(scores: NormalScores) -> NormalReference:

@@ -14,7 +14,7 @@ from anomaly_diffusion.data.frame_cache import Frames, FrameStore
 from anomaly_diffusion.data.reading.photographs import BadImages
 from anomaly_diffusion.data.sample import stable_hash
 from anomaly_diffusion.data.transforms import Augmentation, BadAugmentation
-from anomaly_diffusion.types import ImageBatch
+from anomaly_diffusion.types import ImageBatch, Tiling
 
 __all__ = ["BatchLoader", "BatchSource", "EpochSampler", "as_they_are", "leave_interrupts"]
 
@@ -26,10 +26,18 @@ class BatchSource(Dataset[ImageBatch]):
         store: the frames.
         augmentation: for training; None for evaluation.
         seed: with epoch and photograph, decides what augmentation draws: neither workers nor batches matter.
+        tiling: how whole photographs are to be walked over; None: they are seen whole.
     """
 
-    def __init__(self, store: FrameStore, augmentation: Augmentation | None = None, seed: int = 0) -> None:
+    def __init__(
+        self,
+        store: FrameStore,
+        augmentation: Augmentation | None = None,
+        seed: int = 0,
+        tiling: Tiling | None = None,
+    ) -> None:
         self.store, self.augmentation, self.seed = store, augmentation, seed
+        self.tiling = None if augmentation and augmentation.takes_parts else tiling
 
     def __len__(self) -> int:
         return len(self.store)
@@ -58,9 +66,9 @@ class BatchSource(Dataset[ImageBatch]):
             seeds = [stable_hash(self.seed, epoch, self.store.keys[index]) for epoch, index in pairs]
             frames, place = self._augmented(frames, self.augmentation, seeds)
         return ImageBatch(
-            to_float(frames.image),
-            torch.from_numpy(frames.mask)[:, None],
-            torch.from_numpy(frames.valid)[:, None],
+            to_float(np.asarray(frames.image)),
+            torch.from_numpy(np.asarray(frames.mask))[:, None],
+            torch.from_numpy(np.asarray(frames.valid))[:, None],
             torch.from_numpy(self.store.labels[indices]),
             torch.from_numpy(self.store.categories[indices]),
             torch.from_numpy(self.store.keys[indices]),
@@ -68,6 +76,7 @@ class BatchSource(Dataset[ImageBatch]):
             [self.store.names[index] for index in indices],
             frames.kind.tolist(),
             place,
+            self.tiling,
         )
 
     def _augmented(self, frames: Frames, augment: Augmentation, seeds: list[int]) -> tuple[Frames, Tensor | None]:

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from operator import itemgetter
 from pathlib import Path
 from typing import cast
@@ -19,6 +20,7 @@ from anomaly_diffusion.data.reading.photographs import BadImages, Mask, Pixels
 from anomaly_diffusion.data.regions import Regions
 from anomaly_diffusion.data.sample import AnomalyDataset, Sample
 from anomaly_diffusion.data.split import FILE, Split, Validation
+from anomaly_diffusion.data.tiles import Tiles
 from anomaly_diffusion.data.transforms import Augmentation
 from anomaly_diffusion.types import ImageBatch, Images
 
@@ -39,12 +41,17 @@ class AnomalyDataModule(LightningDataModule):
 
     Args:
         dataset: lists the photographs.
-        image_size: height and width of the frames, in pixels, at least 4.
+        image_size: height and width of the frames, in pixels, at least 4; with `tiles`, that of a tile in its place.
         batch_size: photographs in a batch.
         channels: 1 or 3; grey is repeated, colour is weighed into grey.
         augmentation: what is done to training photographs; None: nothing.
         validation: how many are held out, and what is painted on them.
         loading: how files become frames: policy, cache, workers.
+        tiles: photographs keep their own resolution: training sees crops, and judging walks over tiles. None: they are
+            shrunk to the frame.
+
+    Attributes:
+        frame: what calibrations belong to: the size of frames, or the tiling.
     """
 
     def __init__(
@@ -56,13 +63,19 @@ class AnomalyDataModule(LightningDataModule):
         augmentation: Augmentation | None = None,
         validation: Validation | None = None,
         loading: Loading | None = None,
+        tiles: Tiles | None = None,
     ) -> None:
         super().__init__()
+        image_size = tiles.size if tiles else image_size
         _check(image_size, batch_size, channels)
         self.dataset, self.image_size, self.batch_size, self.channels = dataset, image_size, batch_size, channels
         self.augmentation = augmentation or Augmentation()
         self.validation, self.loading = validation or Validation(), loading or Loading()
         self.augmentation.check(image_size, channels)
+        self.tiles, self.frame = tiles, tuple(tiles.tiling) if tiles else image_size
+        if tiles:
+            self.augmentation = replace(self.augmentation, crop=self.augmentation.crop or tiles.size)
+            _check_free(self.loading)
         self.seed = 0
         self.expects_test = False
         self.split: Split | None = None
@@ -72,7 +85,7 @@ class AnomalyDataModule(LightningDataModule):
     @property
     def policy(self) -> Policy:
         """Return where photographs go in their frames, which `to_original` needs."""
-        return self.loading.placing()
+        return self.tiles.placing() if self.tiles else self.loading.placing()
 
     def to_original(self, anomaly_map: Tensor, size: tuple[int, int], outside: float = 0.0) -> Tensor:
         """Return a map (1, H, W) at the size (height, width) of its file; `outside` is what its frame does not show."""
@@ -143,7 +156,7 @@ class AnomalyDataModule(LightningDataModule):
         plain = {store.names[at]: at for at, one in enumerate(store.photographs) if one.painting is None}
         if not set(names) <= set(plain):
             return None  # a split of before November 2026
-        return BatchSource(store).__getitems__([plain[name] for name in names]).image
+        return self._source(store).__getitems__([plain[name] for name in names]).image
 
     def test_labels(self) -> set[bool]:
         """Return which labels the test photographs have: nothing where there are none."""
@@ -180,36 +193,45 @@ class AnomalyDataModule(LightningDataModule):
             return batch
         store = self._stores["train"]
         places = {key: place for place, key in enumerate(store.keys.tolist())}
-        source = BatchSource(store, self._whole, self.seed)
+        source = self._source(store, self._whole)
         return source.__getitems__([(epoch, places[key]) for key in batch.key.tolist()])
+
+    @property
+    def parts(self) -> int:
+        """Return how many crops have the pixels of a training photograph; 1 without tiles."""
+        sizes = self._stores["train"].sizes() if self.tiles else []
+        return max((self.tiles.parts(size) for size in sizes), default=1) if self.tiles else 1
 
     @property
     def _whole(self) -> Augmentation:
         return self.augmentation.of_whole_frames if self.augmentation.takes_parts else self.augmentation
 
     def _training(self, augmentation: Augmentation) -> BatchLoader:
-        source = BatchSource(self._stores["train"], augmentation, self.seed)
+        source = self._source(self._stores["train"], augmentation)
         processes = (self.trainer.world_size, self.trainer.global_rank) if self.trainer else (1, 0)
         sampler = EpochSampler(source, *processes, seed=self.seed % 2**32)
         return self._loader(source, sampler)
 
     def val_dataloader(self) -> BatchLoader:
         """Return held-out good photographs, each as it is and painted; the same in every epoch."""
-        return self._loader(BatchSource(self._stores["validation"]))
+        return self._loader(self._source(self._stores["validation"]))
 
     def test_dataloader(self) -> BatchLoader:
         """Return the test photographs."""
-        return self._loader(BatchSource(self._stores["test"]))
+        return self._loader(self._source(self._stores["test"]))
 
     def predict_dataloader(self) -> BatchLoader:
         """Return the same as for testing; for unknown photographs set `dataset` to Images."""
         return self.test_dataloader()
 
+    def _source(self, store: FrameStore, augmentation: Augmentation | None = None) -> BatchSource:
+        return BatchSource(store, augmentation, self.seed, self.tiles.tiling if self.tiles else None)
+
     def _loader(self, source: BatchSource, sampler: EpochSampler | None = None) -> BatchLoader:
         workers = self.loading.num_workers
         return BatchLoader(
             source,
-            batch_size=self.batch_size,
+            batch_size=1 if source.tiling else self.batch_size,  # photographs of any size; their tiles are many
             sampler=sampler,
             num_workers=workers,
             collate_fn=as_they_are,
@@ -227,7 +249,8 @@ class AnomalyDataModule(LightningDataModule):
         return store
 
     def _reader(self) -> Reader:
-        return Reader(self.dataset, self.policy, self.image_size, self.channels, self.validation.painter())
+        painter = self.validation.painter()
+        return Reader(self.dataset, self.policy, self.image_size, self.channels, painter, self.tiles)
 
     def _bad_tests(self) -> dict[str, str]:
         """Return what is wrong with each test file that cannot be used; nothing that was read is kept."""
@@ -305,6 +328,11 @@ class AnomalyDataModule(LightningDataModule):
         path = self._file()
         if path is not None:
             split.save(path)
+
+
+def _check_free(loading: Loading) -> None:
+    if loading.policy is not None:
+        raise ValueError("`loading.policy` must be null with `tiles`, where photographs keep their own size.")
 
 
 def _check(image_size: tuple[int, int], batch_size: int, channels: int) -> None:

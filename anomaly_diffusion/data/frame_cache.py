@@ -5,7 +5,8 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import NamedTuple
+from functools import partial
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from jaxtyping import Bool, Int64, UInt8
@@ -19,8 +20,11 @@ from anomaly_diffusion.data.reading.notes import Colour, Note, note, noting
 from anomaly_diffusion.data.reading.photographs import BadImages, Mask, Pixels
 from anomaly_diffusion.data.regions import Regions
 from anomaly_diffusion.data.sample import AnomalyDataset, Sample, stable_hash
+from anomaly_diffusion.data.tiles import Tiles
 
-__all__ = ["Frame", "FrameStore", "Frames", "Loading", "Photograph", "Reader"]
+__all__ = ["Frame", "FrameStore", "Frames", "Loading", "Photograph", "Reader", "shown"]
+
+Step = TypeVar("Step")
 
 _log = logging.getLogger(__name__)
 _THREADS = 4
@@ -69,11 +73,11 @@ class Frame(NamedTuple):
 
 
 class Frames(NamedTuple):
-    """Several frames, stacked; `kind` holds strings."""
+    """Several frames, stacked, or lists of frames of several sizes; `kind` holds strings."""
 
-    image: UInt8[np.ndarray, "B H W C"]
-    mask: Bool[np.ndarray, "B H W"]
-    valid: Bool[np.ndarray, "B H W"]
+    image: UInt8[np.ndarray, "B H W C"] | Sequence[Pixels]
+    mask: Bool[np.ndarray, "B H W"] | Sequence[Mask]
+    valid: Bool[np.ndarray, "B H W"] | Sequence[Mask]
     size: Int64[np.ndarray, "B 2"]
     kind: np.ndarray
 
@@ -83,7 +87,7 @@ class Reader:
     """Turns a photograph into its frame.
 
     A painted defect is painted on the photograph itself, before it is framed: so it shrinks as a real one does, and
-    is the same defect at every `image_size`.
+    is the same defect at every `image_size`. With tiles, each photograph has a frame of its own size.
     """
 
     dataset: AnomalyDataset
@@ -91,6 +95,7 @@ class Reader:
     image_size: tuple[int, int]
     channels: int
     painter: Painter
+    tiles: Tiles | None = None
 
     def __call__(self, photograph: Photograph) -> Frame:
         """Read, paint and frame.
@@ -104,7 +109,8 @@ class Reader:
         if photograph.painting is not None:
             painted = self.painter(pixels, np.random.default_rng(photograph.painting))
             pixels, mask, kind = painted.image, painted.mask, painted.kind
-        placement = self.policy.place(mask.shape, self.image_size)
+        frame = self.tiles.frame_of(mask.shape) if self.tiles else self.image_size
+        placement = self.policy.place(mask.shape, frame)
         image = with_channels(placement.image(pixels), self.channels)
         framed, regions = placement.mask(mask)
         return Frame(image, framed, placement.valid(), mask.shape, regions, kind)
@@ -137,10 +143,13 @@ class FrameStore:
         self.bytes = pixels * (reader.channels + 2)
         self.regions: Regions | None = None
         self.notes: list[Note] = []
-        self._frames = self._read_all() if self.bytes <= room else None
+        self._kept: dict[int, Frame] = {}
+        self._frames = self._read_all() if self.bytes <= room and not reader.tiles else None
         if self._frames is None:
             self.bytes = 0
-            if check:
+            if reader.tiles and room:
+                self._read_checked(partial(self._keep_what_fits, room))
+            elif check:
                 self._read_checked(lambda index, frame: None)
 
     def __len__(self) -> int:
@@ -149,10 +158,25 @@ class FrameStore:
     def take(self, indices: Sequence[int]) -> Frames:
         """Return some frames."""
         if self._frames is not None:
-            return Frames(*(field[indices] for field in self._frames))
-        frames = [self.reader(self.photographs[index]) for index in indices]
-        image, mask, valid, size = (np.array(field) for field in list(zip(*frames, strict=True))[:4])
-        return Frames(image, mask, valid, size, np.array([frame.kind for frame in frames], object))
+            return Frames(*(field[indices] for field in self._frames))  # type: ignore[index]
+        frames = [self._kept.get(index) or self.reader(self.photographs[index]) for index in indices]
+        image, mask, valid, size = list(zip(*frames, strict=True))[:4]
+        if len({one.shape for one in image}) == 1:
+            image, mask, valid = (np.array(field) for field in (image, mask, valid))
+        return Frames(image, mask, valid, np.array(size), np.array([frame.kind for frame in frames], object))
+
+    def sizes(self) -> list[tuple[int, int]]:
+        """Return height and width of all files that are in memory."""
+        if self._frames is not None:
+            return [(int(height), int(width)) for height, width in self._frames.size]
+        return [frame.size for frame in self._kept.values()]
+
+    def _keep_what_fits(self, room: int, index: int, frame: Frame) -> None:
+        """Keep a frame of any size, where there is room for it."""
+        count = frame.image.nbytes + frame.mask.nbytes + frame.valid.nbytes
+        if self.bytes + count <= room:
+            self.bytes += count
+            self._kept[index] = frame
 
     def _read_all(self) -> Frames:
         shape = len(self.photographs), *self.reader.image_size
@@ -183,7 +207,7 @@ class FrameStore:
                 keep(index, frame)
 
         with ThreadPoolExecutor(_THREADS) as pool:
-            for _ in _shown(pool.map(attempt, range(len(self))), len(self)):
+            for _ in shown(pool.map(attempt, range(len(self))), len(self)):
                 pass
         if problems:
             raise BadImages(dict(sorted(problems.items())))
@@ -195,7 +219,7 @@ def painting_seed(seed: int, name: str, turn: int = 0) -> int:
     return stable_hash(seed, "defect", name, *([turn] if turn else []))
 
 
-def _shown(results: Iterator[None], total: int) -> Iterator[None]:
+def shown(results: Iterator[Step], total: int, task: str = _TASK) -> Iterator[Step]:
     """Go through the results; where that takes longer than `_SLOW`, with a bar, or a line where there is no screen."""
     begin, done = time.monotonic(), 0
     while done < total and time.monotonic() - begin < _SLOW:
@@ -203,7 +227,7 @@ def _shown(results: Iterator[None], total: int) -> Iterator[None]:
         done += 1
     console = get_console()
     if console.is_terminal and done < total:
-        yield from track(results, _TASK, total, completed=done, console=console, transient=True)
+        yield from track(results, task, total, completed=done, console=console, transient=True)
     elif done < total:
-        _log.info("%s: %d of %d after %.0f s.", _TASK, done, total, time.monotonic() - begin)
+        _log.info("%s: %d of %d after %.0f s.", task, done, total, time.monotonic() - begin)
         yield from results

@@ -1,6 +1,7 @@
 """The inspector: a finished run that judges photographs one by one, without a trainer and without its data."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from itertools import islice
 from os import PathLike
 from pathlib import Path
@@ -15,6 +16,7 @@ from anomaly_diffusion import api
 from anomaly_diffusion.callbacks.result_callback import compared_by
 from anomaly_diffusion.callbacks.verdicts import BatchJudge, reference_of
 from anomaly_diffusion.data.batches import to_float
+from anomaly_diffusion.data.frame_cache import shown
 from anomaly_diffusion.data.reading.colour import with_channels
 from anomaly_diffusion.deploy.given_images import GivenImage, given
 from anomaly_diffusion.deploy.inspection import Inspection
@@ -48,6 +50,9 @@ class Inspector:
     whatever is judged beside it; where a strategy draws noise, the name of the file decides which. Several threads may
     share an inspector; they are served one after the other.
 
+    A run with `data.tiles` judges photographs of any size at their own resolution, in memory that grows with the
+    photograph alone; where one takes long, a terminal shows how far it is.
+
     Args:
         run: a finished run, its folder, or "last".
         false_alarms: rate of normal photographs that may be called defective, in (0, 1); None: that of the run, or, if
@@ -74,6 +79,7 @@ class Inspector:
         self.run = run if isinstance(run, Run) else Run(run_folder.find(str(run), Path("runs")))
         self.batch_size, self.device = batch_size, torch.device(device)
         self._detector = api.load(self.run).to(self.device)
+        self._detector.watch = partial(shown, task="Judging tiles")
         scores = self._detector.normal_scores
         if not scores.known:
             raise ValueError(
@@ -128,7 +134,11 @@ class Inspector:
         return given(image, self._data.dataset.white_level)
 
     def judge(self, images: Sequence[GivenImage]) -> Judged:
-        """Judge photographs that have been read, with all that is to be known of them."""
+        """Judge photographs that have been read, with all that is to be known of them.
+
+        Args:
+            images: of a run with `data.tiles` one, as each has a size of its own.
+        """
         batch = self._batch(images)
         with self._one_at_a_time, torch.inference_mode():
             prediction = self._detector(batch)
@@ -139,6 +149,11 @@ class Inspector:
         height, width = judged.batch.size[index].tolist()
         framed = judged.prediction.anomaly_map[index].float().cpu()
         return self._data.to_original(framed, (height, width))[0].numpy()
+
+    @property
+    def one_by_one(self) -> bool:
+        """Whether photographs are judged one at a time, as each has a size of its own."""
+        return self._data.tiles is not None
 
     @property
     def cut(self) -> float:
@@ -152,6 +167,10 @@ class Inspector:
 
     def _inspected(self, images: list[Any]) -> list[Inspection]:
         taken = [self.take(image) for image in images]
+        parts = [[one] for one in taken] if self.one_by_one else [taken]
+        return [inspection for part in parts for inspection in self._said(part)]
+
+    def _said(self, taken: Sequence[GivenImage]) -> list[Inspection]:
         prediction, _, said = self.judge(taken)
         maps, scores = prediction.anomaly_map[:, 0].float().cpu().numpy(), prediction.score.tolist()
         limit = self._judge.judge.pixel_limit.value
@@ -162,8 +181,9 @@ class Inspector:
 
     def _batch(self, images: Sequence[GivenImage]) -> ImageBatch:
         """Photographs in their frames, as the data module makes them of files."""
-        (height, width), channels = self._data.image_size, self._data.channels
-        placed = [self._data.policy.place(one.pixels.shape[:2], (height, width)) for one in images]
+        channels, tiles = self._data.channels, self._data.tiles
+        sizes = [tiles.frame_of(one.pixels.shape[:2]) if tiles else self._data.image_size for one in images]
+        placed = [self._data.policy.place(one.pixels.shape[:2], size) for one, size in zip(images, sizes, strict=True)]
         shown = [with_channels(place.image(one.pixels), channels) for place, one in zip(placed, images, strict=True)]
         valid = torch.from_numpy(np.stack([place.valid() for place in placed]))[:, None]
         nothing = torch.zeros(len(images), dtype=torch.int64)
@@ -176,6 +196,7 @@ class Inspector:
             torch.tensor([one.key for one in images]),
             torch.tensor([one.pixels.shape[:2] for one in images]),
             [one.name for one in images],
+            tiles=tiles.tiling if tiles else None,
         )
         moved: ImageBatch = self._detector.transfer_batch_to_device(batch, self.device, 0)
         return moved

@@ -20,8 +20,9 @@ from anomaly_diffusion.detectors.foreign_checkpoint import ForeignCheckpoint, di
 from anomaly_diffusion.detectors.micro_batching import MicroBatcher
 from anomaly_diffusion.detectors.normal_batches import first, normals, training_batches, validation_batches
 from anomaly_diffusion.detectors.scales import at_scales, check_scales
+from anomaly_diffusion.detectors.tiled import Watch, over_tiles, seen_once
 from anomaly_diffusion.diffusion.recorder import Evaluation
-from anomaly_diffusion.scoring.calibration import Calibration, Moments, moments
+from anomaly_diffusion.scoring.calibration import Calibration, Moments
 from anomaly_diffusion.scoring.normal_scores import NormalScores
 from anomaly_diffusion.scoring.residual import ActivationReader, Learner, reading_once
 from anomaly_diffusion.scoring.scorer import Scoring, enlarged
@@ -77,6 +78,7 @@ class Detector(Configured, pl.LightningModule, ABC):
         folds: copies of the detector for the other folds; verdicts on new images are the mean of all.
         left: mean square of what reconstructions leave of the photographs learnt from, and of those held out, in this
             process; None where nobody looked. Far apart, photographs were too few or steps too many.
+        watch: goes through the tiles of a photograph that has some, and may show how far it is.
     """
 
     cross_fits: ClassVar[bool] = True
@@ -106,10 +108,11 @@ class Detector(Configured, pl.LightningModule, ABC):
         self.calibration = scoring.calibration(len(scales) * versions * len(self.weights))
         self.normal_scores = NormalScores()
         self.micro_batches = MicroBatcher()
+        self.watch: Watch | None = None
         self._calibrated_on: Moments | None = None  # in this process
         self.left: tuple[float | None, float | None] = (None, None)
         self.folds, self.withheld = nn.ModuleList(), frozenset[str]()
-        self.frame: tuple[int, ...] | None = None  # height and width that the calibration belongs to, where it is known
+        self.frame: tuple[float, ...] | None = None  # size or tiling that the calibration belongs to, if it is known
         self.register_buffer("image_threshold", torch.tensor(torch.nan))
         self.register_buffer("pixel_threshold", torch.tensor(torch.nan))
 
@@ -208,7 +211,8 @@ class Detector(Configured, pl.LightningModule, ABC):
         canonical(self.settings)
         if not self.codec.fitted:
             batches = first(CODEC_LEARNS_FROM, self.training_batches())
-            seen = [self.codec.moments(batch.image, batch.valid) for batch in batches]
+            parts = chain.from_iterable(map(seen_once, batches))
+            seen = [self.codec.moments(part.image, part.valid) for part in parts]
             self.codec.fit(torch.stack(seen).sum(0))
         for copy in self.ensemble[1:]:
             copy.on_fit_start()
@@ -311,7 +315,7 @@ class Detector(Configured, pl.LightningModule, ABC):
         """The calibration without an image that it was fitted to; as it is where there was no other image."""
         if self._calibrated_on is None:
             return self.calibration
-        others = self._calibrated_on.minus(moments(residuals, valid))
+        others = self._calibrated_on.minus(self.calibration.moments(residuals, valid))
         return self.calibration.fitted_to(others) if others.products[0, 0] > 1 else self.calibration
 
     def decoded(self, batch: ImageBatch, x_0: Encoded | None = None) -> Decoded:
@@ -327,6 +331,8 @@ class Detector(Configured, pl.LightningModule, ABC):
 
     def _decoded(self, batch: ImageBatch, x_0: Encoded | None = None) -> Decoded:
         """A batch at one scale."""
+        if batch.tiles is not None:
+            return over_tiles(self._decoded, batch, self.micro_batches, self.watch)
         x_0 = self.codec.encode(batch.image) if x_0 is None else x_0
         found = self.restore(batch, x_0)
         reconstruction = self.codec.decode(found.x_0.flatten(0, 1)).unflatten(0, found.x_0.shape[:2])
@@ -339,6 +345,12 @@ class Detector(Configured, pl.LightningModule, ABC):
             batch: as `training_batches` gives them, or as they come at a step.
             step: the training step; None before and after.
         """
+        return self._encoded(batch)
+
+    def _encoded(self, batch: ImageBatch) -> Encoded:
+        """Images in model space, those with tiles by tiles."""
+        if batch.tiles is not None:
+            return over_tiles(self._encoded, batch, self.micro_batches, self.watch)
         return self.codec.encode(batch.image)
 
     def residual_maps(self, batch: ImageBatch, decoded: Decoded) -> Float[Tensor, "B M H W"]:
@@ -401,16 +413,21 @@ class Detector(Configured, pl.LightningModule, ABC):
         self.left = (float(torch.cat(left).mean()), self.left[1]) if left else self.left
 
     def _normal(self, batch: ImageBatch) -> Decoded:
-        return self.decoded(batch, self.encode_training(batch))
+        return self.decoded(batch, None if batch.tiles else self.encode_training(batch))
 
     def _unrestored(self, batch: ImageBatch) -> Decoded:
         """Normal images without their reconstructions, for whoever learns from the images alone."""
         finest, *coarser = at_scales(batch, self.scales)
-        encoded = [self.encode_training(finest), *(self.codec.encode(view.image) for view in coarser)]
-        seen = zip((finest, *coarser), encoded, strict=True)
-        references = [self.codec.reference(view.image, x_0) for view, x_0 in seen]
-        found, *others = (Decoded(reference, reference[:, None][:, :0], nfe=0) for reference in references)
+        x_0 = None if batch.tiles else self.encode_training(finest)
+        found, *others = self._reference(finest, x_0), *(self._reference(view) for view in coarser)
         return replace(found, coarser=tuple(others))
+
+    def _reference(self, batch: ImageBatch, x_0: Encoded | None = None) -> Decoded:
+        """Images at one scale without their reconstructions."""
+        if batch.tiles is not None:
+            return over_tiles(self._reference, batch, self.micro_batches, self.watch)
+        reference = self.codec.reference(batch.image, self.codec.encode(batch.image) if x_0 is None else x_0)
+        return Decoded(reference, reference[:, None][:, :0], nfe=0)
 
     @torch.no_grad()
     def calibrate(self, batches: Iterable[ImageBatch]) -> None:
@@ -423,12 +440,12 @@ class Detector(Configured, pl.LightningModule, ABC):
         left: list[Tensor] = []
         for batch in batches:
             normal = normals(self, batch)
-            self.frame = tuple(batch.image.shape[-2:])
-            total = total or self.calibration.no_moments(self.frame)
+            self.frame = tuple(batch.tiles or batch.image.shape[-2:])
             for one, rows in routed(self, normal):
                 part = normal.rows(rows)
                 compared = one.micro_batches(one._compared, part)
-                total = total.plus(moments(compared.maps, part.valid))
+                found = self.calibration.moments(compared.maps, part.valid)
+                total = found if total is None else total.plus(found)
                 left.append(compared.left)
         if total is None or total.products[0, 0] < 2:
             raise ValueError("No normal image to calibrate on. Hold out some defect-free images for validation.")

@@ -106,7 +106,7 @@ class DiffusionDetector(Detector):
             denoiser: a stand-in for the detector's own.
         """
         draw = NoiseStream(self.noise, batch.key.tolist(), int(self.noise_seed))
-        denoiser = (denoiser or self.denoiser).conditioned_on(batch.category)
+        denoiser = (denoiser or self.denoiser).conditioned_on(batch.category, batch.place)
         return self.reconstruction(denoiser, x_0, draw)
 
     @torch.no_grad()

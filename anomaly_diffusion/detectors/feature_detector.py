@@ -1,5 +1,7 @@
 """Diffusion on the features of a frozen network."""
 
+from typing import Any
+
 from anomaly_diffusion.codecs.feature import FeatureCodec
 from anomaly_diffusion.detectors.diffusion_detector import DiffusionDetector
 from anomaly_diffusion.detectors.encoding_cache import EncodingCache
@@ -15,6 +17,8 @@ from anomaly_diffusion.scoring.scorer import Scoring
 from anomaly_diffusion.types import Encoded, ImageBatch
 
 __all__ = ["FeatureDetector"]
+
+_CROPS = 8192  # that are kept: one of 256 x 256 pixels takes 130 kB
 
 
 class FeatureDetector(DiffusionDetector):
@@ -49,14 +53,29 @@ class FeatureDetector(DiffusionDetector):
         denoiser = Denoiser(backbone, CosineSchedule(), VelocityPrediction())
         codec = FeatureCodec(features, components, normalise_brightness=normalise_brightness)
         super().__init__(codec, denoiser, GaussianNoise(), objective, reconstruction, scoring)
-        self.cache = EncodingCache(views)
+        self.views, self.cache = views, EncodingCache(views)
 
     def on_fit_start(self) -> None:
-        """Fit the components, then encode every view of the training photographs once."""
+        """Fit the components, then encode every view of the training photographs once.
+
+        A view of photographs with tiles is as many crops as have its pixels, as far as memory allows.
+        """
         super().on_fit_start()
+        self.cache = EncodingCache(self.views * self._crops())
         for view in range(self.cache.views):
             for batch in self.training_batches(view, whole=False):
                 self.cache.keep(batch, self.codec.encode(batch.image))
+
+    def _crops(self) -> int:
+        """How many crops stand for a training photograph; 1 where training sees frames."""
+        if not self.views:
+            return 1
+        data: Any = getattr(self.trainer, "datamodule", None)
+        parts = getattr(data, "parts", 1)
+        if parts == 1:
+            return 1
+        photographs = sum(len(batch.path) for batch in self.training_batches(whole=False))
+        return max(1, min(parts, _CROPS // (self.views * photographs)))
 
     def encode_training(self, batch: ImageBatch, step: int | None = None) -> Encoded:
         """Components of training photographs, of a view that is at hand: the first one, or another at each step."""

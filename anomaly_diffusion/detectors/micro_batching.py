@@ -51,9 +51,15 @@ class MicroBatcher:
 
         What `act` does to one part must leave alone what it needs for another.
 
+        Photographs larger than their tiles are acted on one by one, in one thread; the tiles have all threads.
+
         Raises:
             MemoryError: not even a single image fits.
         """
+        if batch.tiles is not None:
+            if any(side > tile for side, tile in zip(batch.image.shape[-2:], batch.tiles[:2], strict=True)):
+                return self._one_by_one(act, batch)
+            batch = batch._replace(tiles=None)
         while True:
             on_cpu = batch.image.device.type == "cpu"
             size = self.on_cpu if on_cpu else self.elsewhere
@@ -66,6 +72,24 @@ class MicroBatcher:
                     raise
                 height, width = batch.image.shape[-2:]
             self._halve(size, on_cpu, f"{height} x {width} pixels")
+
+    def at_once(self, device: torch.device) -> int:
+        """How many images keep all threads busy."""
+        return self.on_cpu * (self.threads or torch.get_num_threads()) if device.type == "cpu" else self.elsewhere
+
+    def _one_by_one(self, act: Callable[[ImageBatch], Result], batch: ImageBatch) -> Result:
+        """What becomes of each photograph, whose tiles will be handed on in their turn."""
+        before, threads = torch.get_num_threads(), self.threads
+        self.threads = threads or before
+        torch.set_num_threads(1)
+        try:
+            if len(batch.path) == 1:  # large, hence not copied
+                return act(batch)
+            numbers = torch.arange(len(batch.path)).split(1)
+            return cast(Result, _joined([act(batch.rows(number)) for number in numbers], len(batch.path)))
+        finally:
+            self.threads = threads
+            torch.set_num_threads(before)
 
     def _side_by_side(self, act: Callable[[ImageBatch], Result], parts: list[ImageBatch]) -> list[Result]:
         """What becomes of each part, in a thread of its own for all its operations."""

@@ -183,7 +183,7 @@ class RunTrainer(Trainer):
             return "The checkpoint was written before any validation"
         if not model.is_compatible(stored):
             return "Reconstruction or scoring is not what the checkpoint was calibrated for"
-        other_size = _of_other_size(stored.get("frame"), getattr(datamodule, "image_size", None))
+        other_size = _of_other_size(stored.get("frame"), getattr(datamodule, "frame", None))
         return other_size or ("" if model.knows_normals(stored) else _WITHOUT_LIMITS)
 
     def _calibrate(
@@ -198,9 +198,17 @@ class RunTrainer(Trainer):
         self.validate(model, datamodule=datamodule, ckpt_path=ckpt_path, verbose=False)
 
 
-def _of_other_size(known: Any, given: Sequence[int] | None) -> str:
-    """What to say where a checkpoint was calibrated for images of another height and width; else nothing."""
+def _of_other_size(known: Any, given: Sequence[float] | None) -> str:
+    """What to say where a checkpoint was calibrated for frames of another size, or for other tiles; else nothing."""
     if not isinstance(known, list) or given is None or tuple(known) == tuple(given):
         return ""
-    there, here = (" x ".join(map(str, size)) for size in (known, given))
-    return f"The checkpoint was calibrated for images of {there} pixels, but `data.image_size` is {here}"
+    there, here = map(_called, (known, given))
+    setting = f"`data.{'tiles' if len(given) > 2 else 'image_size'}` is {here.removesuffix(' pixels')}"
+    return f"The checkpoint was calibrated for images of {there}, but {setting}"
+
+
+def _called(frame: Sequence[float]) -> str:
+    """A size or a tiling in words."""
+    height, width, *tiling = frame
+    size = f"{height} x {width} pixels"
+    return f"{size}, in tiles that overlap by {tiling[0]}, at scale {tiling[1]:g}" if tiling else size

@@ -1,5 +1,6 @@
 """What can be drawn of a judged image, taken from a batch: without padding, on the CPU, small enough to be kept."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -7,10 +8,13 @@ import numpy as np
 from jaxtyping import Bool, Float
 from numpy import ndarray
 from torch import Tensor
+from torch.nn import functional as F
 
 from anomaly_diffusion.types import ImageBatch, Prediction
 
 __all__ = ["Compared", "ResultPictures", "box", "by_depth", "cut", "pixels", "result_pictures"]
+
+_LONGEST = 2048  # pixels of a side
 
 
 @dataclass(frozen=True)
@@ -71,7 +75,7 @@ class ResultPictures:
 def result_pictures(
     prediction: Prediction, batch: ImageBatch, index: int, depth: int | None = None, compared: Compared | None = None
 ) -> ResultPictures:
-    """The pictures of one image of a batch.
+    """The pictures of one image of a batch; those of a photograph with tiles are shrunk to a size that people look at.
 
     Args:
         prediction: the verdict on the batch.
@@ -83,6 +87,7 @@ def result_pictures(
     """
     compared = compared or Compared()
     valid = batch.valid[index]
+    times = math.ceil(max(valid.shape) / _LONGEST) if batch.tiles else 1
     names = [f"depth {one:.3g}" for one in compared.depths] if len(compared.depths) > 1 else []
     shown = prediction.reconstruction.shape[1] // 2 if depth is None else depth
     anomaly_map = prediction.anomaly_map[index, 0] if depth is None else prediction.depth_maps[index, depth]
@@ -90,15 +95,25 @@ def result_pictures(
         path=batch.path[index],
         label=bool(batch.label[index]),
         score=float(prediction.score[index]),
-        image=pixels(cut(batch.image[index], valid)),
-        mask=cut(batch.mask[index, 0], valid).cpu().numpy(),
-        reference=pixels(cut(prediction.reference[index], valid)),
-        reconstruction=pixels(cut(prediction.reconstruction[index, shown], valid)),
-        anomaly_map=cut(anomaly_map, valid).detach().float().cpu().numpy(),
+        image=pixels(_means(cut(batch.image[index], valid), times)),
+        mask=_largest(cut(batch.mask[index, 0], valid), times).bool().cpu().numpy(),
+        reference=pixels(_means(cut(prediction.reference[index], valid), times)),
+        reconstruction=pixels(_means(cut(prediction.reconstruction[index, shown], valid), times)),
+        anomaly_map=_largest(cut(anomaly_map, valid), times).detach().float().cpu().numpy(),
         photographs=compared.photographs,
         depth=names[shown] if names else "",
         map_depth="" if not names else "all depths" if depth is None else names[depth],
     )
+
+
+def _means(image: Float[Tensor, "C H W"], times: int) -> Float[Tensor, "C h w"]:
+    """So many times smaller, each pixel the mean of those it stands for."""
+    return image if times == 1 else F.avg_pool2d(image.float(), times, ceil_mode=True)
+
+
+def _largest(values: Float[Tensor, "H W"], times: int) -> Float[Tensor, "h w"]:
+    """Likewise, each the largest."""
+    return values if times == 1 else F.max_pool2d(values.float()[None], times, ceil_mode=True)[0]
 
 
 def by_depth(

@@ -14,6 +14,8 @@ from torch import Tensor
 from anomaly_diffusion.types import ImageBatch, Images, Maps, Masks, Scores
 
 STATISTICS = ("brightness", "contrast", "sharpness")
+_BAND = 1 << 20  # pixels
+NO_IMAGE = torch.Size([0])  # shape of the sum of images of several sizes
 BLUR = 1 / 32  # standard deviation of the blur relative to the shorter side: 2 px at 64 px
 
 
@@ -23,7 +25,7 @@ class Normals:
 
     Args:
         count: number of images.
-        image: (C, H, W) sum of the images.
+        image: (C, H, W) sum of the images; empty where they have several sizes.
         total: (3,) sum of their statistics, float64.
         square: (3,) sum of the squares, float64.
     """
@@ -42,9 +44,9 @@ class Normals:
         return cls(count, image.sum(0).float().cpu(), values.sum(0), values.square().sum(0))
 
     def __add__(self, other: "Normals") -> "Normals":
-        return Normals(
-            self.count + other.count, self.image + other.image, self.total + other.total, self.square + other.square
-        )
+        alike = self.image.shape == other.image.shape
+        image = self.image + other.image if alike else self.image.new_zeros(NO_IMAGE)
+        return Normals(self.count + other.count, image, self.total + other.total, self.square + other.square)
 
     def mean_image(self) -> Tensor:
         """The mean of the images, (C, H, W)."""
@@ -61,9 +63,9 @@ def statistics(image: Images, valid: Masks) -> Tensor:
     """Brightness, contrast and sharpness of each grey image, (B, 3): mean, deviation, deviation of the Laplacian."""
     grey = image.float().mean(1, keepdim=True)
     kernel = grey.new_tensor([[0.0, 1.0, 0.0], [1.0, -4.0, 1.0], [0.0, 1.0, 0.0]])[None, None]
-    inside = F.conv2d(valid.to(grey), kernel.abs().sign()) == 5  # pixels whose four neighbours are valid as well
+    inside = _convolved(valid.to(grey), kernel.abs().sign()) == 5  # pixels whose four neighbours are valid as well
     brightness, contrast = _moments(grey, valid)
-    _, sharpness = _moments(F.conv2d(grey, kernel), inside)
+    _, sharpness = _moments(_convolved(grey, kernel), inside)
     return torch.stack([brightness, contrast, sharpness], dim=1)
 
 
@@ -83,7 +85,9 @@ def control_maps(batch: ImageBatch, normals: Normals | None) -> dict[str, Maps]:
     """The controls that say where; without normal images to compare with, only those that need none."""
     image = batch.image.float()
     maps = {"blurred_self": blurred_self(image, batch.valid)}
-    return maps if normals is None else maps | {"mean_image": mean_image(image, batch.valid, normals)}
+    if normals is None or normals.image.shape == NO_IMAGE:
+        return maps
+    return maps | {"mean_image": mean_image(image, batch.valid, normals)}
 
 
 def control_scores(batch: ImageBatch, normals: Normals | None) -> dict[str, Scores]:
@@ -91,6 +95,13 @@ def control_scores(batch: ImageBatch, normals: Normals | None) -> dict[str, Scor
     values = statistics(batch.image, batch.valid)
     raw = {"brightness_raw": values[:, 0]}
     return raw if normals is None else dict(zip(STATISTICS, normals.distance(values).unbind(1), strict=True)) | raw
+
+
+def _convolved(x: Tensor, kernel: Tensor) -> Tensor:
+    """By 3 x 3 pixels; large images in bands, as a convolution takes many times their room."""
+    band = max(1, _BAND // x.shape[-1])
+    bands = [x[..., top : top + band + 2, :] for top in range(0, max(1, x.shape[-2] - 2), band)]
+    return torch.cat([F.conv2d(part, kernel) for part in bands], dim=-2)
 
 
 def _moments(x: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:

@@ -31,7 +31,17 @@ class Moments(NamedTuple):
     placed: Float[Tensor, "1+2*M H W"]
 
     def plus(self, other: "Moments") -> "Moments":
-        """The sums over both."""
+        """The sums over both.
+
+        Raises:
+            ValueError: images of several sizes have no positions in common.
+        """
+        if self.placed.shape != other.placed.shape:
+            sizes = " and ".join("{} x {}".format(*one.placed.shape[-2:]) for one in (self, other))
+            raise ValueError(
+                f"`calibration_sigma` standardises each position, but photographs of {sizes} pixels have none in "
+                "common. Give them one frame, `--data.tiles.frame`, or set `calibration_sigma: null`."
+            )
         return Moments(self.products + other.products, self.placed + other.placed)
 
     def minus(self, other: "Moments") -> "Moments":
@@ -76,6 +86,10 @@ class Calibration(AnySize):
         """Sums of `moments` over no image at all, of height and width `size`."""
         count = len(self.mean)
         return Moments(self.mean.new_zeros(1 + count, 1 + count), self.mean.new_zeros(1 + 2 * count, *size))
+
+    def moments(self, residuals: Float[Tensor, "B M H W"], valid: Masks) -> Moments:
+        """What it wants to know of normal images: sums at each pixel only where it looks at neighbourhoods."""
+        return moments(residuals, valid, placed=self.neighbourhood is not None)
 
     @property
     def fitted(self) -> bool:
@@ -169,11 +183,21 @@ class Calibration(AnySize):
             )
 
 
-def moments(residuals: Float[Tensor, "B M H W"], valid: Masks) -> Moments:
-    """Sums over the valid pixels of residuals."""
-    inside = valid.double()
-    rows = torch.cat([torch.ones_like(inside), residuals.double()], dim=1) * inside
-    placed = torch.cat([rows, rows[:, 1:].square()], dim=1).sum(0)
+def moments(residuals: Float[Tensor, "B M H W"], valid: Masks, placed: bool = True) -> Moments:
+    """Sums over the valid pixels of residuals.
+
+    Args:
+        residuals: of normal images.
+        valid: pixels that belong to the photographs.
+        placed: whether sums at each pixel are wanted, too.
+    """
+    at_pixels = _placed(residuals, valid) if placed else residuals.new_zeros(1 + 2 * residuals.shape[1], 0, 0).double()
     columns = residuals.transpose(0, 1).flatten(1)[:, valid.flatten()].double()  # (M, pixels)
     columns = torch.cat([torch.ones_like(columns[:1]), columns])
-    return Moments(columns @ columns.T, placed)
+    return Moments(columns @ columns.T, at_pixels)
+
+
+def _placed(residuals: Tensor, valid: Masks) -> Float[Tensor, "1+2*M H W"]:
+    inside = valid.double()
+    rows = torch.cat([torch.ones_like(inside), residuals.double()], dim=1) * inside
+    return torch.cat([rows, rows[:, 1:].square()], dim=1).sum(0)

@@ -1,6 +1,6 @@
 """Mahalanobis residual: differences by mean and covariance of those of normal images."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -13,7 +13,7 @@ from anomaly_diffusion.types import Encoded, Maps, Masks, inside
 
 __all__ = ["MahalanobisResidual", "PositionGaussian", "Scatter"]
 
-_TOGETHER = 256  # positions whose covariances are in memory in float64, several times over
+_AT_ONCE = 256  # positions that are fitted together: in float64 those of a whole photograph may not fit into memory
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,11 @@ class Scatter:
         return cls(count, mean, None, (rows - mean[:, :, None]).mul_(known))
 
     def __add__(self, other: "Scatter") -> "Scatter":
+        if self.mean.shape != other.mean.shape:
+            raise ValueError(
+                f"Photographs of several sizes have no positions in common: {self.mean.shape[1]} and "
+                f"{other.mean.shape[1]}. Give them one frame, `--data.tiles.frame`, or set `per_position: false`."
+            )
         count = self.count + other.count
         away, share = other.mean - self.mean, other.count / count.clamp(min=1)
         rows = torch.cat([other.rows, (away * (self.count * share).sqrt())[:, :, None]], dim=2)
@@ -57,27 +62,25 @@ class Scatter:
         return self
 
     def overall(self) -> "Scatter":
-        """That of all positions together."""
-        count = self.count.sum(0, keepdim=True)
-        mean = (self.count * self.mean).sum(1, keepdim=True) / count
-        between = (self.mean - mean) * self.count.sqrt()
-        within = self.covered().sum(1, keepdim=True)
-        return Scatter(count, mean, within + (between.transpose(1, 2) @ between)[:, None], self.rows[:, :1, :0])
+        """That of all positions together, in float64."""
+        counts, means, products = self.count.double(), self.mean.double(), self.covered()
+        count = counts.sum(0, keepdim=True)
+        mean = (counts * means).sum(1, keepdim=True) / count
+        between = (means - mean) * counts.sqrt()
+        within = torch.stack([row.double().sum(1) for row in products.unbind(2)], dim=1)[:, None]  # all would take room
+        nothing = self.rows[:, :1, :0].double()
+        return Scatter(count, mean, within + (between.transpose(1, 2) @ between)[:, None], nothing)
 
     def covered(self) -> Float[Tensor, "D P C C"]:
         """All products."""
         return _products(self.rows, [] if self.products is None else [self.products])
 
-    def parts(self, size: int) -> Iterator["Scatter"]:
-        """Those of up to `size` positions at a time."""
-        for first in range(0, len(self.count), size):
-            some = slice(first, first + size)
-            products = None if self.products is None else self.products[:, some]
-            yield Scatter(self.count[some], self.mean[:, some], products, self.rows[:, some])
-
-    def double(self) -> "Scatter":
-        """The same in float64."""
-        return Scatter(self.count.double(), self.mean.double(), self.covered().double(), self.rows[:, :, :0].double())
+    def at(self, positions: slice) -> "Scatter":
+        """That of some of the positions, in float64."""
+        products = None if self.products is None else self.products[:, positions]
+        part = Scatter(self.count[positions], self.mean[:, positions], products, self.rows[:, positions])
+        covered, nothing = part.covered().double(), part.rows[:, :, :0].double()
+        return Scatter(part.count.double(), part.mean.double(), covered, nothing)
 
 
 class MahalanobisResidual(Residual, AnySize):
@@ -140,14 +143,18 @@ class MahalanobisResidual(Residual, AnySize):
         Raises:
             ValueError: there are fewer than two images.
         """
-        overall = moments.double().overall()
+        overall = moments.overall()
         if overall.count < 2:
             raise ValueError("No normal image to learn differences from.")
-        fitted = [self._fitted(part.double(), overall) for part in moments.parts(_TOGETHER)]
-        self.mean, self.whitening = (torch.cat(parts, dim=1) for parts in zip(*fitted, strict=True))
+        depths, positions, channels = moments.mean.shape
+        self.mean = self.mean.new_empty(depths, positions, channels)
+        self.whitening = self.whitening.new_empty(depths, positions, channels, channels)
+        for start in range(0, positions, _AT_ONCE):
+            some = slice(start, start + _AT_ONCE)
+            self.mean[:, some], self.whitening[:, some] = self._fitted(moments.at(some), overall)
 
     def _fitted(self, moments: Scatter, overall: Scatter) -> tuple[Tensor, Tensor]:
-        """Mean and whitening of some positions, given the moments of all of them together."""
+        """Mean and whitening at some positions."""
         prior = torch.where(moments.count + self.prior > 0, self.prior, 1.0)  # images, (P, 1)
         total = moments.count + prior
         away = overall.mean - moments.mean
@@ -190,7 +197,8 @@ class MahalanobisResidual(Residual, AnySize):
         if rows.shape[0] != depths or positions not in (1, rows.shape[1]):
             raise ValueError(
                 f"Statistics are known for {depths} depths and {positions} positions, got {rows.shape[0]} and "
-                f"{rows.shape[1]}. Keep `image_size` and the depths, or validate the detector again."
+                f"{rows.shape[1]}. Keep `image_size`, or one `tiles.frame`, and the depths, or validate the detector "
+                "again."
             )
 
 
