@@ -164,7 +164,7 @@ class BatchJudge:
 
 
 def _set_aside(values: np.ndarray) -> np.ndarray:
-    """The same, in a file of its own where it is large: maps of many large photographs are kept until the end."""
+    """The same, where it is large in a file that goes with it: maps of many photographs are kept until the end."""
     if values.nbytes < _LARGE:
         return values
     with TemporaryFile() as file:

@@ -153,7 +153,7 @@ class _Work:
     def carry_out(self, found: "Iterable[Path | Bad]", together: int) -> None:
         """Judge all photographs, so many side by side."""
         readable = self._readable(found)
-        while some := list(islice(readable, together)):
+        while some := list(islice(readable, min(together, self.inspector.batch_size))):
             self._judge(some)
 
     def sum_up(self, seconds: float, output: Path | TextIO | None) -> None:

@@ -58,7 +58,7 @@ class Inspector:
         false_alarms: rate of normal photographs that may be called defective, in (0, 1); None: that of the run, or, if
             it names none, .01 where at least 99 normal photographs were held out, else .05.
         device: "cpu", "cuda", or another that torch knows.
-        batch_size: photographs of a list or stream that are judged together, at least 1.
+        batch_size: photographs of a list or stream that are judged together, at least 1; with tiles it is 1.
 
     Raises:
         FileNotFoundError: there is no such run, or it has no checkpoint.
@@ -77,7 +77,7 @@ class Inspector:
         if batch_size < 1:
             raise ValueError(f"`batch_size` must be at least 1, got {batch_size}.")
         self.run = run if isinstance(run, Run) else Run(run_folder.find(str(run), Path("runs")))
-        self.batch_size, self.device = batch_size, torch.device(device)
+        self.device = torch.device(device)
         self._detector = api.load(self.run).to(self.device)
         self._detector.watch = partial(shown, task="Judging tiles")
         scores = self._detector.normal_scores
@@ -87,6 +87,7 @@ class Inspector:
                 f"Go on with it: anomaly-diffusion train --resume {self.run.folder}"
             )
         self._data = api.framing(self.run)
+        self.batch_size = 1 if self._data.tiles else batch_size
         of_run = (self.run.config.get("verdicts") or {}).get("false_alarms")
         self._judge = BatchJudge(Judge(reference_of(scores), false_alarms or of_run), self._data)
         self._one_at_a_time = Lock()  # the detector sets the threads of torch, and the judge keeps what it said last

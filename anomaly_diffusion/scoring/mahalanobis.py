@@ -1,6 +1,6 @@
 """Mahalanobis residual: differences by mean and covariance of those of normal images."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -13,7 +13,7 @@ from anomaly_diffusion.types import Encoded, Maps, Masks, inside
 
 __all__ = ["MahalanobisResidual", "PositionGaussian", "Scatter"]
 
-_AT_ONCE = 256  # positions that are fitted together: in float64 those of a whole photograph may not fit into memory
+_TOGETHER = 256  # positions whose covariances are in memory in float64, several times over
 
 
 @dataclass(frozen=True)
@@ -75,12 +75,16 @@ class Scatter:
         """All products."""
         return _products(self.rows, [] if self.products is None else [self.products])
 
-    def at(self, positions: slice) -> "Scatter":
-        """That of some of the positions, in float64."""
-        products = None if self.products is None else self.products[:, positions]
-        part = Scatter(self.count[positions], self.mean[:, positions], products, self.rows[:, positions])
-        covered, nothing = part.covered().double(), part.rows[:, :, :0].double()
-        return Scatter(part.count.double(), part.mean.double(), covered, nothing)
+    def parts(self, size: int) -> Iterator["Scatter"]:
+        """Those of up to `size` positions at a time."""
+        for first in range(0, len(self.count), size):
+            some = slice(first, first + size)
+            products = None if self.products is None else self.products[:, some]
+            yield Scatter(self.count[some], self.mean[:, some], products, self.rows[:, some])
+
+    def double(self) -> "Scatter":
+        """The same in float64."""
+        return Scatter(self.count.double(), self.mean.double(), self.covered().double(), self.rows[:, :, :0].double())
 
 
 class MahalanobisResidual(Residual, AnySize):
@@ -149,12 +153,14 @@ class MahalanobisResidual(Residual, AnySize):
         depths, positions, channels = moments.mean.shape
         self.mean = self.mean.new_empty(depths, positions, channels)
         self.whitening = self.whitening.new_empty(depths, positions, channels, channels)
-        for start in range(0, positions, _AT_ONCE):
-            some = slice(start, start + _AT_ONCE)
-            self.mean[:, some], self.whitening[:, some] = self._fitted(moments.at(some), overall)
+        together = zip(*(whole.split(_TOGETHER, dim=1) for whole in (self.mean, self.whitening)), strict=True)
+        for part, (mean, whitening) in zip(moments.parts(_TOGETHER), together, strict=True):
+            fitted = self._fitted(part.double(), overall)
+            mean.copy_(fitted[0])
+            whitening.copy_(fitted[1])
 
     def _fitted(self, moments: Scatter, overall: Scatter) -> tuple[Tensor, Tensor]:
-        """Mean and whitening at some positions."""
+        """Mean and whitening of some positions, given the moments of all of them together."""
         prior = torch.where(moments.count + self.prior > 0, self.prior, 1.0)  # images, (P, 1)
         total = moments.count + prior
         away = overall.mean - moments.mean

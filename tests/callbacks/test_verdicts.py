@@ -7,6 +7,7 @@ import pytest
 import torch
 from toy_detector import ToyDetector, ToyImages, trainer
 
+from anomaly_diffusion.callbacks import verdicts
 from anomaly_diffusion.callbacks.run_card import RunCard
 from anomaly_diffusion.callbacks.verdicts import Verdicts
 from anomaly_diffusion.measures.controls import statistics
@@ -115,3 +116,11 @@ def test_a_detector_without_normal_scores_gives_no_verdicts(tmp_path):
 def test_a_rate_that_cannot_be_is_refused(rate):
     with pytest.raises(ValueError, match="false_alarms"):
         Verdicts(rate)
+
+
+def test_large_maps_wait_in_files_and_are_the_same(monkeypatch):
+    monkeypatch.setattr(verdicts, "_LARGE", 1000)
+    for values in (np.random.default_rng(0).random((40, 50)).astype(np.float32), np.eye(60, dtype=bool), np.ones(3)):
+        aside = verdicts._set_aside(values)
+        assert isinstance(aside, np.memmap) == (values.nbytes >= 1000)
+        np.testing.assert_array_equal(aside, values)
