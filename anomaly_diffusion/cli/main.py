@@ -18,6 +18,7 @@ _COMMANDS = {
     "sweep": "anomaly_diffusion.cli.sweep",
     "compare": "anomaly_diffusion.cli.compare",
     "report": "anomaly_diffusion.cli.report",
+    "paper": "anomaly_diffusion.cli.paper",
     "choose": "anomaly_diffusion.cli.choose",
     "detection_limit": "anomaly_diffusion.cli.detection_limit",
     "list": "anomaly_diffusion.cli.listing",
