@@ -44,8 +44,8 @@ def _sections(study: Study, sections: Mapping[str, Section]) -> Iterator[Lack]:
         "acting": ("scores with limits need a test", f"anomaly-diffusion test --run_folder {run}"),
         "detectable": ("detection limits", f"anomaly-diffusion detection_limit --run_folder {run}"),
         "few_photographs": (
-            "the learning curve needs runs called MODEL-DATA-nCOUNT-drawN, each of a folder with COUNT photographs",
-            f"{train} --experiment {model}-{data}-n8-draw0 --data.dataset.init_args.root FOLDER",
+            "the learning curve needs runs called MODEL-DATA-nCOUNT, each of a folder with COUNT photographs",
+            f"{train} --experiment {model}-{data}-n8 --data.dataset.init_args.root FOLDER",
         ),
         "noise": ("a second forward-process noise", f"{train} --config experiments/ablation/simplex_noise.yaml"),
         "depth": ("figures at several depths", _TEST.format(run, "depth_sweep")),

@@ -82,7 +82,7 @@ def _chart(
         for number, model in enumerate(models):
             offset = 0.7 * ((number + 0.5) / len(models) - 0.5)
             for mark in found.get((data, model), ()):
-                _mark(axis, mark, families.index(mark.family) + offset, model, never)
+                _mark(axis, mark, families.index(mark.family) + offset, model, (low, never))
         for row in range(1, len(families)):
             axis.axhline(row - 0.5, color="#dddddd", linewidth=0.5)
         axis.set_xscale("log")
@@ -100,11 +100,13 @@ def _chart(
     return pdf(figure)
 
 
-def _mark(axes: Axes, mark: DetectionMark, row: float, model: str, never: float) -> None:
-    style = look(model)
+def _mark(axes: Axes, mark: DetectionMark, row: float, model: str, ends: tuple[float, float]) -> None:
+    """At the width of which 90 % are found, at least the first of `ends`; hollow at the last one without any."""
+    style, (least, never) = look(model), ends
     if mark.a90 is None:
         axes.plot(never, row, style.shape, color=style.colour, markersize=3.5, markerfacecolor="none")
         return
+    width = max(mark.a90, least)
     if mark.bound:
-        axes.plot([mark.a90, mark.bound], [row, row], color=style.colour, linewidth=1.2)
-    axes.plot(mark.a90, row, style.shape, color=style.colour, markersize=4, markeredgecolor=QUIET, markeredgewidth=0.3)
+        axes.plot([width, max(mark.bound, least)], [row, row], color=style.colour, linewidth=1.2)
+    axes.plot(width, row, style.shape, color=style.colour, markersize=4, markeredgecolor=QUIET, markeredgewidth=0.3)

@@ -6,6 +6,7 @@ from typing import Any
 from matplotlib.axes import Axes
 
 from anomaly_diffusion.names import FIGURES
+from anomaly_diffusion.report.paper.controls import beaten, best_control
 from anomaly_diffusion.report.paper.drawing import QUIET, look, model_legend, named, panels, pdf
 from anomaly_diffusion.report.paper.effects import COMPARED, Effect, effects
 from anomaly_diffusion.report.paper.section import Drawn, Section
@@ -24,12 +25,13 @@ def main_result(study: Study) -> Section | None:
         return None
     trials = [trial for data in study.compared for model in study.models for trial in study.plain(data, model)]
     told = {figure: [_told(effect) for effect in some] for figure, some in found.items()}
-    data = {"effects": told, "heads": [FIGURES[name] for name in _SHOWN], "rows": result_rows(study, _SHOWN)}
-    return Section(data, {"forest": Drawn(_forest(list(found.values())), trials)})
+    table = {"heads": [FIGURES[name] for name in _SHOWN], "rows": result_rows(study, _SHOWN)}
+    lost = {figure: beaten(study, figure) for figure in COMPARED}
+    return Section({"effects": told, "beaten": lost, **table}, {"forest": Drawn(_forest(list(found.values())), trials)})
 
 
 def result_rows(study: Study, figures: Sequence[str]) -> list[dict[str, Any]]:
-    """A row for each set and model: mean ± standard deviation over runs, and which cells are the best of their set."""
+    """A row for each set and model, mean ± standard deviation over runs, best models marked; then the best control."""
     rows = []
     for data in study.data:
         cells = {model: study.plain(data, model) for model in study.models if study.plain(data, model)}
@@ -40,7 +42,16 @@ def result_rows(study: Study, figures: Sequence[str]) -> list[dict[str, Any]]:
             costs = [_mean(trials, "nfe", 0), _mean(trials, "seconds_per_image", 3), _mean(trials, "peak_memory_mb", 0)]
             row = {"data": data, "model": named(model), "id": model, "runs": len(trials), "cells": texts[model]}
             rows.append(row | {"best": marks, "costs": costs})
+        rows.append(_control_row(study, data, figures))
     return rows
+
+
+def _control_row(study: Study, data: str, figures: Sequence[str]) -> dict[str, Any]:
+    """The best control of each figure."""
+    found = [best_control(study, data, figure) for figure in figures]
+    cells = [f"{control[1]:.3f}" if control else "-" for control in found]
+    row = {"data": data, "model": "best control", "id": "control", "runs": "-", "cells": cells}
+    return row | {"best": [False] * len(cells), "costs": ["-"] * 3}
 
 
 def _leading(text: str) -> float:
