@@ -22,7 +22,7 @@ from anomaly_diffusion.report.paper.documents import DOCUMENTS, compiled, make_s
 from anomaly_diffusion.report.paper.effects import mean_difference
 from anomaly_diffusion.report.paper.missing import lacks
 from anomaly_diffusion.report.paper.sections.acting import acting, most_promised
-from anomaly_diffusion.report.paper.sections.curves import NOISES, PARAMETRISATIONS, STRATEGIES
+from anomaly_diffusion.report.paper.sections.curves import NOISES, PARAMETRISATIONS, STRATEGIES, few_photographs
 from anomaly_diffusion.report.paper.sections.gallery import gallery
 from anomaly_diffusion.report.paper.sections.main_result import main_result
 from anomaly_diffusion.report.paper.sections.sets import sets
@@ -202,6 +202,14 @@ def test_every_section_is_made_where_its_files_are(sections, whole):
     assert [lack.what for lack in lacks(read_study(whole), sections) if "seeds" not in lack.what] == [
         "pictures, which need a run on the built-in textures, or --photographs"
     ]
+
+
+def test_few_photographs_are_compared_with_all_of_the_same_network_only(tmp_path):
+    runs = [make(tmp_path, name, 0, pixel_ap) for name, pixel_ap in (("pixel-tile", 0.4), ("pixel-tile-n8", 0.1))]
+    files.write_json(runs[0].folder / "split.json", {"train": ["a.png"] * 20})
+    assert [row["share"] for row in few_photographs(read_study(tmp_path)).data["rows"]] == [0.25]
+    files.write_json(runs[0].folder / "summary.json", runs[0].summary | {"parameters": 7})
+    assert [row["share"] for row in few_photographs(read_study(tmp_path)).data["rows"]] == [None]
 
 
 def test_what_is_missing_comes_with_a_command_of_shipped_experiments(tmp_path):

@@ -13,7 +13,7 @@ from anomaly_diffusion.runs.tables import Grid
 
 __all__ = ["appendix", "as_markdown", "portable"]
 
-_PLACES = ("--runs_dir", "--data_dir")
+_PLACES = ("--runs_dir", "--wandb.mode", "--trainer.enable_progress_bar")  # change no figure
 _HEADS = [*FIGURES.values(), *COSTS.values(), "peak MB"]
 
 

@@ -95,8 +95,11 @@ def _kept(told: Mapping[str, Any]) -> str:
 def _detectable(rows: Sequence[Mapping[str, Any]], model: str) -> str:
     some = [row for row in rows if row["model"] == model]
     each = ", ".join(f"{row['reached']} of {row['families']} on {row['data']}" for row in some)
-    text = f"Of painted defects {model} finds 90 % from some painted width on in so many families: {each}."
-    return text if some else ""
+    return (
+        f"{_capital(model)} finds nine of ten painted defects from some width on for these families: {each}."
+        if some
+        else ""
+    )
 
 
 def _shortcuts(rows: Sequence[Mapping[str, Any]]) -> str:

@@ -79,9 +79,11 @@ def _seeds(study: Study) -> Iterator[Lack]:
 
 
 def _train(trial: Trial, model: str) -> str:
-    """Train a model on the data of a trial."""
-    data = trial.data.partition(",")[0]
+    """Train a model on the data of a trial, at its size."""
+    data, size = trial.data.partition(",")[0], trial.run.config.get("data", {}).get("image_size")
+    sized = f" --data.image_size '[{size[0]},{size[1]}]'" if isinstance(size, list) and len(size) == 2 else ""
     if not may_be_shown(trial):
-        return _TRAIN.format(model, data)
+        return _TRAIN.format(model, data) + sized
     texture = trial.run.setting("data.dataset.init_args.texture")
-    return f"{_TRAIN.format(model, 'textures')} --data.dataset.init_args.texture {texture} --experiment {model}-{data}"
+    named_so = f" --data.dataset.init_args.texture {texture} --experiment {model}-{data}"
+    return _TRAIN.format(model, "textures") + sized + named_so

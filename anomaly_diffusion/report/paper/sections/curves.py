@@ -42,12 +42,12 @@ def few_photographs(study: Study) -> Section | None:
         for model in study.models:
             counted = study.few(name, model)
             if counted:
-                counted |= {_all_photographs(study.plain(name, model)): study.plain(name, model)}
-                _band(axis, {count: known(some, "pixel_ap") for count, some in counted.items() if count}, model)
+                counted |= {_all_photographs(some): some for some in [_same(study, name, model)] if some}
+                _band(axis, {count: known(some, "pixel_ap") for count, some in counted.items()}, model)
                 trials += [trial for some in counted.values() for trial in some]
                 fewest = min(counted)
                 row = {"data": name, "model": named(model), "fewest": fewest}
-                rows.append(row | {"share": _ratio(counted[fewest], study.plain(name, model))})
+                rows.append(row | {"share": _ratio(counted[fewest], _same(study, name, model))})
         axis.set(title=name, xscale="log")
         log_ticks(axis.xaxis)
     axes[0].set_ylabel("pixel AP")
@@ -203,6 +203,13 @@ def _recall_by_size(trial: Trial) -> list[tuple[float, float]]:
     limit = np.quantile(normal, 1 - _FALSE_ALARMS)
     parts = np.array_split(np.array(sized), _CLASSES)
     return [(float(np.exp(np.log(part[:, 0]).mean())), float((part[:, 1] > limit).mean())) for part in parts]
+
+
+def _same(study: Study, data: str, model: str) -> list[Trial]:
+    """Trials with all photographs of a network as large as that of trials with few: else it is another model."""
+    sizes = {trial.value("parameters") for some in study.few(data, model).values() for trial in some}
+    same = [trial for trial in study.plain(data, model) if trial.value("parameters") in sizes]
+    return same if _all_photographs(same) else []
 
 
 def _all_photographs(trials: Sequence[Trial]) -> int:

@@ -44,9 +44,12 @@ def _known(drawn: Sequence[Trial], data: str, model: str, measure: str) -> list[
 
 
 def _row(drawn: Sequence[Trial], data: str, model: str) -> dict[str, Any]:
+    some = [trial for trial in drawn if (trial.data, trial.model) == (data, model)]
     measures = ("psnr", "ssim", "hallucination", "cooccurrence", *_BANDS)
     means = {name: fmean(values) if (values := _known(drawn, data, model, name)) else None for name in measures}
-    return {"data": data, "model": named(model), **means}
+    deepest = [copying[-1] for trial in some if (copying := trial.run.summary.get("copying"))]
+    copied, painted = (sum(one[part] for one in deepest) for part in ("copied", "of"))
+    return {"data": data, "model": named(model), **means, "copied": copied, "painted": painted}
 
 
 def _bars(drawn: Sequence[Trial], data: Sequence[str], models: Sequence[str]) -> bytes:
