@@ -21,6 +21,7 @@ experiments
   sweep     every trial of a W&B sweep file, offline; done trials are skipped
   compare   finished runs side by side, mean and spread over seeds
   report    a page about finished runs: tables, charts, pictures that slide, every image
+  paper     report, slides and appendix of a folder of runs, as PDF
   choose    which of several settings finds most painted defects, if validation can tell
   detection_limit        which width of painted defect a run finds nine times in ten
 

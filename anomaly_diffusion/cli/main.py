@@ -19,6 +19,7 @@ _COMMANDS = {
     "compare": "anomaly_diffusion.cli.compare",
     "report": "anomaly_diffusion.cli.report",
     "predict": "anomaly_diffusion.cli.predict",
+    "paper": "anomaly_diffusion.cli.paper",
     "choose": "anomaly_diffusion.cli.choose",
     "detection_limit": "anomaly_diffusion.cli.detection_limit",
     "list": "anomaly_diffusion.cli.listing",
