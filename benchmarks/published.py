@@ -110,7 +110,7 @@ def evaluations(model: dict[str, Any]) -> int:
     given = parser.parse_object({"reconstruction": parts["reconstruction"]})
     strategy: Reconstruction = parser.instantiate(given).reconstruction
     guided = parts.get("pipeline", {}).get("guidance", 1.0) != 1
-    return strategy.evaluations * len(strategy.depths) * (1 + guided)
+    return int(strategy.evaluations * len(strategy.depths) * (1 + guided))
 
 
 def size_line(found: Cost) -> str:

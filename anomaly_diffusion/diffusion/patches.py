@@ -50,9 +50,10 @@ class PatchedObjective(UniformTimes):
         x_t = torch.where(inside, like(alpha_t, x_0) * x_0 + like(sigma_t, x_0) * noise, x_0)
         target = denoiser.parametrisation.target(x_0, noise, alpha_t, sigma_t)
         squares = (denoiser.backbone(x_t, t) - target).square().mean(1, keepdim=True)
-        error = (squares * inside).sum((1, 2, 3)) / inside.sum((1, 2, 3)).clamp(min=1)
+        error: Scores = (squares * inside).sum((1, 2, 3)) / inside.sum((1, 2, 3)).clamp(min=1)
         gain = denoiser.parametrisation.gain(alpha_t, sigma_t)
-        return self.weighting(sigma_t / alpha_t, gain) / gain * error
+        loss: Scores = self.weighting(sigma_t / alpha_t, gain) / gain * error
+        return loss
 
 
 def patch_masks(grid: int, images: Images) -> list[Bool[Tensor, "1 H W"]]:
