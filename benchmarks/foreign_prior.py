@@ -295,8 +295,8 @@ def mean_of(rows: list[dict[str, Any]], depth: float, figure: str) -> float:
     return sum(values) / len(values)
 
 
-def write(rows: list[dict[str, Any]], options: argparse.Namespace) -> None:
-    """Write what is measured so far; rows of other seeds that are there already stay."""
+def write(rows: list[dict[str, Any]], options: argparse.Namespace) -> list[dict[str, Any]]:
+    """Write what is measured so far; rows of other seeds that are there already stay. Returns all of them."""
     output = Path(options.output)
     output.mkdir(parents=True, exist_ok=True)
     before = output / "figures.json"
@@ -307,7 +307,7 @@ def write(rows: list[dict[str, Any]], options: argparse.Namespace) -> None:
         writer = csv.DictWriter(file, fieldnames=list(rows[0]))
         writer.writeheader()
         writer.writerows(rows)
-    draw(rows, output / "figures.png")
+    return rows
 
 
 def main() -> None:
@@ -316,10 +316,11 @@ def main() -> None:
     sets = {Path(name).stem: read(name, options.side, options.images) for name in options.data}
     if len(sets) < 2:
         raise SystemExit("error: `data` must name at least two sets: one of them is foreign to the other.")
+    unknown = [target for target in options.targets or () if target not in sets]
+    if unknown:
+        raise SystemExit(f"error: `--targets` must be among {', '.join(sets)}, got {unknown[0]}.")
     rows: list[dict[str, Any]] = []
     for target in options.targets or sets:
-        if target not in sets:
-            raise SystemExit(f"error: `--targets` must be among {', '.join(sets)}, got {target}.")
         for arm, denoiser in arms(sets, target, options):
             told = {"seed": options.seed, "target": target, "arm": arm}
             new = [told | row for row in measured(denoiser, sets[target], options.seed)]
@@ -329,7 +330,8 @@ def main() -> None:
                     " ".join(f"{value:.3f}" if isinstance(value, float) else str(value) for value in row.values()),
                     flush=True,
                 )
-            write(rows, options)
+            drawn = write(rows, options)
+        draw(drawn, Path(options.output) / "figures.png")
 
 
 def parse() -> argparse.Namespace:

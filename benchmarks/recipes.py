@@ -1,7 +1,7 @@
 """What the recipes of papers cost, computed: weights, operations and hours of one GPU. Nothing is run, none is needed.
 
-    python benchmarks/published.py                     # all of experiments/published
-    python benchmarks/published.py ddad thor --tflops 400
+    python benchmarks/recipes.py                     # all of experiments/published
+    python benchmarks/recipes.py ddad thor --tflops 400
 
 Networks are built without memory and counted by `torch.utils.flop_counter`, as benchmarks/gpu.py counts those it times;
 a step of training is three times an evaluation. Hours are for one category as large as the mean of MVTec AD, 242 images
