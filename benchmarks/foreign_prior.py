@@ -291,7 +291,7 @@ def draw(rows: list[dict[str, Any]], path: Path) -> None:
 
 def mean_of(rows: list[dict[str, Any]], depth: float, figure: str) -> float:
     """Mean of a figure over seeds."""
-    values = [row[figure] for row in rows if row["depth"] == depth]
+    values = [float(row[figure]) for row in rows if row["depth"] == depth]
     return sum(values) / len(values)
 
 

@@ -16,6 +16,7 @@ from anomaly_diffusion.reconstruction.mask_stitch import MaskStitchResample
 from anomaly_diffusion.reconstruction.strategy import Reconstruction
 
 FOLDER = experiments_folder() / "published"
+PAGE = Path(__file__).parents[1] / "docs/published_recipes.md"
 NAMES = sorted(path.stem for path in FOLDER.glob("*.yaml"))
 TOLD = {"invad": 1.2e9}  # weights, where a paper was found to tell them
 MOST_OF_HEAD = 12
@@ -34,7 +35,7 @@ def read(name: str) -> dict[str, Any]:
 
 
 def shrunk(part: Any) -> Any:
-    """A part of a recipe with a tiny network, few steps and features of a small one, whose weights are at hand."""
+    """A part of a recipe with a tiny network, and features of a small one whose weights are at hand."""
     if isinstance(part, list):
         return [shrunk(item) for item in part]
     if not isinstance(part, dict):
@@ -109,11 +110,13 @@ def computed():
 
 
 @recipes
-def test_size_and_cost_of_a_head_are_those_that_are_computed(computed, name) -> None:
+def test_size_and_cost_that_head_and_page_tell_are_those_that_are_computed(computed, name) -> None:
     head = " ".join(line.lstrip("# ") for line in (FOLDER / f"{name}.yaml").read_text().splitlines() if line[0] == "#")
     found = computed.cost(FOLDER / f"{name}.yaml")
     assert f"Size: {computed.size_line(found)}" in head
     assert f"Cost: {computed.cost_line(found)}" in head
+    (row,) = [line for line in PAGE.read_text().splitlines() if f"| [{name}](" in line]
+    assert f"| {found.weights / 1e6:.1f} M | {found.hours()[0]:.2g} | {found.nfe} |" in row
     if name in TOLD:
         assert abs(found.weights / TOLD[name] - 1) < 0.05
     else:
