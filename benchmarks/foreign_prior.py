@@ -292,16 +292,17 @@ def draw(rows: list[dict[str, Any]], path: Path) -> None:
 def mean_of(rows: list[dict[str, Any]], depth: float, figure: str) -> float:
     """Mean of a figure over seeds."""
     values = [float(row[figure]) for row in rows if row["depth"] == depth]
-    return sum(values) / len(values)
+    return sum(values) / len(values) if values else float("nan")
 
 
 def write(rows: list[dict[str, Any]], options: argparse.Namespace) -> list[dict[str, Any]]:
-    """Write what is measured so far; rows of other seeds that are there already stay. Returns all of them."""
+    """Write what is measured so far; rows of other seeds and targets stay. Returns all of them."""
     output = Path(options.output)
     output.mkdir(parents=True, exist_ok=True)
     before = output / "figures.json"
     old = json.loads(before.read_text())["rows"] if before.is_file() else []
-    rows = [row for row in old if row["seed"] != options.seed] + rows
+    anew = {(row["seed"], row["target"]) for row in rows}
+    rows = [row for row in old if (row["seed"], row["target"]) not in anew] + rows
     files.write(before, json.dumps({"settings": vars(options), "rows": rows}, indent=1))
     with (output / "figures.csv").open("w", newline="") as file:
         writer = csv.DictWriter(file, fieldnames=list(rows[0]))
@@ -348,7 +349,9 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--rate", type=float, default=1e-3, help="learning rate")
     parser.add_argument("--images", type=int, default=24, help="of each kind, at most, to measure on")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--output", default="runs/foreign_prior", help="folder; rows of other seeds in it are kept")
+    parser.add_argument(
+        "--output", default="runs/foreign_prior", help="folder; rows of other seeds and targets in it are kept"
+    )
     return parser.parse_args()
 
 
