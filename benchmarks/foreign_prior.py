@@ -314,6 +314,7 @@ def write(rows: list[dict[str, Any]], options: argparse.Namespace) -> list[dict[
 def main() -> None:
     """Train and measure all arms of all targets."""
     options = parse()
+    torch.manual_seed(options.seed)  # which the order and mirroring of training images depend on
     sets = {Path(name).stem: read(name, options.side, options.images) for name in options.data}
     if len(sets) < 2:
         raise SystemExit("error: `data` must name at least two sets: one of them is foreign to the other.")
