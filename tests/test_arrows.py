@@ -24,7 +24,7 @@ ALLOWED: dict[str, set[str]] = {
     "callbacks": SHARED | {"metrics", "measures", "verdicts", "runs", "figures", "scoring"},
     "report": SHARED | {"runs", "figures", "measures"},
     "engine": SHARED | {"callbacks", "data", "detectors", "runs"},
-    "deploy": SHARED | {"data", "detectors", "verdicts", "callbacks", "runs", "api"},
+    "deploy": SHARED | {"data", "detectors", "verdicts", "figures", "callbacks", "runs", "api"},
     "api": SHARED | {"torchvision_import"} | {"data", "detectors", "engine", "runs", "cli"},
 }
 ANYTHING = {"cli", "__init__", "__main__", "torchvision_import"}
