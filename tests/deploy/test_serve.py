@@ -44,7 +44,7 @@ def inspector(run):
 
 @pytest.fixture(scope="module")
 def address(run):
-    limits = ("--max_megabytes", "0.5", "--max_megapixels", "0.05", "--timeout", "2")
+    limits = ("--max_megabytes", "0.5", "--max_megapixels", "0.05", "--timeout", "1")
     with program("/health", "serve", str(run), *limits) as address:
         yield address
 
@@ -224,6 +224,7 @@ def test_a_busy_port_is_refused(run, capsys):
     assert f"Port {port} of 127.0.0.1 cannot be used" in capsys.readouterr().err
 
 
+@pytest.mark.soak
 def test_a_run_that_no_worker_can_load_ends_in_one_message(run):
     words = ["serve", str(run), "--device", "nonsense", "--port", str(free_port())]
     done = subprocess.run(

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import multiprocessing
+import os
 import signal
 import socket
 import tempfile
@@ -168,7 +169,7 @@ class Service:
         self._check_port()
         api = PhotographAPI(self.judging)
         server = self._server(api)
-        signal.signal(signal.SIGTERM, _interrupt)
+        _end_by_signals()
         try:
             server.run(
                 self.host,
@@ -220,8 +221,15 @@ class Service:
                 ) from None
 
 
-def _interrupt(*_: Any) -> None:
-    raise KeyboardInterrupt
+def _end_by_signals() -> None:
+    """Let this process end its children by LitServe's way on SIGTERM as on Ctrl-C; a child ends in silence."""
+    this = os.getpid()
+
+    def end(*_: Any) -> None:
+        raise KeyboardInterrupt if os.getpid() == this else SystemExit
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, end)
 
 
 def _in_time(seconds: float) -> type:

@@ -17,6 +17,7 @@ __all__ = ["Limits", "Upload", "uploaded"]
 _UNNAMED = "image"
 _LONGEST = 200  # characters of a name
 _FORM = "multipart/form-data"
+_CLOSE = {"Connection": "close"}  # where the rest of a request would still have to be read
 _WHAT = "Send a photograph as the body, or as a file of a form (multipart/form-data)."
 
 
@@ -97,14 +98,14 @@ async def _body(request: Request, limits: Limits) -> bytes:
                 if len(content) > limits.bytes:
                     raise _too_large(limits)
     except TimeoutError:
-        raise HTTPException(408, f"The request took longer than {limits.seconds:g} s.") from None
+        raise HTTPException(408, f"The request took longer than {limits.seconds:g} s.", _CLOSE) from None
     except ClientDisconnect:
         raise HTTPException(400, "The request ended early.") from None
     return bytes(content)
 
 
 def _too_large(limits: Limits) -> HTTPException:
-    return HTTPException(413, f"The request is larger than {limits.bytes / 1e6:g} MB (--max_megabytes).")
+    return HTTPException(413, f"The request is larger than {limits.bytes / 1e6:g} MB (--max_megabytes).", _CLOSE)
 
 
 async def _first_file(request: Request, body: bytes) -> tuple[str, bytes]:
