@@ -12,6 +12,7 @@ from pytorch_lightning.utilities import rank_zero_only
 from torch import Tensor
 
 from anomaly_diffusion.data.batches import BatchLoader, BatchSource, EpochSampler, as_they_are, leave_interrupts
+from anomaly_diffusion.data.feedback import Feedback
 from anomaly_diffusion.data.frame_cache import FrameStore, Loading, Photograph, Reader, painting_seed
 from anomaly_diffusion.data.framing import Policy, to_original
 from anomaly_diffusion.data.reading.notes import tell
@@ -45,6 +46,7 @@ class AnomalyDataModule(LightningDataModule):
         augmentation: what is done to training photographs; None: nothing.
         validation: how many are held out, and what is painted on them.
         loading: how files become frames: policy, cache, workers.
+        feedback: a `feedback.csv`, whose photographs are trained on as well, and not tested on; None: there is none.
     """
 
     def __init__(
@@ -56,6 +58,7 @@ class AnomalyDataModule(LightningDataModule):
         augmentation: Augmentation | None = None,
         validation: Validation | None = None,
         loading: Loading | None = None,
+        feedback: str | None = None,
     ) -> None:
         super().__init__()
         _check(image_size, batch_size, channels)
@@ -63,6 +66,7 @@ class AnomalyDataModule(LightningDataModule):
         self.augmentation = augmentation or Augmentation()
         self.validation, self.loading = validation or Validation(), loading or Loading()
         self.augmentation.check(image_size, channels)
+        self.feedback = Feedback(Path(feedback)) if feedback else None
         self.seed = 0
         self.expects_test = False
         self.split: Split | None = None
@@ -244,7 +248,8 @@ class AnomalyDataModule(LightningDataModule):
         by_name = {self.dataset.name(sample): sample for sample in samples}
         split = self._split()
         if use == "train":
-            return [Photograph(by_name[name]) for name in split.train]
+            added = self.feedback.samples(self.dataset) if self.feedback else []
+            return [*(Photograph(by_name[name]) for name in split.train), *map(Photograph, added)]
         turns = range(self.validation.paintings)
         held_out: list[tuple[str, int | None]] = [(name, None) for name in split.validation_normal]
         held_out += [
@@ -258,7 +263,7 @@ class AnomalyDataModule(LightningDataModule):
         samples = self.dataset.test_samples()
         if not samples:
             raise FileNotFoundError(f"No test images in {self.dataset.folder}. Expected test/good and test/<kind>.")
-        return samples
+        return self.feedback.others(samples) if self.feedback else samples
 
     def _file(self) -> Path | None:
         return Path(self.trainer.default_root_dir) / FILE if self.trainer else None
