@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from jaxtyping import Float
 
 from anomaly_diffusion import api
 from anomaly_diffusion.callbacks.verdicts import BatchJudge, reference_of
@@ -71,6 +72,11 @@ class Inspector:
     def limits(self) -> dict[str, Any]:
         """The limits, and what they promise: as "verdicts" in `summary.json`."""
         return self._judge.described()
+
+    @property
+    def normal_scores(self) -> Float[np.ndarray, " n"]:
+        """Scores of held-out normal photographs, from which `verdicts.conformal.Limit` finds a limit for any rate."""
+        return self._judge.judge.reference.scores
 
     def __call__(self, image: Any) -> Any:
         """Judge one photograph, or several.
