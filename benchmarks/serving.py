@@ -2,8 +2,8 @@
 
     python benchmarks/serving.py runs/EXPERIMENT/RUN --clients 8 --photographs 200 --workers 2
 
-starts `anomaly-diffusion serve` on a free port of this machine, sends photographs of brick, a third of them with a white
-bar, and ends it. Exit status 1 if one is lost or judged differently.
+starts `anomaly-diffusion serve` on a free port of this machine, sends photographs of brick, a third of them with a
+white bar, and ends it. Exit status 1 if one is lost or judged differently.
 """
 
 import argparse

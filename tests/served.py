@@ -4,6 +4,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.error
 import urllib.request
@@ -31,6 +32,14 @@ SMALL = {
     "data.image_size": [32, 48],
     "data.loading.policy": "Letterbox",
 }
+_WATCHED = """
+import os, sys
+def heard(event, told):
+    if event == "socket.connect" and isinstance(told[1], tuple) and not str(told[1][0]).startswith(("127.", "::1")):
+        with open(os.environ["WATCHED_SOCKETS"], "a") as log:
+            print(told[1], file=log)
+sys.addaudithook(heard)
+"""
 _LONGEST = 120  # seconds that a program may take to answer first
 
 
@@ -68,18 +77,26 @@ def free_port() -> int:
 
 @contextmanager
 def program(path: str, *words: str) -> Iterator[str]:
-    """A command that serves, from its first answer at `path` on until a signal ends it; the address."""
+    """A command that serves, from its first answer at `path` on until a signal ends it; the address.
+
+    None of its processes may connect to another machine.
+    """
     port = free_port()
     command = [sys.executable, "-m", "anomaly_diffusion", *words, "--port", str(port)]
-    process = subprocess.Popen(command, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     address = f"http://127.0.0.1:{port}"
-    try:
-        _wait(process, address + path)
-        yield address
-    finally:
-        process.send_signal(signal.SIGTERM)
-        told, _ = process.communicate(timeout=60)
-    assert process.returncode == 0, told  # ended by the signal, and nothing left behind that holds its output
+    with tempfile.TemporaryDirectory() as folder:
+        variables, log = environment(), Path(folder, "connections.txt")
+        Path(folder, "sitecustomize.py").write_text(_WATCHED)
+        variables |= {"PYTHONPATH": f"{folder}:{variables['PYTHONPATH']}", "WATCHED_SOCKETS": str(log)}
+        process = subprocess.Popen(command, env=variables, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        try:
+            _wait(process, address + path)
+            yield address
+        finally:
+            process.send_signal(signal.SIGTERM)
+            told, _ = process.communicate(timeout=60)
+        assert process.returncode == 0, told  # ended by the signal, and nothing left behind that holds its output
+        assert not log.exists(), log.read_text()
 
 
 def _wait(process: "subprocess.Popen[str]", address: str) -> None:

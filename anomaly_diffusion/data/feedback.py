@@ -95,7 +95,9 @@ class Feedback:
         return [
             sample
             for sample in samples
-            if not sample.path.is_file() or sample.path.stat().st_size not in sizes or content_hash(sample.path) not in hashes
+            if not sample.path.is_file()
+            or sample.path.stat().st_size not in sizes
+            or content_hash(sample.path) not in hashes
         ]
 
     def _rows(self) -> list[dict[str, str]]:

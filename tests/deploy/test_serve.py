@@ -228,7 +228,11 @@ def test_a_busy_port_is_refused(run, capsys):
 def test_a_run_that_no_worker_can_load_ends_in_one_message(run):
     words = ["serve", str(run), "--device", "nonsense", "--port", str(free_port())]
     done = subprocess.run(
-        [sys.executable, "-m", "anomaly_diffusion", *words], env=environment(), capture_output=True, text=True, timeout=120
+        [sys.executable, "-m", "anomaly_diffusion", *words],
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=120,
     )
     assert done.returncode == 1
     assert "nonsense" in done.stderr

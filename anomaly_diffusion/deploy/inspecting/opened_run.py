@@ -136,7 +136,7 @@ def small(pixels: Bytes) -> Bytes:
     """A photograph (H, W, 1 or 3) as a thumbnail."""
     scale = min(1.0, _THUMBNAIL / max(pixels.shape[:2]))
     size = max(1, round(pixels.shape[1] * scale)), max(1, round(pixels.shape[0] * scale))
-    return cv2.resize(_rgb(pixels), size, interpolation=cv2.INTER_AREA)
+    return np.asarray(cv2.resize(_rgb(pixels), size, interpolation=cv2.INTER_AREA))
 
 
 def _boxed(drawn: np.ndarray, found: Inspection) -> np.ndarray:
@@ -160,4 +160,3 @@ def _array(pixels: Bytes) -> Bytes:
 
 def _png(pixels: Bytes) -> bytes:
     return bytes(cv2.imencode(".png", pixels[..., ::-1])[1])
-

@@ -40,7 +40,9 @@ def made(runs: Sequence[OpenedRun]) -> Any:
     with gr.Blocks(analytics_enabled=False, title="Anomaly Diffusion") as page:
         gr.Markdown("# Anomaly Diffusion")
         names = [run.name for run in runs]
-        chosen = gr.Dropdown(list(zip(names, range(len(runs)), strict=True)), value=0, label="run", visible=len(runs) > 1)
+        chosen = gr.Dropdown(
+            list(zip(names, range(len(runs)), strict=True)), value=0, label="run", visible=len(runs) > 1
+        )
         rate = gr.Slider(0.5, 50, _percent(runs[0]), step=0.5, label="false alarms, % of normal photographs")
         told = gr.HTML()
         _Tabs(runs, chosen, rate)
@@ -91,15 +93,16 @@ class _Tabs:
         gallery = _gallery("photographs, largest score first", "dropped")
         refused = gr.HTML()
         view = _View("photograph")
-        dropped.upload(self._judge, [dropped, self.chosen, self.rate], [seen, gallery, refused])
+        given = [dropped, self.chosen, self.rate]
+        gr.on([dropped.change, self.chosen.change], self._judge, given, [seen, gallery, refused])
         self.rate.change(self._captions, [seen, self.chosen, self.rate], gallery, trigger_mode="always_last")
 
         def select(shown: list[Shown], run: int, percent: float, event: gr.SelectData) -> Any:
             one = shown[event.index]
-            return one, *view.of(one, words.shown(one, _at(self.runs[run], percent).limit.value))
+            return (run, one), *view.of(one, words.shown(one, _at(self.runs[run], percent).limit.value))
 
         gallery.select(select, [seen, self.chosen, self.rate], [looked, *view.parts])
-        view.button.click(self._mark, [looked, self.chosen, self.rate], view.answer)
+        view.button.click(self._mark, [looked, self.rate], view.answer)
 
     def _judge(self, paths: list[str] | None, run: int, percent: float) -> Any:
         shown, refused = [], []
@@ -130,10 +133,10 @@ class _Tabs:
             judged = _at(self.runs[run], percent)
             result = judged.only(kind)[first + event.index]
             one = _looked_at(self.runs[run], result.path)
-            return one, *view.of(one, words.two(["tested"], [words.sentence(result, judged)]))
+            return (run, one), *view.of(one, words.two(["tested"], [words.sentence(result, judged)]))
 
         gallery.select(select, [*inputs, part], [looked, *view.parts])
-        view.button.click(self._mark, [looked, self.chosen, self.rate], view.answer)
+        view.button.click(self._mark, [looked, self.rate], view.answer)
 
     def _parts(self, run: int, percent: float, outcome: str) -> Any:
         """Outcomes with their numbers, parts of those chosen, and the first part."""
@@ -180,11 +183,10 @@ class _Tabs:
         pairs = self._pairs(run, other, percent, which)[first : first + _PAGE]
         return [(self.runs[run].thumbnail(one.path), words.caption(one, two)) for one, two in pairs]
 
-    def _mark(self, one: Shown | None, run: int, percent: float) -> str:
-        """Keep a photograph as a false alarm, and say what to do with it."""
-        if one is None:
-            return ""
-        opened, limit = self.runs[run], _at(self.runs[run], percent).limit.value
+    def _mark(self, looked: tuple[int, Shown], percent: float) -> str:
+        """Keep the photograph that is shown as a false alarm of its run, and say what to do with it."""
+        opened, one = self.runs[looked[0]], looked[1]
+        limit = _at(opened, percent).limit.value
         new = opened.feedback.add(one.name, one.file, one.inspection.score, limit)
         return words.marked(opened.feedback.path, opened.run.source, new)
 

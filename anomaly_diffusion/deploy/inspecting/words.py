@@ -1,6 +1,6 @@
 """What the page says: marks, captions and sentences, as HTML where they are coloured."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from html import escape
 from pathlib import Path
 
@@ -17,8 +17,10 @@ CSS = f"""
 .dark .told b.right {{ color: #56b4e9; }} .dark .told b.wrong {{ color: #e69f00; }}
 .told p, .told li {{ overflow-wrap: anywhere; margin: .25em 0; }}
 .told ul {{ padding-left: 1.2em; list-style: disc; }}
-.grid-wrap {{ min-height: 0 !important; max-height: 34rem !important; height: auto !important; padding-top: 1.8rem; }}
-.grid-wrap .grid-container {{ grid-template-columns: repeat(auto-fill, minmax(9.5rem, 1fr)) !important; }}
+.grid-wrap {{
+  min-height: 0 !important; max-height: 34rem !important; height: auto !important; padding-top: 1.8rem;
+}}
+.grid-wrap .grid-container {{ grid-template-columns: repeat(auto-fill, minmax(9rem, 1fr)) !important; }}
 .grid-wrap .thumbnail-lg {{ height: auto; aspect-ratio: auto; display: flex; flex-direction: column; }}
 .grid-wrap .thumbnail-lg img {{ height: 7rem; object-fit: contain; }}
 .grid-wrap .caption-label {{
@@ -103,5 +105,5 @@ def marked(path: Path, run: Path, new: bool) -> str:
     return _list([f"{done}: {escape(str(path))}", f"Learn from it: <code>{escape(command)}</code>"])
 
 
-def _list(lines: Sequence[str] | map) -> str:
+def _list(lines: Iterable[str]) -> str:
     return '<div class="told"><ul>' + "".join(f"<li>{line}</li>" for line in lines) + "</ul></div>"

@@ -11,10 +11,10 @@ from starlette.responses import Response
 from anomaly_diffusion import files
 from anomaly_diffusion.callbacks.image_files import OFFSET, SCALE
 from anomaly_diffusion.deploy.inspection import Inspection
+from anomaly_diffusion.deploy.serving.counters import VERDICT
 
-__all__ = ["VERDICT", "answer", "described", "refusal"]
+__all__ = ["answer", "described", "refusal"]
 
-VERDICT = "x-verdict"  # "defective" or "normal", at the head of every answer
 _COLOURS_END = 8.0  # standard deviations, as in the pictures of a run
 
 

@@ -4,9 +4,10 @@ import time
 from collections import Counter
 from typing import Any
 
-__all__ = ["PATH", "Counters", "Counting"]
+__all__ = ["PATH", "VERDICT", "Counters", "Counting"]
 
 PATH = "/predict"
+VERDICT = "x-verdict"  # "defective" or "normal", at the head of every answer to a photograph
 _ENDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)  # of the classes of latency, in seconds
 _NAME = "anomaly_diffusion"
 
@@ -61,11 +62,10 @@ class Counting:
     Args:
         app: what answers.
         counters: what is counted up.
-        verdict: the head of an answer that tells the verdict.
     """
 
-    def __init__(self, app: Any, counters: Counters, verdict: str) -> None:
-        self.app, self.counters, self._verdict = app, counters, verdict.encode()
+    def __init__(self, app: Any, counters: Counters) -> None:
+        self.app, self.counters = app, counters
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Pass everything on, and look at the head of the answer."""
@@ -82,7 +82,7 @@ class Counting:
         await self.app(scope, receive, watched)
 
     def _count(self, status: int, head: dict[bytes, bytes], seconds: float) -> None:
-        if status < 400 and self._verdict in head:
-            self.counters.judged(head[self._verdict].decode(), seconds)
+        if status < 400 and VERDICT.encode() in head:
+            self.counters.judged(head[VERDICT.encode()].decode(), seconds)
         else:
             self.counters.errors[status] += 1

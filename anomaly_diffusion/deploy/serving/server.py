@@ -195,7 +195,7 @@ class Service:
             accelerator="cpu",  # processes; where the inspector's tensors live is its own affair
             workers_per_device=self.judging.workers,
             timeout=self.limits.seconds,
-            middlewares=[(Counting, {"counters": counters, "verdict": "x-verdict"})],
+            middlewares=[(Counting, {"counters": counters})],
             disable_openapi_url=True,  # whose page would load scripts from elsewhere
             restart_workers=True,
             model_metadata={"run": Path(self.judging.run).name},
