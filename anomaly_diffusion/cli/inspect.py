@@ -3,13 +3,11 @@
 import argparse
 import os
 import signal
-import socket
-import sys
 import tempfile
 from pathlib import Path
 from typing import Any
 
-from anomaly_diffusion.cli.user_errors import UsageError
+from anomaly_diffusion.cli.local_servers import check_address, need, tell_of_strangers
 
 __all__ = ["main"]
 
@@ -17,22 +15,19 @@ __all__ = ["main"]
 def main(arguments: list[str]) -> int:
     """Open the page until a signal comes; say where, and whom it lets in."""
     options = _parser().parse_args(arguments)
-    if not 1024 <= options.port <= 65535:
-        raise UsageError(f"`--port` must lie in [1024, 65535], got {options.port}.")
+    need("gradio", "inspect")
     from anomaly_diffusion.runs import run_folder
     from anomaly_diffusion.runs.record import Run
 
     folders = dict.fromkeys(run_folder.find(run, options.runs_dir) for run in options.runs)
-    _check_port(options.host, options.port)
+    check_address(options.host, options.port)
     with tempfile.TemporaryDirectory() as folder:
         os.environ["GRADIO_TEMP_DIR"] = folder  # read when Gradio is imported; photographs do not stay behind
         from anomaly_diffusion.deploy.inspecting.opened_run import OpenedRun
         from anomaly_diffusion.deploy.inspecting.page import made, opened
 
         page = made([OpenedRun(Run(path)) for path in folders])
-        if options.host != "127.0.0.1":
-            told = f"warning: {options.host} lets every machine in that reaches this one, without a password."
-            print(f"{told} Without --host, this machine alone is let in.", file=sys.stderr)
+        tell_of_strangers(options.host)
         print(f"Open http://127.0.0.1:{options.port} in a browser; Ctrl-C ends it.", flush=True)
         signal.signal(signal.SIGTERM, _interrupt)
         opened(page, options.host, options.port)
@@ -41,17 +36,6 @@ def main(arguments: list[str]) -> int:
 
 def _interrupt(*_: Any) -> None:
     raise KeyboardInterrupt
-
-
-def _check_port(host: str, port: int) -> None:
-    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError as error:
-            raise OSError(
-                f"Port {port} of {host} cannot be used ({error.strerror}). Choose another: --port {port + 1}"
-            ) from None
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -1,9 +1,9 @@
 """`serve`: a finished run behind HTTP, for other programs of this machine."""
 
 import argparse
-import sys
 from pathlib import Path
 
+from anomaly_diffusion.cli.local_servers import check_address, need, tell_of_strangers
 from anomaly_diffusion.cli.user_errors import UsageError
 
 __all__ = ["main"]
@@ -12,8 +12,9 @@ __all__ = ["main"]
 def main(arguments: list[str]) -> int:
     """Serve until a signal comes; say where, and whom it lets in."""
     options = _parser().parse_args(arguments)
+    need("litserve", "serve")
     source = _source(options.run, options.runs_dir)
-    from anomaly_diffusion.deploy.serving.server import HOSTS, Judging, Service
+    from anomaly_diffusion.deploy.serving.server import Judging, Service
     from anomaly_diffusion.deploy.serving.uploads import Limits
 
     try:
@@ -24,9 +25,8 @@ def main(arguments: list[str]) -> int:
         service = Service(judging, limits, options.host, options.port)
     except ValueError as error:
         raise UsageError(str(error)) from None
-    if options.host != HOSTS[0]:
-        told = f"warning: {options.host} lets every machine in that reaches this one, without a password."
-        print(f"{told} Without --host, this machine alone is served.", file=sys.stderr)
+    check_address(options.host, options.port)
+    tell_of_strangers(options.host)
     address = "[::1]" if options.host == "::" else "127.0.0.1"
     print(f"{source} judges what is sent to http://{address}:{options.port}/predict", flush=True)
     print("It is ready when /health says ok; /metrics counts; Ctrl-C ends it.", flush=True)

@@ -201,7 +201,7 @@ def test_other_requests_are_answered(address):
     ("words", "status", "told"),
     [
         (["nowhere"], 1, "`nowhere` is no run folder"),
-        (["--port", "80"], 2, "`port` must lie in [1024, 65535], got 80."),
+        (["--port", "80"], 2, "`--port` must lie in [1024, 65535], got 80."),
         (["--host", "example"], 2, "`host` must be one of 127.0.0.1"),
         (["--workers", "0"], 2, "`workers` must be at least 1, got 0."),
         (["--false_alarms", "2"], 2, "`false_alarms` must lie in (0, 1), got 2.0."),
@@ -222,6 +222,14 @@ def test_a_busy_port_is_refused(run, capsys):
         port = other.getsockname()[1]
         assert main(["serve", str(run), "--port", str(port)]) == 1
     assert f"Port {port} of 127.0.0.1 cannot be used" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("verb", "package"), [("serve", "litserve"), ("inspect", "gradio")])
+def test_a_missing_extra_is_told_with_the_command_that_installs_it(run, capsys, monkeypatch, verb, package):
+    monkeypatch.setitem(sys.modules, package, None)
+    assert main([verb, str(run)]) == 1
+    told = f"{package} is not installed. Run: pip install 'anomaly-diffusion[{verb}]'"
+    assert capsys.readouterr().err.startswith(f"error: {told}\n")
 
 
 @pytest.mark.soak

@@ -8,16 +8,13 @@ from typing import Any
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # read when Gradio is imported: nothing leaves this machine
 os.environ["HF_HUB_OFFLINE"] = "1"
 
+import gradio as gr
+
 from anomaly_diffusion.data.reading.photographs import BadImages
 from anomaly_diffusion.deploy.inspecting import words
 from anomaly_diffusion.deploy.inspecting.opened_run import OpenedRun, Shown, small
 from anomaly_diffusion.deploy.inspecting.tested_run import EVERY, OUTCOMES, AtRate, differing, shared
 from anomaly_diffusion.types import ImageResult
-
-try:
-    import gradio as gr
-except ImportError:
-    raise ImportError("gradio is not installed. Run: pip install 'anomaly-diffusion[inspect]'") from None
 
 __all__ = ["made", "opened"]
 

@@ -25,7 +25,8 @@ CSS = f"""
 .grid-wrap .thumbnail-lg img {{ height: 7rem; object-fit: contain; }}
 .grid-wrap .caption-label {{
   position: static; max-width: none; width: 100%; padding: .3em; background: none; text-align: left;
-  white-space: normal; overflow-wrap: anywhere; font-size: .8rem; line-height: 1.25; color: var(--body-text-color) !important; opacity: 1 !important;
+  white-space: normal; overflow-wrap: anywhere; font-size: .8rem; line-height: 1.25;
+  color: var(--body-text-color) !important; opacity: 1 !important;
 }}
 .image-frame img {{ width: 100%; max-height: 75vh; object-fit: contain; }}
 """

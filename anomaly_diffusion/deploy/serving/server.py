@@ -5,23 +5,18 @@ import logging
 import multiprocessing
 import os
 import signal
-import socket
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
+import litserve
 from fastapi import Depends
 from starlette.responses import PlainTextResponse, Response
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from anomaly_diffusion.deploy.serving.counters import PATH, Counters, Counting
 from anomaly_diffusion.deploy.serving.uploads import Limits, Upload, uploaded
-
-try:
-    import litserve
-    from uvicorn.protocols.http.h11_impl import H11Protocol
-except ImportError:
-    raise ImportError("litserve is not installed. Run: pip install 'anomaly-diffusion[serve]'") from None
 
 __all__ = ["HOSTS", "Judging", "Service"]
 
@@ -142,10 +137,10 @@ class Service:
         judging: how photographs are judged.
         limits: of a request.
         host: one of `HOSTS`.
-        port: 1024 to 65535.
+        port: 1024 to 65535, at which nobody listens.
 
     Raises:
-        ValueError: host or port is none of these.
+        ValueError: the host is none of these.
     """
 
     judging: Judging
@@ -156,17 +151,13 @@ class Service:
     def __post_init__(self) -> None:
         if self.host not in HOSTS:
             raise ValueError(f"`host` must be one of {', '.join(HOSTS)}, got {self.host}.")
-        if not 1024 <= self.port <= 65535:
-            raise ValueError(f"`port` must lie in [1024, 65535], got {self.port}.")
 
     def run(self) -> None:
         """Serve until a signal ends it.
 
         Raises:
-            OSError: the port is busy.
             ValueError: a worker cannot load the run.
         """
-        self._check_port()
         api = PhotographAPI(self.judging)
         server = self._server(api)
         _end_by_signals()
@@ -207,18 +198,6 @@ class Service:
 
         server.app.add_api_route("/metrics", metrics, methods=["GET"], include_in_schema=False)
         return server
-
-    def _check_port(self) -> None:
-        family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
-        with socket.socket(family) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind((self.host, self.port))
-            except OSError as error:
-                raise OSError(
-                    f"Port {self.port} of {self.host} cannot be used ({error.strerror}). Choose another: --port "
-                    f"{self.port + 1}"
-                ) from None
 
 
 def _end_by_signals() -> None:
