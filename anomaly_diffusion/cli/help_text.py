@@ -25,6 +25,10 @@ experiments
   choose    which of several settings finds most painted defects, if validation can tell
   detection_limit        which width of painted defect a run finds nine times in ten
 
+use
+  serve     judge photographs that other programs send by HTTP
+  inspect   look at photographs, maps and test sets in a browser
+
 baselines
   tiny_pipeline FOLDER   a tiny Stable Diffusion with random weights, to try its commands without a download
 

@@ -22,6 +22,8 @@ _COMMANDS = {
     "paper": "anomaly_diffusion.cli.paper",
     "choose": "anomaly_diffusion.cli.choose",
     "detection_limit": "anomaly_diffusion.cli.detection_limit",
+    "serve": "anomaly_diffusion.cli.serve",
+    "inspect": "anomaly_diffusion.cli.inspect",
     "list": "anomaly_diffusion.cli.listing",
     "checks": "anomaly_diffusion.cli.checks",
     "tiny_pipeline": "anomaly_diffusion.cli.tiny_pipeline",

@@ -97,6 +97,11 @@ class Inspector:
         """The limits, and what they promise: as "verdicts" in `summary.json`."""
         return self._judge.described()
 
+    @property
+    def normal_scores(self) -> Float[np.ndarray, " n"]:
+        """Scores of held-out normal photographs, from which `verdicts.conformal.Limit` finds a limit for any rate."""
+        return self._judge.judge.reference.scores
+
     def __call__(self, image: Any) -> Any:
         """Judge one photograph, or several.
 
