@@ -24,6 +24,9 @@ experiments
   choose    which of several settings finds most painted defects, if validation can tell
   detection_limit        which width of painted defect a run finds nine times in ten
 
+in use
+  export    a finished run as one file that judges photographs without torch
+
 baselines
   tiny_pipeline FOLDER   a tiny Stable Diffusion with random weights, to try its commands without a download
 

@@ -20,6 +20,7 @@ _COMMANDS = {
     "report": "anomaly_diffusion.cli.report",
     "choose": "anomaly_diffusion.cli.choose",
     "detection_limit": "anomaly_diffusion.cli.detection_limit",
+    "export": "anomaly_diffusion.cli.export",
     "list": "anomaly_diffusion.cli.listing",
     "checks": "anomaly_diffusion.cli.checks",
     "tiny_pipeline": "anomaly_diffusion.cli.tiny_pipeline",
