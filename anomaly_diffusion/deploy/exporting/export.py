@@ -9,7 +9,7 @@ from torch import Generator, Tensor
 
 from anomaly_diffusion import __version__, api
 from anomaly_diffusion.callbacks.verdicts import reference_of
-from anomaly_diffusion.deploy.exporting.formats import Format
+from anomaly_diffusion.deploy.exporting.formats import Format, silence
 from anomaly_diffusion.deploy.exporting.graph import JudgingGraph
 from anomaly_diffusion.deploy.exporting.licences import licences
 from anomaly_diffusion.detectors.detector import Detector
@@ -111,7 +111,8 @@ def _check_draws(detector: Any, judge: Callable[[], object]) -> None:
 def _traced(graph: JudgingGraph, example: tuple[Tensor, Tensor], name: str) -> torch.export.ExportedProgram:
     batch = torch.export.Dim("batch")
     try:
-        return torch.export.export(graph, example, dynamic_shapes=({0: batch}, {0: batch}))
+        with silence():
+            return torch.export.export(graph, example, dynamic_shapes=({0: batch}, {0: batch}))
     except Exception as error:  # tracing fails in as many ways as there are programs
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise ValueError(f"{name} cannot be exported with these settings: {reason[:200]}") from error

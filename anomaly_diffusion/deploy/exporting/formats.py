@@ -17,7 +17,7 @@ from torch.export import ExportedProgram
 from anomaly_diffusion import files
 from anomaly_diffusion.runtime.engine import KEY
 
-__all__ = ["FORMATS", "Format", "Onnx", "TorchProgram"]
+__all__ = ["FORMATS", "Format", "Onnx", "TorchProgram", "silence"]
 
 _INPUTS, _OUTPUTS = ["image", "valid"], ["map", "score", "statistics"]
 
@@ -46,7 +46,7 @@ class Format(ABC):
 
     def write(self, program: ExportedProgram, description: str, path: Path) -> None:
         """Write the file, whole or not at all."""
-        with _silence():
+        with silence():
             content = self.content(program, description)
         files.write(path, content)
 
@@ -88,7 +88,7 @@ FORMATS: dict[str, type[Format]] = {"onnx": Onnx, "torch": TorchProgram}
 
 
 @contextlib.contextmanager
-def _silence() -> Iterator[None]:
+def silence() -> Iterator[None]:
     """Keep back what exporters print and warn of, on which nobody can act."""
     level = logging.root.manager.disable
     logging.disable(logging.WARNING)
