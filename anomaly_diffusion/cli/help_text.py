@@ -28,6 +28,7 @@ experiments
 use
   serve     judge photographs that other programs send by HTTP
   inspect   look at photographs, maps and test sets in a browser
+  export    a finished run as one file that judges photographs without torch
 
 baselines
   tiny_pipeline FOLDER   a tiny Stable Diffusion with random weights, to try its commands without a download

@@ -24,6 +24,7 @@ _COMMANDS = {
     "detection_limit": "anomaly_diffusion.cli.detection_limit",
     "serve": "anomaly_diffusion.cli.serve",
     "inspect": "anomaly_diffusion.cli.inspect",
+    "export": "anomaly_diffusion.cli.export",
     "list": "anomaly_diffusion.cli.listing",
     "checks": "anomaly_diffusion.cli.checks",
     "tiny_pipeline": "anomaly_diffusion.cli.tiny_pipeline",

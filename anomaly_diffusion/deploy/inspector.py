@@ -18,6 +18,7 @@ from anomaly_diffusion.callbacks.verdicts import BatchJudge, reference_of
 from anomaly_diffusion.data.batches import to_float
 from anomaly_diffusion.data.frame_cache import shown
 from anomaly_diffusion.data.reading.colour import with_channels
+from anomaly_diffusion.deploy.exporting.inspector_of_file import of_file
 from anomaly_diffusion.deploy.given_images import GivenImage, given
 from anomaly_diffusion.deploy.inspection import Inspection
 from anomaly_diffusion.figures.result_pictures import Compared
@@ -54,7 +55,7 @@ class Inspector:
     photograph alone; where one takes long, a terminal shows how far it is.
 
     Args:
-        run: a finished run, its folder, or "last".
+        run: a finished run, its folder, or "last"; or an exported file, .onnx or .pt2, which is judged on the CPU.
         false_alarms: rate of normal photographs that may be called defective, in (0, 1); None: that of the run, or, if
             it names none, .01 where at least 99 normal photographs were held out, else .05.
         device: "cpu", "cuda", or another that torch knows.
@@ -64,6 +65,10 @@ class Inspector:
         FileNotFoundError: there is no such run, or it has no checkpoint.
         ValueError: its checkpoint holds no scores of normal photographs, or a number lies outside its range.
     """
+
+    def __new__(cls, run: Run | str | PathLike[str] = "last", *rest: Any, **named: Any) -> Any:
+        """An exported file has an inspector of its own, which asks for no run."""
+        return super().__new__(cls) if isinstance(run, Run) else of_file(run, *rest, **named) or super().__new__(cls)
 
     def __init__(
         self,

@@ -172,7 +172,7 @@ class SSIMResidual(Residual):
         """Map in [0, 1]."""
         x, y = image.clamp(-1, 1), reconstruction.clamp(-1, 1)
         smoothed: Tensor = self.window(torch.cat([x, y, x * x, y * y, x * y]))
-        mean_x, mean_y, square_x, square_y, product = smoothed.chunk(5)
+        mean_x, mean_y, square_x, square_y, product = smoothed.unflatten(0, (5, x.shape[0])).unbind()
         c1, c2 = (0.01 * 2) ** 2, (0.03 * 2) ** 2  # constants of the paper for a range of 2
         # not clipped at zero: then the rounding of numerator and denominator is the same where the images agree
         variances = (square_x - mean_x * mean_x) + (square_y - mean_y * mean_y)
