@@ -113,9 +113,9 @@ def drawn(figure: Figure, ending: str = ".png") -> bytes:
     if form == "png":
         return png(figure)
     undated = {"CreationDate": None} if form == "pdf" else {"Date": None}  # one chart is one file, whenever drawn
-    settings = {"pdf.fonttype": 42, "svg.fonttype": "path", "svg.hashsalt": "anomaly_diffusion"}
+    fonts = rc_context({"pdf.fonttype": 42, "svg.fonttype": "path", "svg.hashsalt": "anomaly_diffusion"})
     written = io.BytesIO()
-    with warnings.catch_warnings(), rc_context(settings):
+    with warnings.catch_warnings(), fonts:
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")
         figure.savefig(written, format=form, metadata=undated)
     return written.getvalue()
