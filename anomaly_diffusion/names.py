@@ -11,6 +11,7 @@ FIGURES = {
     "pixel_f1_max": "pixel F1",
     "aupro": "AUPRO",
     "aupro_05": "AUPRO@.05",
+    "aupimo": "AUPIMO",
 }
 COSTS = {"nfe": "NFE", "seconds_per_image": "s/image"}
 RUN_COSTS = {"train_seconds": "train s", "peak_memory_mb": "peak MB"}
