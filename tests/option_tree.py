@@ -55,6 +55,7 @@ NEEDED = defaultdict[str, tuple[str, ...]](
         "Images": ("root=photographs/good",),
         "MVTecAD": ("category=part",),
         "MVTecLOCO": ("category=part",),
+        "Tabular": ("root=samples.csv",),
     },
 )
 
