@@ -116,7 +116,8 @@ class ActivationComponents(Learner, AnySize):
         centred = self.activations(reference) - self.mean[:, None, None]
         # `clone`, as a product may round by its place in memory too
         components = one_by_one(lambda image: self.projection @ image.flatten(-2).clone(), centred)
-        return components.unflatten(2, centred.shape[-2:])
+        placed: Tensor = components.unflatten(2, centred.shape[-2:])
+        return placed
 
     def _reader(self, reference: Encoded, depth: float) -> Levels:
         if self.reader is None:

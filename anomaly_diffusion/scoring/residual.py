@@ -180,7 +180,8 @@ class SSIMResidual(Residual):
         light_x, light_y = mean_x + 1, mean_y + 1  # luminance is a ratio: it needs black at zero
         luminance = (2 * light_x * light_y + c1) / (light_x * light_x + light_y * light_y + c1)
         structure = (2 * covariance + c2) / (variances + c2)
-        return ((1 - luminance * structure) / 2).clamp(0, 1).mean(1, keepdim=True)
+        dissimilarity: Tensor = ((1 - luminance * structure) / 2).clamp(0, 1)
+        return dissimilarity.mean(1, keepdim=True)
 
 
 class GradientSimilarityResidual(Residual):
