@@ -8,7 +8,7 @@ PIP_WHEELS := $(shell $(PYTHON) -m pip config get global.find-links 2>/dev/null)
 export UV_FIND_LINKS ?= $(or $(PIP_FIND_LINKS),$(PIP_WHEELS))
 export UV_LINK_MODE ?= copy
 
-.PHONY: help venv demo test soak table notebooks lint types lock clean
+.PHONY: help venv demo test soak table report notebooks lint types lock clean
 help:   ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
 
@@ -39,6 +39,11 @@ table: $(READY) ## the main table of report/results.md from scratch (hours on tw
 	    experiments/sweeps/table_$$part.yaml --jobs $(JOBS) --runs_dir $(RUNS) --wandb disabled $(ARGS) || exit 1; done
 	$(BIN)/python -m anomaly_diffusion compare $(RUNS)/table_* --chart $(RUNS)/cost.png
 	$(BIN)/python -m anomaly_diffusion report $(RUNS)/table_* --output $(RUNS)/report
+
+# Runs are found by name: docs/report.md. What is missing is listed with the command that makes it.
+report: RUNS = runs
+report: $(READY) ## report.pdf, slides.pdf and index.html of all runs below RUNS, into report/
+	$(BIN)/python -m anomaly_diffusion paper $(RUNS) --output report $(ARGS)
 
 notebooks: $(READY) ## write the outputs of notebooks/ anew
 	$(BIN)/python tests/notebook_runner.py $(ARGS)

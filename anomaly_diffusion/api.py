@@ -173,11 +173,12 @@ def _built(base: type, folder: Path, key: str, **instead: Any) -> Any:
     """The object that the config of a run describes under `key`, some of its arguments others."""
     from jsonargparse import ArgumentParser
 
-    from anomaly_diffusion.cli.parsing import lightning_cli, renamed
+    from anomaly_diffusion.cli.parsing import lightning_cli, own_code, renamed
 
     lightning_cli.import_rooms()
     parser = ArgumentParser(exit_on_error=False)
     described = renamed.read(folder / run_folder.CONFIG, _log.info)[key] | instead
+    own_code.import_described(described)
     if "class_path" in described:
         parser.add_subclass_arguments(base, key)
     else:

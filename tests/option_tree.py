@@ -55,6 +55,7 @@ NEEDED = defaultdict[str, tuple[str, ...]](
         "Images": ("root=photographs/good",),
         "MVTecAD": ("category=part",),
         "MVTecLOCO": ("category=part",),
+        "Tabular": ("root=samples.csv",),
     },
 )
 
@@ -125,6 +126,7 @@ class Tree:
         """The options and places of the verbs that train nothing."""
         usual = {
             "doctor": ("photographs",), "compare": (RUN,), "report": (RUN,), "checks": (), "list": (),
+            "paper": ("runs",),
             "sweep": ("sweep.yaml", "--dry_run", "--count=2"), "tiny_pipeline": ("pipeline",), "data": ("list",),
             "detection_limit": ("--run_folder", RUN, "--families", "pit", "--defects", "60"),
             "choose": (RUN, "--among", "ablation/one_shot_noisy.yaml", "--paintings=1"),

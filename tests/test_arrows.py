@@ -7,13 +7,13 @@ from pathlib import Path
 import anomaly_diffusion
 
 PACKAGE = Path(anomaly_diffusion.__file__).parent
-SHARED = {"types", "names", "files", "settings"}
+SHARED = {"types", "names", "files", "settings", "verdict_records"}
 WIRED = SHARED | {"diffusion", "reconstruction", "codecs", "networks", "scoring"}
 ALLOWED: dict[str, set[str]] = {
-    **{room: set() for room in SHARED},
+    **{room: set() for room in SHARED} | {"types": {"verdict_records"}},
     **dict.fromkeys(("diffusion", "networks", "metrics", "data"), SHARED),
     "scoring": SHARED | {"networks"},
-    "verdicts": {"types", "names", "metrics"},
+    "verdicts": {"types", "names", "metrics", "verdict_records"},
     "measures": {"types", "names", "metrics"},
     "reconstruction": {"types", "settings", "diffusion"},
     "codecs": {"types", "settings", "networks"},
@@ -24,7 +24,10 @@ ALLOWED: dict[str, set[str]] = {
     "callbacks": SHARED | {"metrics", "measures", "verdicts", "runs", "figures", "scoring"},
     "report": SHARED | {"runs", "figures", "measures"},
     "engine": SHARED | {"callbacks", "data", "detectors", "runs"},
-    "deploy": SHARED | {"data", "detectors", "verdicts", "measures", "figures", "callbacks", "runs", "api"},
+    "deploy": SHARED
+    | {"data", "detectors", "diffusion", "networks", "measures", "verdicts", "figures", "callbacks", "runs", "api"}
+    | {"runtime"},
+    "runtime": {"verdict_records", "data", "verdicts", "deploy"},  # and nothing that imports torch: test_no_torch
     "api": SHARED | {"torchvision_import"} | {"data", "detectors", "engine", "runs", "cli"},
 }
 ANYTHING = {"cli", "__init__", "__main__", "torchvision_import"}

@@ -313,7 +313,9 @@ def test_the_drawing_shows_arrows_that_there_are():
 def test_the_readme_is_short_and_leads_to_every_page():
     text = (ROOT / "README.md").read_text()
     assert len(text.splitlines()) <= 120
-    assert not [page.name for page in PAGES[1:] if f"docs/{page.name}" not in text]
+    led_to = [page for page in PAGES[1:] if f"docs/{page.name}" in text]
+    further = "".join(page.read_text() for page in led_to)
+    assert not [page.name for page in PAGES[1:] if page not in led_to and f"]({page.name}" not in further]
 
 
 @pytest.mark.parametrize("page", WRITTEN, ids=lambda page: page.relative_to(ROOT).as_posix())

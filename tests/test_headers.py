@@ -7,7 +7,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 CLAIM = re.compile(r'report/(?P<page>[\w.]+)(?:,\s*(?:#\s*)?"(?P<section>[^"]+)")?')
 NONE = ("none yet", "not measured")
-ROOMS = ("ablation", "baselines", "model")
+ROOMS = ("ablation", "baselines", "model", "published")
 EXPERIMENTS = sorted(path for room in ROOMS for path in (ROOT / "experiments" / room).glob("*.yaml"))
 EVERY = {"gaussian_noise", "v_prediction"}  # name the default, which a section has under another name
 

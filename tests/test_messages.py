@@ -11,12 +11,14 @@ from anomaly_diffusion.detectors.pixel_detector import PixelDetector
 from anomaly_diffusion.diffusion.noise import GaussianNoise, OffsetNoise
 from anomaly_diffusion.diffusion.objective import MinSNR, Objective
 from anomaly_diffusion.diffusion.parametrisation import VelocityPrediction
+from anomaly_diffusion.diffusion.patches import PatchedObjective
 from anomaly_diffusion.diffusion.pyramid import PyramidNoise
 from anomaly_diffusion.diffusion.sampler import DDIM
 from anomaly_diffusion.diffusion.schedule import LinearBetaSchedule, ScaledLinearSchedule
 from anomaly_diffusion.diffusion.simplex import SimplexNoise
 from anomaly_diffusion.diffusion.spectral import PowerLaw, SimplexSpectrum
 from anomaly_diffusion.networks.layers import AttentionBlock
+from anomaly_diffusion.networks.transformer import DiffusionTransformer
 from anomaly_diffusion.networks.unet import DiffusersUNet, UNet
 from anomaly_diffusion.reconstruction.adaptive import AdaptiveDepth
 from anomaly_diffusion.reconstruction.depths import LogRange
@@ -28,6 +30,7 @@ from anomaly_diffusion.reconstruction.mask_stitch import MaskStitchResample, Res
 from anomaly_diffusion.reconstruction.noise_free import NoiseFreeStart
 from anomaly_diffusion.reconstruction.one_shot import OneShot
 from anomaly_diffusion.reconstruction.partial_diffusion import PartialDiffusion
+from anomaly_diffusion.reconstruction.patched import PatchedOneShot
 from anomaly_diffusion.reconstruction.posterior import PosteriorAverage
 from anomaly_diffusion.reconstruction.two_level import TwoLevel
 from anomaly_diffusion.scoring.perceptual import FeatureCosineResidual
@@ -64,6 +67,13 @@ REFUSALS: list[tuple[Callable[[], object], str, str]] = [
     (lambda: DiffusersUNet(widths=()), "`widths`", "[]"),
     (lambda: DiffusersUNet(widths=(0, 8)), "`widths`", "[0, 8]"),
     (lambda: DiffusersUNet(widths=(8, 12)), "`widths`", "[8, 12]"),
+    (lambda: DiffusersUNet(widths=(8, 24), attention=(1,), head_channels=16), "`head_channels`", "16 for [24]"),
+    (lambda: DiffusersUNet(groups=0), "`groups`", "0"),
+    (lambda: DiffusionTransformer(width=18), "`width`", "18"),
+    (lambda: DiffusionTransformer(width=8, heads=3), "`width`", "8"),
+    (lambda: DiffusionTransformer(depth=0), "`depth`", "0"),
+    (lambda: PatchedObjective(grid=0), "`grid`", "0"),
+    (lambda: PatchedOneShot(grid=0), "`grid`", "0"),
     (lambda: Objective(shallowest=0.0), "`shallowest`", "0.0"),
     (lambda: Objective(shallowest=2.0, deepest=1.0), "`deepest`", "1.0"),
     (lambda: DDIM(eta=1.5), "`eta`", "1.5"),

@@ -110,7 +110,7 @@ class PatchCore(OnePassDetector):
             return super().score(batch, decoded, anomaly_map)
         outside = ~inside(batch.valid, decoded.reference.shape[-2:])
         worst = distance.flatten(1).masked_fill(outside, -torch.inf).argmax(1)
-        one = torch.arange(len(worst), device=worst.device), worst
+        one = torch.arange(worst.shape[0], device=worst.device), worst
         patch, nearest = (_patches(maps)[one].float() for maps in (decoded.reference, decoded.reconstruction[:, 0]))
         around = self.memory.nearest(nearest, self.neighbours)
         away, reach = (patch - nearest).norm(dim=1), (patch[:, None] - around).norm(dim=2)

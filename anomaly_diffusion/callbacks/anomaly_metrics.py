@@ -12,6 +12,7 @@ from anomaly_diffusion.callbacks.measured_pixels import FilePixels, FramePixels
 from anomaly_diffusion.callbacks.result_callback import ResultCallback, data_module
 from anomaly_diffusion.measures.controls import NO_IMAGE, Normals, control_maps, control_scores
 from anomaly_diffusion.metrics.anomaly import ImageMetrics, PixelMetrics
+from anomaly_diffusion.metrics.per_image_overlap import PerImageOverlap
 from anomaly_diffusion.scoring.pooling import TopKMean
 from anomaly_diffusion.types import ImageBatch, Labels, Maps, Masks, Prediction, Scores
 
@@ -24,6 +25,7 @@ class Scorecard:
     def __init__(self, device: torch.device, maps: bool) -> None:
         self.image = ImageMetrics().to(device)
         self.pixel = PixelMetrics().to(device) if maps else None
+        self.overlap = PerImageOverlap().to(device)
 
     def count_images(self, score: Scores, label: Labels) -> None:
         """Take in the images of a batch."""
@@ -33,11 +35,14 @@ class Scorecard:
         """Take in the pixels of some images."""
         if self.pixel is not None:
             self.pixel.update(anomaly_map.float(), mask, valid)
+            self.overlap.update(anomaly_map, mask, valid)
 
     def compute(self) -> tuple[dict[str, float], float]:
         """The figures by name, and the score at which F1 is largest."""
         image = self.image.compute()
-        figures = image.as_dict() | ({} if self.pixel is None else self.pixel.compute().as_dict())
+        figures = image.as_dict()
+        if self.pixel is not None:
+            figures |= self.pixel.compute().as_dict() | {"aupimo": self.overlap.compute()}
         return figures, image.f1_threshold
 
 
@@ -45,8 +50,8 @@ class AnomalyMetrics(ResultCallback):
     """Measures predictions in validation and test, and logs them.
 
     Logs `val/<figure>` and `test/<figure>` for image_auroc, image_ap, image_f1_max, pixel_auroc, pixel_ap,
-    pixel_f1_max, aupro and aupro_05; of validation also `image_f1_threshold`, the score at which F1 is largest: a
-    limit that knows painted defects, to be compared with that of `Verdicts`.
+    pixel_f1_max, aupro, aupro_05 and aupimo; of validation also `image_f1_threshold`, the score at which F1 is largest:
+    a limit that knows painted defects, to be compared with that of `Verdicts`.
 
     The controls (`measures.controls`) are measured on the very same images. What they know of normal images comes
     from the first training batches, as the model sees them, but in whole frames where it sees crops, and is kept in

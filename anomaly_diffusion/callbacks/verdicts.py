@@ -14,8 +14,9 @@ from anomaly_diffusion.callbacks import weights_and_biases as wb
 from anomaly_diffusion.callbacks.result_callback import ResultCallback, data_module, from_all_processes
 from anomaly_diffusion.measures.controls import STATISTICS, statistics
 from anomaly_diffusion.scoring.normal_scores import HELD_OUT, OF_IMAGE, NormalScores
-from anomaly_diffusion.types import AnomalousRegion, ImageBatch, Prediction, Verdict
+from anomaly_diffusion.types import ImageBatch, Prediction, Verdict
 from anomaly_diffusion.verdicts.anomalous_regions import cut_of, largest_mass, quantile_of
+from anomaly_diffusion.verdicts.in_file import corners, in_file
 from anomaly_diffusion.verdicts.judge import Judge, NormalReference
 from anomaly_diffusion.verdicts.rates import rates
 
@@ -137,16 +138,7 @@ class BatchJudge:
 
     def described(self) -> dict[str, Any]:
         """The limits, and what they promise."""
-        limit, pixel = self.judge.limit, self.judge.pixel_limit
-        return {
-            "false_alarms_asked": self.judge.rate,
-            "limit": limit.value,
-            "pixel_limit": pixel.value,
-            "promised": limit.promised,
-            "at_most": limit.at_most,
-            "normals": limit.count,
-            "extrapolated": limit.extrapolated,
-        }
+        return self.judge.described()
 
     def _verdicts(self, prediction: Prediction, batch: ImageBatch) -> list[Verdict]:
         known = statistics(batch.image, batch.valid).double().cpu().numpy()
@@ -159,7 +151,7 @@ class BatchJudge:
             values["background"] = float(np.median(maps[index][valid[index]]))
             mask = masks[index] if label else None
             verdict = self.judge(float(prediction.score[index]), maps[index], valid[index], values, mask)
-            said.append(_in_file(verdict, _corners(self._data, size, valid[index])))
+            said.append(in_file(verdict, corners(getattr(self._data, "policy", None), size, valid[index].shape)))
         return said
 
 
@@ -201,28 +193,3 @@ def _of_training(pl_module: Any) -> Tensor:
         if sum(map(len, seen)) >= _OF_TRAINING:
             break
     return torch.cat(seen).T
-
-
-def _corners(data: Any, size: list[int], valid: np.ndarray) -> tuple[float, float, float, float]:
-    """Offset and scale (x, y each) that bring a point of the frame into its file."""
-    height, width = size
-    if hasattr(data, "policy"):
-        placement = data.policy.place((height, width), valid.shape)
-        x, y = placement.in_file(0, 0)
-        right, bottom = placement.in_file(1, 1)
-        return x, y, right - x, bottom - y
-    return 0.0, 0.0, width / valid.shape[1], height / valid.shape[0]
-
-
-def _in_file(verdict: Verdict, corners: tuple[float, float, float, float]) -> Verdict:
-    """The same with regions and peak in pixels of the file."""
-    left, top, across, down = corners
-
-    def moved(region: AnomalousRegion) -> AnomalousRegion:
-        x, y = left + region.x * across, top + region.y * down
-        right, bottom = x + region.width * across, y + region.height * down
-        box = round(x), round(y), max(1, round(right) - round(x)), max(1, round(bottom) - round(y))
-        return AnomalousRegion(*box, max(1, round(region.area * across * down)), *region[5:])
-
-    peak = int(left + (verdict.peak[0] + 0.5) * across), int(top + (verdict.peak[1] + 0.5) * down)
-    return Verdict(**{**vars(verdict), "regions": tuple(map(moved, verdict.regions)), "peak": peak})

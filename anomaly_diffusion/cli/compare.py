@@ -1,4 +1,4 @@
-"""`compare`: run folders side by side, mean and standard deviation over seeds, as Markdown and as a picture."""
+"""`compare`: run folders side by side, mean and standard deviation over seeds: Markdown, LaTeX and pictures."""
 
 import argparse
 import math
@@ -9,31 +9,35 @@ from typing import Any
 
 from anomaly_diffusion import files
 from anomaly_diffusion.cli import user_errors
-from anomaly_diffusion.names import FIGURES
+from anomaly_diffusion.names import CHARTS, FIGURES
 from anomaly_diffusion.runs.cost import cost_panels, lacking
 from anomaly_diffusion.runs.defect_sizes import SizeClass, by_size
 from anomaly_diffusion.runs.detection_panels import detection_panels
+from anomaly_diffusion.runs.latex import latex_table
 from anomaly_diffusion.runs.pairing import paired_report
 from anomaly_diffusion.runs.record import DETECTION_LIMIT, UNSET, Groups, RunRecord, finished_runs, grouped
-from anomaly_diffusion.runs.tables import csv_table, results_grid, size_grid
+from anomaly_diffusion.runs.tables import Grid, csv_table, results_grid, size_grid
 
 __all__ = ["main"]
 
 _FIGURE = "pixel_ap"
+_PRINTED = Path("-")
 
 
 def main(arguments: list[str]) -> int:
     """Print one table of all runs; runs of one experiment are its seeds."""
     options = _checked(_parser().parse_args(arguments))
     groups = _groups([run for path in options.runs for run in finished_runs(path)], options.group_by)
-    table = results_grid(groups, options.all_controls).markdown()
+    grids = [results_grid(groups, options.all_controls)]
     if options.by_size:
-        table += "\n" + size_grid({name: [_sizes(run) for run in runs] for name, runs in groups.items()}).markdown()
-    if options.group_by or options.baseline:
-        table += "\n" + paired_report(groups, _baseline(groups, options.baseline))
-    print(table)
+        grids.append(size_grid({name: [_sizes(run) for run in runs] for name, runs in groups.items()}))
+    paired = paired_report(groups, _baseline(groups, options.baseline)) if options.group_by or options.baseline else ""
+    table = "\n".join(filter(None, [*(grid.markdown() for grid in grids), paired]))
+    print(_latex(grids, paired) if options.latex == _PRINTED else table)
     if options.output:
         files.write(options.output, table)
+    if options.latex and options.latex != _PRINTED:
+        files.write(options.latex, _latex(grids, paired))
     if options.csv:
         files.write(options.csv, csv_table(groups))
     if options.chart:
@@ -53,13 +57,19 @@ def _checked(options: argparse.Namespace) -> argparse.Namespace:
         raise user_errors.UsageError(f"`figure` must be one of {', '.join(FIGURES)}, got {options.figure!r}.{hint}")
     for name in ("chart", "detection_chart"):
         drawn: Path | None = getattr(options, name)
-        if drawn and drawn.suffix.lower() != ".png":
-            raise user_errors.UsageError(f"`{name}` must be a file that ends in .png, got {drawn}.")
-    for name in ("output", "csv", "chart", "detection_chart"):
+        if drawn and drawn.suffix.lower() not in CHARTS:
+            raise user_errors.UsageError(f"`{name}` must be a file that ends in {', '.join(CHARTS)}, got {drawn}.")
+    for name in ("output", "csv", "latex", "chart", "detection_chart"):
         path: Path | None = getattr(options, name)
         if path is not None and path.is_dir():
             raise user_errors.UsageError(f"`{name}` must be a file, got the folder {str(path)!r}.")
     return options
+
+
+def _latex(grids: Sequence[Grid], paired: str) -> str:
+    """The tables for a paper; what pairing has found stands in comments, as it is no table only."""
+    tables = "\n\\par\\bigskip\n".join(map(latex_table, grids))
+    return tables + "".join(f"% {line}\n" for line in paired.splitlines())
 
 
 def _groups(runs: Sequence[RunRecord], keys: Sequence[str] | None) -> Groups:
@@ -100,7 +110,7 @@ def _draw(path: Path, figure: str, groups: Groups) -> None:
     """Write the chart, and say what is not on it; not among the tables, so that these stay Markdown."""
     from anomaly_diffusion.figures.cost_chart import chart  # loads matplotlib
 
-    files.write(path, chart(cost_panels(groups, figure), FIGURES[figure]))
+    files.write(path, chart(cost_panels(groups, figure), FIGURES[figure], path.suffix))
     _tell_left_out(path, {name: lacking(runs, figure) for name, runs in groups.items()})
 
 
@@ -108,7 +118,7 @@ def _draw_detection(path: Path, groups: Groups) -> None:
     """Write the chart of detection limits, and say whose are not on it."""
     from anomaly_diffusion.figures.detection_sets_chart import detection_sets_chart  # loads matplotlib
 
-    files.write(path, detection_sets_chart(detection_panels(groups)))
+    files.write(path, detection_sets_chart(detection_panels(groups), path.suffix))
     runs = {str(run.folder): run for members in groups.values() for run in members}
     _tell_left_out(path, {name: "" if run.detection_limit else f"no {DETECTION_LIMIT}" for name, run in runs.items()})
 
@@ -133,11 +143,17 @@ def _parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     parser.add_argument("--baseline", metavar="GROUP", help="what the other groups are paired with; default: the first")
     parser.add_argument("--output", type=Path, help="also write what is printed to this Markdown file")
+    latex = "also write the tables to this file, for a paper (booktabs); without one, print them instead of Markdown"
+    parser.add_argument("--latex", type=Path, nargs="?", const=_PRINTED, metavar="FILE.tex", help=latex)
     parser.add_argument("--csv", type=Path, help="also write the figures of each run to this CSV file")
-    parser.add_argument("--chart", type=Path, help="also draw accuracy over seconds per image to this PNG file")
+    parser.add_argument(
+        "--chart", type=Path, help=f"also draw accuracy over seconds per image to this file: {', '.join(CHARTS)}"
+    )
     shown = f"what the chart shows, {_FIGURE} if not given; one of {', '.join(FIGURES)}"
     parser.add_argument("--figure", metavar="NAME", help=shown)
     parser.add_argument(
-        "--detection_chart", type=Path, help="also draw what `detection_limit` found of each set to this PNG file"
+        "--detection_chart",
+        type=Path,
+        help="also draw what `detection_limit` found of each set to this file, as --chart",
     )
     return parser

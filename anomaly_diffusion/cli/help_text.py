@@ -21,8 +21,14 @@ experiments
   sweep     every trial of a W&B sweep file, offline; done trials are skipped
   compare   finished runs side by side, mean and spread over seeds
   report    a page about finished runs: tables, charts, pictures that slide, every image
+  paper     report, slides and appendix of a folder of runs, as PDF
   choose    which of several settings finds most painted defects, if validation can tell
   detection_limit        which width of painted defect a run finds nine times in ten
+
+use
+  serve     judge photographs that other programs send by HTTP
+  inspect   look at photographs, maps and test sets in a browser
+  export    a finished run as one file that judges photographs without torch
 
 baselines
   tiny_pipeline FOLDER   a tiny Stable Diffusion with random weights, to try its commands without a download

@@ -87,7 +87,8 @@ def _by_inspector(options: argparse.Namespace) -> int:
     with Predictions(output, options.json) as table:
         work = _Work(inspector, table, pictures, sys.stderr if options.output == "-" else sys.stdout)
         try:
-            work.carry_out(_found(options, table.done), 1 if options.watch or "-" in options.photographs else _TOGETHER)
+            alone = inspector.one_by_one or options.watch or "-" in options.photographs  # which may be long in coming
+            work.carry_out(_found(options, table.done), 1 if alone else _TOGETHER)
         except KeyboardInterrupt:
             if not options.watch:
                 raise

@@ -16,7 +16,7 @@ from anomaly_diffusion.data.sample import stable_hash
 from anomaly_diffusion.data.transforms import Augmentation, BadAugmentation
 from anomaly_diffusion.types import ImageBatch, Tiling
 
-__all__ = ["BatchLoader", "BatchSource", "EpochSampler", "as_they_are", "leave_interrupts"]
+__all__ = ["BatchLoader", "BatchSource", "EpochSampler", "as_they_are", "in_range", "leave_interrupts"]
 
 
 class BatchSource(Dataset[ImageBatch]):
@@ -154,7 +154,11 @@ def leave_interrupts(worker: int) -> None:
 
 def to_float(image: np.ndarray) -> Tensor:
     """Turn uint8 (B, H, W, C) into [-1, 1] (B, C, H, W)."""
-    planes = torch.from_numpy(image).permute(0, 3, 1, 2)
+    return in_range(torch.from_numpy(image).permute(0, 3, 1, 2))
+
+
+def in_range(planes: Tensor) -> Tensor:
+    """Turn uint8 (B, C, H, W) into [-1, 1]."""
     return planes.to(torch.float32, memory_format=torch.contiguous_format).mul_(2 / 255).sub_(1)
 
 

@@ -13,6 +13,7 @@ from pytorch_lightning.utilities import rank_zero_only
 from torch import Tensor
 
 from anomaly_diffusion.data.batches import BatchLoader, BatchSource, EpochSampler, as_they_are, leave_interrupts
+from anomaly_diffusion.data.feedback import Feedback
 from anomaly_diffusion.data.frame_cache import FrameStore, Loading, Photograph, Reader, painting_seed
 from anomaly_diffusion.data.framing import Policy, to_original
 from anomaly_diffusion.data.reading.notes import tell
@@ -49,6 +50,7 @@ class AnomalyDataModule(LightningDataModule):
         loading: how files become frames: policy, cache, workers.
         tiles: photographs keep their own resolution: training sees crops, and judging walks over tiles. None: they are
             shrunk to the frame.
+        feedback: a `feedback.csv`, whose photographs are trained on as well, and not tested on; None: there is none.
 
     Attributes:
         frame: what calibrations belong to: the size of frames, or the tiling.
@@ -64,6 +66,7 @@ class AnomalyDataModule(LightningDataModule):
         validation: Validation | None = None,
         loading: Loading | None = None,
         tiles: Tiles | None = None,
+        feedback: str | None = None,
     ) -> None:
         super().__init__()
         image_size = tiles.size if tiles else image_size
@@ -76,6 +79,7 @@ class AnomalyDataModule(LightningDataModule):
         if tiles:
             self.augmentation = replace(self.augmentation, crop=self.augmentation.crop or tiles.size)
             _check_free(self.loading)
+        self.feedback = Feedback(Path(feedback)) if feedback else None
         self.seed = 0
         self.expects_test = False
         self.split: Split | None = None
@@ -267,7 +271,8 @@ class AnomalyDataModule(LightningDataModule):
         by_name = {self.dataset.name(sample): sample for sample in samples}
         split = self._split()
         if use == "train":
-            return [Photograph(by_name[name]) for name in split.train]
+            added = self.feedback.samples(self.dataset) if self.feedback else []
+            return [*(Photograph(by_name[name]) for name in split.train), *map(Photograph, added)]
         turns = range(self.validation.paintings)
         held_out: list[tuple[str, int | None]] = [(name, None) for name in split.validation_normal]
         held_out += [
@@ -281,7 +286,7 @@ class AnomalyDataModule(LightningDataModule):
         samples = self.dataset.test_samples()
         if not samples:
             raise FileNotFoundError(f"No test images in {self.dataset.folder}. Expected test/good and test/<kind>.")
-        return samples
+        return self.feedback.others(samples) if self.feedback else samples
 
     def _file(self) -> Path | None:
         return Path(self.trainer.default_root_dir) / FILE if self.trainer else None

@@ -2,17 +2,18 @@
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
-import torch
 from jaxtyping import Float
 from numpy.typing import NDArray
-from torch import Tensor
-from torch.nn import functional as F
 
 from anomaly_diffusion.data.reading.photographs import Mask, Pixels
 from anomaly_diffusion.data.regions import FramedMask, frame_mask
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 __all__ = ["Box", "CenterCrop", "Letterbox", "Placement", "Policy", "Resize", "to_original"]
 
@@ -118,8 +119,8 @@ class CenterCrop(Policy):
 
 
 def to_original(
-    anomaly_map: Float[Tensor, "1 H W"], size: tuple[int, int], policy: Policy, outside: float = 0.0
-) -> Float[Tensor, "1 H0 W0"]:
+    anomaly_map: "Float[Tensor, '1 H W']", size: tuple[int, int], policy: Policy, outside: float = 0.0
+) -> "Float[Tensor, '1 H0 W0']":
     """Bring a map from the frame back to the pixels of the file, bilinearly.
 
     Args:
@@ -128,6 +129,9 @@ def to_original(
         policy: what made the frame.
         outside: value of pixels that the frame does not show, which only CenterCrop leaves.
     """
+    import torch  # here alone: frames can be made where it is not installed
+    from torch.nn import functional as F
+
     height, width = anomaly_map.shape[-2:]
     placement = policy.place(size, (height, width))
     part = anomaly_map[:, *placement.target.slices]

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from torch import Tensor
 
 from anomaly_diffusion.data.reading.colour import channels_of, in_bytes, on_black
 from anomaly_diffusion.data.reading.photographs import Pixels, read_pixels
@@ -55,7 +54,7 @@ def given(image: Any, white_level: int = _WHITE) -> GivenImage:
 
 
 def _array(image: Any) -> np.ndarray:
-    if isinstance(image, Tensor):
+    if hasattr(image, "detach") and hasattr(image, "cpu"):  # a tensor, where torch need not be installed
         image = image.detach().cpu().numpy()
         return np.moveaxis(image, 0, -1) if image.ndim == 3 else image
     if isinstance(image, np.ndarray):

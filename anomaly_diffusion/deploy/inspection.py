@@ -4,11 +4,10 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
-import torch
 from jaxtyping import Bool, Float
 
 from anomaly_diffusion.data.framing import Policy, to_original
-from anomaly_diffusion.types import AnomalousRegion, Verdict
+from anomaly_diffusion.verdict_records import AnomalousRegion, Verdict
 
 __all__ = ["Inspection"]
 
@@ -66,12 +65,17 @@ class Inspection:
     @cached_property
     def map(self) -> Float[np.ndarray, "H W"]:
         """In standard deviations of normal photographs; 0 where the frame does not show the photograph."""
-        return to_original(torch.from_numpy(self._framed), self.size, self._policy)[0].numpy()
+        return self._original()
 
     @cached_property
     def mask(self) -> Bool[np.ndarray, "H W"]:
         """Where the map exceeds `pixel_limit`."""
         return self.map > self.pixel_limit
+
+    def _original(self) -> Float[np.ndarray, "H W"]:
+        import torch  # which an exported file does without
+
+        return to_original(torch.from_numpy(self._framed), self.size, self._policy)[0].numpy()
 
     def __str__(self) -> str:
         word = "defective" if self.defective else "normal"

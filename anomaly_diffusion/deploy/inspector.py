@@ -18,6 +18,7 @@ from anomaly_diffusion.callbacks.verdicts import BatchJudge, reference_of
 from anomaly_diffusion.data.batches import to_float
 from anomaly_diffusion.data.frame_cache import shown
 from anomaly_diffusion.data.reading.colour import with_channels
+from anomaly_diffusion.deploy.exporting.inspector_of_file import of_file
 from anomaly_diffusion.deploy.given_images import GivenImage, given
 from anomaly_diffusion.deploy.inspection import Inspection
 from anomaly_diffusion.figures.result_pictures import Compared
@@ -54,7 +55,7 @@ class Inspector:
     photograph alone; where one takes long, a terminal shows how far it is.
 
     Args:
-        run: a finished run, its folder, or "last".
+        run: a finished run, its folder, or "last"; or an exported file, .onnx or .pt2, which is judged on the CPU.
         false_alarms: rate of normal photographs that may be called defective, in (0, 1); None: that of the run, or, if
             it names none, .01 where at least 99 normal photographs were held out, else .05.
         device: "cpu", "cuda", or another that torch knows.
@@ -64,6 +65,10 @@ class Inspector:
         FileNotFoundError: there is no such run, or it has no checkpoint.
         ValueError: its checkpoint holds no scores of normal photographs, or a number lies outside its range.
     """
+
+    def __new__(cls, run: Run | str | PathLike[str] = "last", *rest: Any, **named: Any) -> Any:
+        """An exported file has an inspector of its own, which asks for no run."""
+        return super().__new__(cls) if isinstance(run, Run) else of_file(run, *rest, **named) or super().__new__(cls)
 
     def __init__(
         self,
@@ -96,6 +101,11 @@ class Inspector:
     def limits(self) -> dict[str, Any]:
         """The limits, and what they promise: as "verdicts" in `summary.json`."""
         return self._judge.described()
+
+    @property
+    def normal_scores(self) -> Float[np.ndarray, " n"]:
+        """Scores of held-out normal photographs, from which `verdicts.conformal.Limit` finds a limit for any rate."""
+        return self._judge.judge.reference.scores
 
     def __call__(self, image: Any) -> Any:
         """Judge one photograph, or several.
@@ -135,7 +145,11 @@ class Inspector:
         return given(image, self._data.dataset.white_level)
 
     def judge(self, images: Sequence[GivenImage]) -> Judged:
-        """Judge photographs that have been read, with all that is to be known of them."""
+        """Judge photographs that have been read, with all that is to be known of them.
+
+        Args:
+            images: of a run with `data.tiles` one, as each has a size of its own.
+        """
         batch = self._batch(images)
         with self._one_at_a_time, torch.inference_mode():
             prediction = self._detector(batch)
@@ -146,6 +160,11 @@ class Inspector:
         height, width = judged.batch.size[index].tolist()
         framed = judged.prediction.anomaly_map[index].float().cpu()
         return self._data.to_original(framed, (height, width))[0].numpy()
+
+    @property
+    def one_by_one(self) -> bool:
+        """Whether photographs are judged one at a time, as each has a size of its own."""
+        return self._data.tiles is not None
 
     @property
     def cut(self) -> float:
@@ -159,6 +178,10 @@ class Inspector:
 
     def _inspected(self, images: list[Any]) -> list[Inspection]:
         taken = [self.take(image) for image in images]
+        parts = [[one] for one in taken] if self.one_by_one else [taken]
+        return [inspection for part in parts for inspection in self._said(part)]
+
+    def _said(self, taken: Sequence[GivenImage]) -> list[Inspection]:
         prediction, _, said = self.judge(taken)
         maps, scores = prediction.anomaly_map[:, 0].float().cpu().numpy(), prediction.score.tolist()
         limit = self._judge.judge.pixel_limit.value

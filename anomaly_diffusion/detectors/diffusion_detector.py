@@ -105,7 +105,7 @@ class DiffusionDetector(Detector):
             x_0: the same in model space.
             denoiser: a stand-in for the detector's own.
         """
-        draw = NoiseStream(self.noise, batch.key.tolist(), int(self.noise_seed))
+        draw = NoiseStream(self.noise, batch.key, self.noise_seed)
         denoiser = (denoiser or self.denoiser).conditioned_on(batch.category, batch.place)
         return self.reconstruction(denoiser, x_0, draw)
 

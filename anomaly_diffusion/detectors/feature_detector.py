@@ -68,9 +68,11 @@ class FeatureDetector(DiffusionDetector):
 
     def _crops(self) -> int:
         """How many crops stand for a training photograph; 1 where training sees frames."""
+        if not self.views:
+            return 1
         data: Any = getattr(self.trainer, "datamodule", None)
         parts = getattr(data, "parts", 1)
-        if parts == 1 or not self.views:
+        if parts == 1:
             return 1
         photographs = sum(len(batch.path) for batch in self.training_batches(whole=False))
         return max(1, min(parts, _CROPS // (self.views * photographs)))

@@ -185,8 +185,8 @@ def over_tiles(
     if len(batch.path) == 1:  # large, hence not copied
         return _of_one(act, whole, walk, micro_batches, watch)
     numbers = torch.arange(len(batch.path)).split(1)
-    found = [_of_one(act, whole.rows(number), walk, micro_batches, watch) for number in numbers]
-    return cast(Result, _joined(found))
+    results = [_of_one(act, whole.rows(number), walk, micro_batches, watch) for number in numbers]
+    return cast(Result, _joined(results))
 
 
 def seen_once(batch: ImageBatch) -> Iterator[ImageBatch]:

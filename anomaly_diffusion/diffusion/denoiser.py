@@ -42,7 +42,7 @@ class Denoiser(nn.Module):
 
     def forward(self, x_t: Images, t: Tensor) -> Estimate:
         """Estimate at time `t`, () or (B,), in (0, 1)."""
-        t = t.to(x_t).expand(len(x_t))
+        t = t.to(x_t).expand(x_t.shape[0])
         output = self.backbone(x_t, t)
         return self.parametrisation.estimate(output, x_t, *self.schedule(t))
 
@@ -53,7 +53,7 @@ class Denoiser(nn.Module):
             x_0: in model space.
             depth: sigma_t / alpha_t that the backbone is told, > 0.
         """
-        t = self.schedule.time(torch.tensor(depth, dtype=torch.float64)).to(x_0).expand(len(x_0))
+        t = self.schedule.time(torch.tensor(depth, dtype=torch.float64)).to(x_0).expand(x_0.shape[0])
         alpha_t, sigma_t = self.schedule(t)
         x_t = like(alpha_t, x_0) * x_0
         output, levels = self.backbone.activations(x_t, t)  # type: ignore[operator]  # of a Backbone

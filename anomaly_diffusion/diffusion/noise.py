@@ -3,6 +3,7 @@
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from functools import cached_property
 
 import torch
 from torch import Generator, Tensor
@@ -99,7 +100,8 @@ class MixtureNoise(NoiseSource):
 class NoiseStream:
     """Noise that belongs to the image: decided by the seed and the image's key, never by its neighbours or the device.
 
-    Calling it gives each image the next field of its own sequence.
+    Calling it gives each image the next field of its own sequence. Until it is called, keys and seed are not looked at:
+    a strategy that draws nothing can be traced, whatever they are.
 
     Args:
         source: where the fields come from.
@@ -107,9 +109,14 @@ class NoiseStream:
         seed: the seed of the experiment.
     """
 
-    def __init__(self, source: NoiseSource, keys: Sequence[int], seed: int) -> None:
-        self.source = source
-        self.generators = [Generator().manual_seed(mix(seed, key)) for key in keys]
+    def __init__(self, source: NoiseSource, keys: Sequence[int] | Tensor, seed: int | Tensor) -> None:
+        self.source, self._keys, self._seed = source, keys, seed
+
+    @cached_property
+    def generators(self) -> list[Generator]:
+        """One for each image."""
+        keys = self._keys.tolist() if isinstance(self._keys, Tensor) else self._keys
+        return [Generator().manual_seed(mix(int(self._seed), key)) for key in keys]
 
     def __call__(self, like: Images) -> Images:
         """Fields of the shape, type and device of `like`, whose batch holds one image per key."""

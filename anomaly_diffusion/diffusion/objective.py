@@ -8,10 +8,11 @@ from torch import Generator, Tensor
 
 from anomaly_diffusion.diffusion.denoiser import Denoiser
 from anomaly_diffusion.diffusion.noise import NoiseSource
+from anomaly_diffusion.diffusion.schedule import Schedule
 from anomaly_diffusion.settings import Configured
 from anomaly_diffusion.types import Images, Scores, Times, like
 
-__all__ = ["ImageWeighting", "MinSNR", "Objective", "TargetWeighting", "Weighting"]
+__all__ = ["ImageWeighting", "MinSNR", "Objective", "TargetWeighting", "UniformTimes", "Weighting"]
 
 
 class Weighting(Configured, ABC):
@@ -87,19 +88,47 @@ class Objective(Configured):
 
     def depths(self, count: int, device: torch.device, generator: Generator | None = None) -> Times:
         """Depths (count,), stratified over the band so that every batch sees all of it."""
-        offset = torch.rand(1, device=device, generator=generator)
-        place = (offset + torch.arange(count, device=device) / count) % 1
         low, high = math.log(self.shallowest), math.log(self.deepest)
-        return (low + (high - low) * place).exp()
+        return (low + (high - low) * stratified(count, device, generator)).exp()
+
+    def times(self, schedule: Schedule, count: int, device: torch.device, generator: Generator | None = None) -> Times:
+        """Times (count,) of the depths that are drawn."""
+        return schedule.time(self.depths(count, device, generator))
 
     def __call__(
         self, denoiser: Denoiser, noise_source: NoiseSource, x_0: Images, generator: Generator | None = None
     ) -> Scores:
         """Loss of each image, (B,)."""
-        t = denoiser.schedule.time(self.depths(len(x_0), x_0.device, generator))
+        t = self.times(denoiser.schedule, len(x_0), x_0.device, generator)
         alpha_t, sigma_t = denoiser.schedule(t)
         noise = noise_source(x_0, generator)
         output: Images = denoiser.backbone(like(alpha_t, x_0) * x_0 + like(sigma_t, x_0) * noise, t)
         target = denoiser.parametrisation.target(x_0, noise, alpha_t, sigma_t)
         gain = denoiser.parametrisation.gain(alpha_t, sigma_t)
         return self.weighting(sigma_t / alpha_t, gain) / gain * (output - target).square().flatten(1).mean(1)
+
+
+class UniformTimes(Objective):
+    """Times drawn uniformly from those of the band, as papers do, so that the schedule decides which depths count.
+
+    Reference: Ho et al., "Denoising Diffusion Probabilistic Models", 2020, Algorithm 1 and Eq. 14 (with the noise as
+    target and `TargetWeighting`).
+
+    Differs from the paper: times are stratified over a batch and lie between states of the chain too.
+
+    Args:
+        shallowest: lower end of the band of depths, > 0.
+        deepest: upper end of the band of depths.
+        weighting: weight of each depth.
+    """
+
+    def times(self, schedule: Schedule, count: int, device: torch.device, generator: Generator | None = None) -> Times:
+        """Times (count,), stratified over those of the band."""
+        first, last = (schedule.time(torch.tensor(depth, device=device)) for depth in (self.shallowest, self.deepest))
+        return first + (last - first) * stratified(count, device, generator)
+
+
+def stratified(count: int, device: torch.device, generator: Generator | None = None) -> Times:
+    """Places (count,) in [0, 1), one in each of `count` equal parts."""
+    offset = torch.rand(1, device=device, generator=generator)
+    return (offset + torch.arange(count, device=device) / count) % 1

@@ -21,7 +21,7 @@ from anomaly_diffusion.engine.lightning_internals import (
 )
 
 FIGURES = (
-    "image_auroc", "image_ap", "image_f1_max", "pixel_auroc", "pixel_ap", "pixel_f1_max", "aupro", "aupro_05",
+    "image_auroc", "image_ap", "image_f1_max", "pixel_auroc", "pixel_ap", "pixel_f1_max", "aupro", "aupro_05", "aupimo",
 )  # fmt: skip
 _STEP = "trainer/global_step"
 

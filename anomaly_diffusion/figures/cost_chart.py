@@ -11,7 +11,7 @@ from matplotlib.patheffects import withStroke
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 from numpy import ndarray
 
-from anomaly_diffusion.figures.canvas import QUIET_INK, TITLE_INK, blank_figure, png, text_size, write_text
+from anomaly_diffusion.figures.canvas import QUIET_INK, TITLE_INK, blank_figure, drawn, text_size, write_text
 from anomaly_diffusion.figures.label_placement import Box, place_labels, place_on_line
 from anomaly_diffusion.names import CONTROLS
 from anomaly_diffusion.runs.cost import CostPanel, CostPoint, pareto_front
@@ -25,12 +25,13 @@ _APART = (5, 2)  # pixels between two labels
 _NOTE = "mean over runs; bars: standard deviation; line: no other is as cheap and as good; dashes: trivial controls"
 
 
-def chart(panels: Sequence[CostPanel], figure: str) -> bytes:
-    """Figures over seconds per image, as a PNG: the points that no other beats are joined, controls are level lines.
+def chart(panels: Sequence[CostPanel], figure: str, ending: str = ".png") -> bytes:
+    """Figures over seconds per image: the points that no other beats are joined, controls are level lines.
 
     Args:
         panels: at least one; three to a line.
         figure: what the figure is called.
+        ending: of the file, one of `names.CHARTS`.
 
     Raises:
         ValueError: if there is no panel, or one without a point.
@@ -48,7 +49,7 @@ def chart(panels: Sequence[CostPanel], figure: str) -> bytes:
         inner = (left, bottom, left + width - _LEFT - _RIGHT, bottom + height - _TOP - _BOTTOM)
         _draw(drawing, _axes(drawing, panel, figure, inner), panel, inner)
     write_text(drawing, _LEFT, size[1] - _FOOT, _NOTE, size=_SIZE, color=QUIET_INK)
-    return png(drawing)
+    return drawn(drawing, ending)
 
 
 def _axes(drawing: Figure, panel: CostPanel, figure: str, inner: Box) -> Axes:

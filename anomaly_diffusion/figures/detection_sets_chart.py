@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
-from anomaly_diffusion.figures.canvas import QUIET_INK, blank_figure, png
+from anomaly_diffusion.figures.canvas import QUIET_INK, blank_figure, drawn
 from anomaly_diffusion.runs.detection_panels import DetectionMark, DetectionPanel
 
 __all__ = ["detection_sets_chart"]
@@ -21,11 +21,12 @@ _NOTE = (
 )
 
 
-def detection_sets_chart(panels: Sequence[DetectionPanel]) -> bytes:
-    """A panel for each data set, a row for each family of painted defects, a mark for each run, as a PNG.
+def detection_sets_chart(panels: Sequence[DetectionPanel], ending: str = ".png") -> bytes:
+    """A panel for each data set, a row for each family of painted defects, a mark for each run.
 
     Args:
         panels: at least one.
+        ending: of the file, one of `names.CHARTS`.
 
     Raises:
         ValueError: there is no panel, or there are more methods than the eye tells apart.
@@ -57,7 +58,7 @@ def detection_sets_chart(panels: Sequence[DetectionPanel]) -> bytes:
         bbox_to_anchor=(0.5, 28 / height),
     )
     figure.text(0.5, 6 / height, _NOTE, ha="center", fontsize=7.5, color=QUIET_INK)
-    return png(figure)
+    return drawn(figure, ending)
 
 
 def _draw(axes: Axes, panel: DetectionPanel, families: Sequence[str], methods: Sequence[str]) -> None:

@@ -15,7 +15,7 @@ _MIDDLE = 5  # halvings of a frame down to a cell: then a frame of 128 pixels in
 
 def whole(x_t: Images) -> Places:
     """The place of whole frames."""
-    return x_t.new_tensor([-1.0, -1.0, 1.0, 1.0]).expand(len(x_t), 4)
+    return x_t.new_tensor([-1.0, -1.0, 1.0, 1.0]).expand(x_t.shape[0], 4)
 
 
 def coordinates(place: Places, cells: Sequence[int], size: tuple[float, float]) -> Float[Tensor, "B 3 _ _"]:

@@ -224,14 +224,25 @@ class UNet(Backbone):
 class DiffusersUNet(Backbone):
     """The `UNet2DModel` of diffusers behind our signature.
 
+    With residual blocks that resample and 32 groups it has the weights of the U-Net that AnoDDPM, DDAD, DiffusionAD and
+    MDPS train, to the last one.
+
+    Reference: Dhariwal & Nichol, "Diffusion Models Beat GANs on Image Synthesis", 2021, section 3.
+
+    Differs from the paper: the time embedding is added, as by those four, theirs scales and shifts; heads of attention
+    have a width, those of the four a number.
+
     Args:
         channels: C of input and output.
-        widths: channels of each level, from fine to coarse; multiples of 8.
-        blocks: residual blocks per level.
-        attention: levels (0 is the finest) with self-attention.
+        widths: channels of each level, from fine to coarse; multiples of `groups`.
+        blocks: residual blocks per level on the way down, one more on the way up.
+        attention: levels (0 is the finest) with self-attention; none: none in the middle either.
+        head_channels: channels of each head of attention; must divide the widths that have it.
+        groups: of the normalisations, >= 1.
+        residual_resampling: whether residual blocks halve and double the resolution, and not single convolutions.
 
     Raises:
-        ValueError: a width is none that can be normalised.
+        ValueError: a width is none that can be normalised, or that heads can share.
     """
 
     def __init__(
@@ -240,21 +251,36 @@ class DiffusersUNet(Backbone):
         widths: Sequence[int] = (32, 64, 128),
         blocks: int = 1,
         attention: Sequence[int] = (),
+        head_channels: int = 8,
+        groups: int = _GROUPS,
+        residual_resampling: bool = False,
     ) -> None:
         super().__init__()
-        if not widths or any(width < _GROUPS or width % _GROUPS for width in widths):
-            raise ValueError(f"`widths` must be multiples of {_GROUPS}, one for each level, got {list(widths)}.")
+        _check(blocks=blocks, head_channels=head_channels, groups=groups)
+        if not widths or any(width < groups or width % groups for width in widths):
+            raise ValueError(f"`widths` must be multiples of {groups}, one for each level, got {list(widths)}.")
+        levels = range(len(widths))
+        attending = [widths[level] for level in {*attention, levels[-1]} if attention and level in levels]
+        if any(width % head_channels for width in attending):
+            raise ValueError(f"`head_channels` must divide widths with attention, got {head_channels} for {attending}.")
         from diffusers.models.unets.unet_2d import UNet2DModel
 
-        levels = range(len(widths))
+        plain, resampling = ("Resnet{}sampleBlock2D", "resnet") if residual_resampling else ("{}Block2D", "conv")
         self.model = UNet2DModel(
             in_channels=channels,
             out_channels=channels,
             block_out_channels=tuple(widths),
             layers_per_block=blocks,
-            norm_num_groups=_GROUPS,
-            down_block_types=tuple("AttnDownBlock2D" if level in attention else "DownBlock2D" for level in levels),
-            up_block_types=tuple("AttnUpBlock2D" if level in attention else "UpBlock2D" for level in reversed(levels)),
+            norm_num_groups=groups,
+            attention_head_dim=head_channels,
+            down_block_types=tuple(
+                "AttnDownBlock2D" if level in attention else plain.format("Down") for level in levels
+            ),
+            up_block_types=tuple(
+                "AttnUpBlock2D" if level in attention else plain.format("Up") for level in reversed(levels)
+            ),
+            downsample_type=resampling,
+            upsample_type=resampling,
             add_attention=bool(attention),
         )
 

@@ -66,7 +66,7 @@ class DepthList(Depths):
 
     def __call__(self, denoiser: Denoiser, x_0: Images, draw: NoiseDraw) -> Tensor:
         """Depths (B, D), the same in every row."""
-        return x_0.new_tensor(self.depths).expand(len(x_0), -1)
+        return x_0.new_tensor(self.depths).expand(x_0.shape[0], -1)
 
 
 class LogRange(DepthList):

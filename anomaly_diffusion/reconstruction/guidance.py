@@ -197,7 +197,7 @@ class GuidedDenoiser(Denoiser):
 
     def forward(self, x_t: Images, t: Tensor) -> Estimate:
         """Estimate at time `t`, () or (B,), pulled."""
-        t = t.to(x_t).expand(len(x_t))
+        t = t.to(x_t).expand(x_t.shape[0])
         estimate = self.inner(x_t, t)
         pull = self.pull(t, self.schedule, estimate.x_0, self.image)
         return pulled(estimate, self.image, pull, x_t, *self.schedule(t))

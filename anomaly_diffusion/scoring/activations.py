@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from anomaly_diffusion.networks.buffers import AnySize
 from anomaly_diffusion.networks.components import principal_components, products
+from anomaly_diffusion.networks.one_by_one import one_by_one
 from anomaly_diffusion.scoring.mahalanobis import MahalanobisResidual
 from anomaly_diffusion.scoring.nearest import NearestResidual
 from anomaly_diffusion.scoring.residual import (
@@ -113,10 +114,10 @@ class ActivationComponents(Learner, AnySize):
         if not self.mean.numel():
             raise RuntimeError("The residual has learnt nothing yet. Validate the detector once.")
         centred = self.activations(reference) - self.mean[:, None, None]
-        # a product may round by the number of its columns, and by its place in memory
-        one_by_one = [self.projection @ image.flatten(1).clone() for image in centred]
-        components: Tensor = torch.stack(one_by_one).unflatten(2, centred.shape[-2:])
-        return components
+        # `clone`, as a product may round by its place in memory too
+        components = one_by_one(lambda image: self.projection @ image.flatten(-2).clone(), centred)
+        placed: Tensor = components.unflatten(2, centred.shape[-2:])
+        return placed
 
     def _reader(self, reference: Encoded, depth: float) -> Levels:
         if self.reader is None:

@@ -139,7 +139,7 @@ def nearest(items: Float[Tensor, "M C"], patches: Patches, count: int = 1) -> In
     lengths = items.square().sum(1)
     found = []
     with torch.autocast(patches.device.type, enabled=False):  # neighbours differ in the last digits
-        for chunk in patches.split(_CHUNK):
+        for chunk in (patches,) if torch.compiler.is_exporting() else patches.split(_CHUNK):  # of any number there
             squared = torch.addmm(lengths, chunk, items.T, alpha=-2)  # less |patch|^2, alike for all items
             found.append(squared.topk(count, largest=False).indices)
     return torch.cat(found)

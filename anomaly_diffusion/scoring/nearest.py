@@ -8,6 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from anomaly_diffusion.networks.buffers import AnySize
+from anomaly_diffusion.networks.one_by_one import one_by_one
 from anomaly_diffusion.scoring.memory import Candidates, coreset, nearest
 from anomaly_diffusion.scoring.residual import Residual
 from anomaly_diffusion.types import Encoded, Maps, Masks, inside
@@ -90,11 +91,12 @@ class NearestResidual(Residual, AnySize):
         rows = self._rows(reference, reconstruction)
         self._check(rows)
         remembered = self.items[..., : rows.shape[-1]]  # until November 2026 with zeros for reconstructions not counted
-        distances = [  # of one image at a time: a product of matrices may round by the number of its rows
-            torch.stack([_distances(items, patches) for items, patches in zip(remembered, image, strict=True)])
-            for image in rows
-        ]
-        maps: Tensor = torch.stack(distances).unflatten(2, reconstruction.shape[-2:])
+
+        def of_image(depths: Float[Tensor, "*B D P C"]) -> Float[Tensor, "*B D P"]:
+            pairs = zip(remembered, depths.unbind(-3), strict=True)
+            return torch.stack([_distances(items, patches) for items, patches in pairs], dim=-2)
+
+        maps: Tensor = one_by_one(of_image, rows).unflatten(2, reconstruction.shape[-2:])
         return maps
 
     def _rows(self, reference: Encoded, reconstruction: Float[Tensor, "B D c h w"]) -> Float[Tensor, "B D P _"]:
@@ -114,7 +116,8 @@ class NearestResidual(Residual, AnySize):
             )
 
 
-def _distances(items: Float[Tensor, "N C"], patches: Float[Tensor, "P C"]) -> Float[Tensor, " P"]:
+def _distances(items: Float[Tensor, "N C"], patches: Float[Tensor, "*B P C"]) -> Float[Tensor, "*B P"]:
     """From each patch to the nearest item, exact where they are equal."""
-    distance: Tensor = torch.linalg.vector_norm(patches - items[nearest(items, patches)[:, 0]], dim=1)
-    return distance
+    rows = patches.flatten(0, -2)
+    distance: Tensor = torch.linalg.vector_norm(rows - items[nearest(items, rows)[:, 0]], dim=1)
+    return distance.view(patches.shape[:-1])

@@ -172,7 +172,7 @@ class SSIMResidual(Residual):
         """Map in [0, 1]."""
         x, y = image.clamp(-1, 1), reconstruction.clamp(-1, 1)
         smoothed: Tensor = self.window(torch.cat([x, y, x * x, y * y, x * y]))
-        mean_x, mean_y, square_x, square_y, product = smoothed.chunk(5)
+        mean_x, mean_y, square_x, square_y, product = smoothed.unflatten(0, (5, x.shape[0])).unbind()
         c1, c2 = (0.01 * 2) ** 2, (0.03 * 2) ** 2  # constants of the paper for a range of 2
         # not clipped at zero: then the rounding of numerator and denominator is the same where the images agree
         variances = (square_x - mean_x * mean_x) + (square_y - mean_y * mean_y)
@@ -180,7 +180,8 @@ class SSIMResidual(Residual):
         light_x, light_y = mean_x + 1, mean_y + 1  # luminance is a ratio: it needs black at zero
         luminance = (2 * light_x * light_y + c1) / (light_x * light_x + light_y * light_y + c1)
         structure = (2 * covariance + c2) / (variances + c2)
-        return ((1 - luminance * structure) / 2).clamp(0, 1).mean(1, keepdim=True)
+        dissimilarity: Tensor = ((1 - luminance * structure) / 2).clamp(0, 1)
+        return dissimilarity.mean(1, keepdim=True)
 
 
 class GradientSimilarityResidual(Residual):

@@ -133,12 +133,20 @@ class Scoring(Configured, nn.Module):
             weights: of the K maps of a depth; those of the residuals if not given.
             scales: S.
         """
-        weights = self.weights if weights is None else weights
-        depths = residuals.shape[1] // (scales * len(weights))
+        rows = self.rows(calibration, self.weights if weights is None else weights, scales)
+        return self.fused(residuals, calibration, rows)
+
+    def rows(
+        self, calibration: Calibration, weights: Float[Tensor, " K"], scales: int = 1
+    ) -> Float[Tensor, "D+1 S*D*K"]:
+        """Weights of all maps, in the map of each depth and in that of all depths; as of `judge`."""
+        depths = len(calibration.mean) // (scales * len(weights))
         per_depth = torch.block_diag(*[weights] * depths).repeat(1, scales)  # (D, S*D*K)
         rows = torch.cat([per_depth, weights.repeat(1, scales * depths)])
-        if self.least_variance:
-            rows = calibration.of_least_variance(rows)
+        return calibration.of_least_variance(rows) if self.least_variance else rows
+
+    def fused(self, residuals: Tensor, calibration: Calibration, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """Calibrated maps of each depth and of all, with the weights that `rows` gives."""
         with torch.autocast(residuals.device.type, enabled=False):
             standardised = calibration.standardise(residuals)
             fused = _mean_square(standardised, rows) if self.two_sided else calibration.fuse(standardised, rows)

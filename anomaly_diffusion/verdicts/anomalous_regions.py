@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 from jaxtyping import Bool, Float
 
-from anomaly_diffusion.types import AnomalousRegion
+from anomaly_diffusion.verdict_records import AnomalousRegion
 
 __all__ = ["cut_of", "largest_mass", "quantile_of", "regions"]
 

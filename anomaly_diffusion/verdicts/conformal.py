@@ -6,7 +6,8 @@ from functools import cached_property
 
 import numpy as np
 from jaxtyping import Float
-from scipy import stats
+
+from anomaly_diffusion.verdicts.beta import beta_quantile
 
 __all__ = ["Limit", "default_rate", "p_values", "upper_quantile"]
 
@@ -91,13 +92,15 @@ class Limit:
     def at_most(self) -> float:
         """What the rate stays below in 95 of 100 draws of n normal photographs; of the largest one if extrapolated."""
         rank = min(self._rank, self.count)
-        return float(stats.beta.ppf(0.95, self.count + 1 - rank, rank))
+        return beta_quantile(self.count + 1 - rank, rank, 0.95)
 
     def expected(self, count: int) -> tuple[int, int]:
         """Between how many of `count` new normal photographs are called defective, in 95 of 100 cases.
 
         The number has a beta-binomial distribution; that of the largest score where the limit is extrapolated.
         """
+        from scipy import stats  # slow to import, and no verdict needs it
+
         rank = min(self._rank, self.count)
         drawn = stats.betabinom(count, self.count + 1 - rank, rank)
         low = 0 if self.extrapolated else int(drawn.ppf(0.025))

@@ -4,7 +4,8 @@ from collections.abc import Mapping
 
 import numpy as np
 from jaxtyping import Float
-from scipy import stats
+
+from anomaly_diffusion.verdicts.beta import student_tail
 
 __all__ = ["STATISTICS", "drift"]
 
@@ -48,4 +49,4 @@ def _beyond(value: float, normals: Float[np.ndarray, " n"]) -> float:
     """Two-sided p-value of a new value by Student's prediction interval."""
     count = len(normals)
     scale = float(normals.std(ddof=1)) * np.sqrt(1 + 1 / count)
-    return float(2 * stats.t.sf(abs(value - normals.mean()) / max(scale, 1e-12), count - 1))
+    return 2 * student_tail(float(abs(value - normals.mean()) / max(scale, 1e-12)), count - 1)

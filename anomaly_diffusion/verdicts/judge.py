@@ -3,12 +3,13 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import cv2
 import numpy as np
 from jaxtyping import Bool, Float
 
-from anomaly_diffusion.types import AnomalousRegion, Verdict
+from anomaly_diffusion.verdict_records import AnomalousRegion, Verdict
 from anomaly_diffusion.verdicts.anomalous_regions import regions
 from anomaly_diffusion.verdicts.conformal import Limit, default_rate, p_values
 from anomaly_diffusion.verdicts.drift import drift
@@ -75,6 +76,19 @@ class Judge:
     def mass_limit(self) -> Limit:
         """Of the masses of regions: at most that rate of normal photographs have any region heavier."""
         return Limit(self.reference.masses, self.rate)
+
+    def described(self) -> dict[str, Any]:
+        """The limits, and what they promise."""
+        limit = self.limit
+        return {
+            "false_alarms_asked": self.rate,
+            "limit": limit.value,
+            "pixel_limit": self.pixel_limit.value,
+            "promised": limit.promised,
+            "at_most": limit.at_most,
+            "normals": limit.count,
+            "extrapolated": limit.extrapolated,
+        }
 
     def __call__(
         self,

@@ -48,7 +48,7 @@ def test_each_panel_is_called_by_its_data_set(runs, monkeypatch):
     from anomaly_diffusion.figures import cost_chart
 
     seen = []
-    monkeypatch.setattr(cost_chart, "chart", lambda panels, figure: seen.append((panels, figure)) or b"")
+    monkeypatch.setattr(cost_chart, "chart", lambda panels, figure, ending: seen.append((panels, figure)) or b"")
     folders = [str(runs / name) for name in ("pixel", "pixel/1/evaluations", "other")]
     assert main(["compare", *folders, "--chart", str(runs / "cost.png")]) == 0
     ((panels, figure),) = seen
@@ -61,7 +61,8 @@ def test_each_panel_is_called_by_its_data_set(runs, monkeypatch):
     ("options", "status", "words"),
     [
         (("--chart", "cost.png", "--figure", "pixel_app"), 2, ["image_auroc", "aupro_05", "Did you mean `pixel_ap`"]),
-        (("--chart", "cost.jpg"), 2, ["`chart`", ".png"]),
+        (("--chart", "cost.jpg"), 2, ["`chart`", ".png, .pdf, .svg"]),
+        (("--detection_chart", "cost"), 2, ["`detection_chart`", ".png, .pdf, .svg"]),
         (("--figure", "aupro"), 2, ["`figure`", "--chart"]),
         (("--chart", "cost.png", "--figure", "aupro"), 1, ["no AUPRO"]),
     ],
@@ -72,3 +73,35 @@ def test_what_cannot_be_drawn_is_said_and_nothing_written(runs, capsys, monkeypa
     said = capsys.readouterr().err
     assert all(word in said for word in words)
     assert not list(runs.glob("cost.*"))
+
+
+@pytest.mark.parametrize(("ending", "begins", "holds"), [("pdf", b"%PDF", b"/FontFile2"), ("SVG", b"<?xml", b"<path")])
+def test_a_chart_for_a_paper_is_lines_and_holds_its_fonts(runs, ending, begins, holds):
+    path = runs / f"cost.{ending}"
+    for _ in range(2):
+        before = path.read_bytes() if path.exists() else b""
+        assert main(["compare", str(runs / "pixel"), "--chart", str(path)]) == 0
+    assert path.read_bytes() == before
+    assert before.startswith(begins)
+    assert holds in before
+    assert b"<image" not in before
+    assert b"/Subtype /Image" not in before
+
+
+def test_the_table_of_a_paper_has_the_figures_of_the_terminal(runs, capsys):
+    assert main(["compare", str(runs / "pixel"), str(runs / "other"), "--latex", str(runs / "table.tex")]) == 0
+    printed, written = capsys.readouterr().out, (runs / "table.tex").read_text()
+    assert printed.startswith("|")
+    assert "0.550 ± 0.071" in printed
+    assert "0.550 $\\pm$ 0.071" in written
+    assert main(["compare", str(runs / "pixel"), str(runs / "other"), "--latex"]) == 0
+    assert capsys.readouterr().out == written + "\n"
+
+
+def test_what_pairing_finds_stands_beside_the_table_as_comments(runs, capsys):
+    results = "path,label,kind,score\na,0,good,0\nb,1,dent,1\n"
+    for run in ("pixel/0", "pixel/1"):
+        (runs / run / "per_image.csv").write_text(results)
+    assert main(["compare", str(runs / "pixel"), "--group-by", "experiment", "--latex", "-"]) == 0
+    printed = capsys.readouterr().out
+    assert all(line[:1] in "%\\" or "&" in line for line in printed.splitlines() if line)

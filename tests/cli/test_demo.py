@@ -57,7 +57,17 @@ def test_the_demo_trains_that_model_on_a_texture(monkeypatch):
 
 
 FILES = ["config.yaml", "split.json", "metrics.csv", "per_image.csv", "progress.png", "panels/test.png", "wandb"]
-FIGURES = ["image_auroc", "image_ap", "image_f1_max", "pixel_auroc", "pixel_ap", "pixel_f1_max", "aupro", "aupro_05"]
+FIGURES = [
+    "image_auroc",
+    "image_ap",
+    "image_f1_max",
+    "pixel_auroc",
+    "pixel_ap",
+    "pixel_f1_max",
+    "aupro",
+    "aupro_05",
+    "aupimo",
+]
 COSTS = ["nfe", "seconds_per_image", "train_seconds", "peak_memory_mb", "parameters", "seed"]
 
 

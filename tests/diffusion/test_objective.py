@@ -8,7 +8,14 @@ from torch import Tensor
 
 from anomaly_diffusion.diffusion.denoiser import Denoiser
 from anomaly_diffusion.diffusion.noise import GaussianNoise
-from anomaly_diffusion.diffusion.objective import ImageWeighting, MinSNR, Objective, TargetWeighting, Weighting
+from anomaly_diffusion.diffusion.objective import (
+    ImageWeighting,
+    MinSNR,
+    Objective,
+    TargetWeighting,
+    UniformTimes,
+    Weighting,
+)
 from anomaly_diffusion.diffusion.parametrisation import (
     FlowPrediction,
     ImagePrediction,
@@ -16,7 +23,7 @@ from anomaly_diffusion.diffusion.parametrisation import (
     Parametrisation,
     VelocityPrediction,
 )
-from anomaly_diffusion.diffusion.schedule import CosineSchedule
+from anomaly_diffusion.diffusion.schedule import CosineSchedule, LinearBetaSchedule
 from anomaly_diffusion.networks.unet import UNet
 from anomaly_diffusion.types import like
 
@@ -126,3 +133,13 @@ def test_the_gradient_reaches_every_parameter(weighting: Weighting, parametrisat
     loss = Objective(weighting=weighting)(denoiser, GaussianNoise(), normal_images(4, 3, 8, 8).float(), seeded())
     loss.mean().backward()
     assert all(parameter.grad.isfinite().all() and parameter.grad.any() for parameter in network.parameters())
+
+
+def test_uniform_times_fill_the_band_evenly_whatever_the_schedule() -> None:
+    schedule, objective = LinearBetaSchedule(), UniformTimes(0.1, 20.0)
+    times = torch.cat([objective.times(schedule, 8, torch.device("cpu"), seeded(draw)) for draw in range(50)])
+    first, last = (float(schedule.time(torch.tensor(depth))) for depth in (0.1, 20.0))
+    assert stats.kstest((times - first) / (last - first), "uniform").pvalue > 0.01
+    assert first <= times.min() <= times.max() < last
+    together = objective.times(schedule, 8, torch.device("cpu"), seeded()).sort().values
+    torch.testing.assert_close(together.diff(), torch.full((7,), (last - first) / 8))

@@ -10,6 +10,7 @@ from anomaly_diffusion.diffusion.objective import Objective
 from anomaly_diffusion.diffusion.parametrisation import VelocityPrediction
 from anomaly_diffusion.diffusion.schedule import CosineSchedule
 from anomaly_diffusion.networks.layers import AttentionBlock, FourierTime, group_norm
+from anomaly_diffusion.networks.transformer import DiffusionTransformer
 from anomaly_diffusion.networks.unet import Backbone, DiffusersUNet, LinearShortcut, UNet
 from anomaly_diffusion.reconstruction.one_shot import OneShot
 
@@ -24,9 +25,12 @@ BACKBONES = {
     "shortcut": lambda: LinearShortcut(UNet(width=8, multipliers=(1, 2))),
     "diffusers": lambda: DiffusersUNet(widths=(8, 16)),
     "diffusers with attention": lambda: DiffusersUNet(widths=(8, 16), attention=(1,)),
+    "diffusers, residual": lambda: DiffusersUNet(widths=(8, 16), attention=(1,), groups=4, residual_resampling=True),
+    "transformer": lambda: DiffusionTransformer(channels=3, width=16, depth=2, heads=2, patch=4),
 }
 backbones = pytest.mark.parametrize("make", BACKBONES.values(), ids=BACKBONES.keys())
-OURS = {name: make for name, make in BACKBONES.items() if not name.startswith(("diffusers", "shortcut", "coordinates"))}
+FOREIGN = ("diffusers", "shortcut", "coordinates", "transformer")
+OURS = {name: make for name, make in BACKBONES.items() if not name.startswith(FOREIGN)}
 unets = pytest.mark.parametrize("make", OURS.values(), ids=OURS.keys())
 T = torch.tensor([0.1, 0.4, 0.9])
 

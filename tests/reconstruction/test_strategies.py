@@ -14,6 +14,7 @@ from anomaly_diffusion.reconstruction.mask_stitch import MaskStitchResample, Res
 from anomaly_diffusion.reconstruction.noise_free import NoiseFreeStart
 from anomaly_diffusion.reconstruction.one_shot import OneShot
 from anomaly_diffusion.reconstruction.partial_diffusion import PartialDiffusion
+from anomaly_diffusion.reconstruction.patched import PatchedOneShot
 from anomaly_diffusion.reconstruction.posterior import PosteriorAverage
 from anomaly_diffusion.reconstruction.regeneration import Regeneration
 from anomaly_diffusion.reconstruction.strategy import Reconstruction
@@ -50,6 +51,7 @@ CHOOSING = {  # one depth only, whichever they choose
     "adaptive regeneration": lambda *depths: Regeneration(AdaptiveDepth(depths, 3.0), steps=3),
     "adaptive inversion": lambda *depths: Inversion(AdaptiveDepth(depths, 3.0), steps=3),
 }
+PATCHED = {"patched": lambda *depths: PatchedOneShot(depths, grid=2)}  # the rest of the image stays without noise
 
 
 def among(*lists: dict) -> pytest.MarkDecorator:
@@ -58,7 +60,7 @@ def among(*lists: dict) -> pytest.MarkDecorator:
     return pytest.mark.parametrize("strategy", cases.values(), ids=cases.keys())
 
 
-strategies = among(STRATEGIES, HOLDING, CHOOSING)
+strategies = among(STRATEGIES, HOLDING, CHOOSING, PATCHED)
 SCHEDULES = [CosineSchedule(), LinearBetaSchedule(), ScaledLinearSchedule()]
 schedules = pytest.mark.parametrize("schedule", SCHEDULES, ids=lambda schedule: type(schedule).__name__)
 
@@ -108,7 +110,7 @@ def test_hardly_any_depth_returns_the_image(strategy) -> None:
     torch.testing.assert_close(reconstruction, x_0, rtol=0, atol=1e-3)
 
 
-@among(STRATEGIES, CHOOSING)
+@among(STRATEGIES, CHOOSING, PATCHED)
 def test_great_depth_forgets_the_image(strategy) -> None:
     """Images without spread are all equal to their mean: a defect is removed completely."""
     x_0 = normal_images(2, 3, 8, 8)

@@ -17,7 +17,7 @@ from torch.optim import Optimizer
 
 from anomaly_diffusion import __version__, files
 from anomaly_diffusion.cli import help_text, user_errors
-from anomaly_diffusion.cli.parsing import renamed, rules
+from anomaly_diffusion.cli.parsing import own_code, renamed, rules
 from anomaly_diffusion.cli.parsing.arguments import TRAINING, Request, experiments_folder
 from anomaly_diffusion.detectors.foreign_checkpoint import ForeignCheckpoint
 from anomaly_diffusion.detectors.learning_rate import warmup_then_cosine
@@ -280,6 +280,7 @@ def carry_out(request: Request) -> Path:
     """Carry out one Lightning verb and return the folder of its run."""
     quieten()
     import_rooms()
+    own_code.import_named(request.arguments)
     return DetectorCLI(request, *classes()).folder
 
 

@@ -1,0 +1,1 @@
+"""Export: a detector with all that its verdicts need, in one file."""

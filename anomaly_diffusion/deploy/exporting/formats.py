@@ -1,0 +1,100 @@
+"""File formats of export: ONNX, and programs of torch.export."""
+
+import contextlib
+import importlib.util
+import io
+import logging
+import tempfile
+import warnings
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from pathlib import Path
+from typing import ClassVar
+
+import torch
+from torch.export import ExportedProgram
+
+from anomaly_diffusion import files
+from anomaly_diffusion.runtime.engine import KEY
+
+__all__ = ["FORMATS", "Format", "Onnx", "TorchProgram", "silence"]
+
+_INPUTS, _OUTPUTS = ["image", "valid"], ["map", "score", "statistics"]
+
+
+class Format(ABC):
+    """How a traced graph and its description become one file."""
+
+    suffix: ClassVar[str]
+
+    packages: ClassVar[tuple[str, ...]] = ()
+    """What must be installed to write it."""
+
+    def check(self) -> None:
+        """Make sure that the file can be written.
+
+        Raises:
+            ImportError: a package is not installed.
+        """
+        for package in self.packages:
+            if importlib.util.find_spec(package) is None:
+                raise ImportError(f"{package} is not installed. Run: pip install 'anomaly-diffusion[export]'")
+
+    @abstractmethod
+    def content(self, program: ExportedProgram, description: str) -> bytes:
+        """What is in the file."""
+
+    def write(self, program: ExportedProgram, description: str, path: Path) -> None:
+        """Write the file, whole or not at all."""
+        with silence():
+            content = self.content(program, description)
+        files.write(path, content)
+
+
+class Onnx(Format):
+    """ONNX with all weights inside, its description among its metadata."""
+
+    suffix = ".onnx"
+    packages = ("onnx", "onnxscript")
+
+    def content(self, program: ExportedProgram, description: str) -> bytes:
+        """A ModelProto."""
+        onnx = torch.onnx.export(
+            program, dynamo=True, input_names=_INPUTS, output_names=_OUTPUTS, verbose=False, optimize=True
+        )
+        if onnx is None:
+            raise ValueError("torch.onnx.export has written nothing.")
+        model = onnx.model_proto
+        entry = model.metadata_props.add()
+        entry.key, entry.value = KEY, description
+        written: bytes = model.SerializeToString()
+        return written
+
+
+class TorchProgram(Format):
+    """A program of torch.export, its description among its extra files."""
+
+    suffix = ".pt2"
+
+    def content(self, program: ExportedProgram, description: str) -> bytes:
+        """An archive."""
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "exported.pt2"
+            torch.export.save(program, path, extra_files={KEY: description})
+            return path.read_bytes()
+
+
+FORMATS: dict[str, type[Format]] = {"onnx": Onnx, "torch": TorchProgram}
+
+
+@contextlib.contextmanager
+def silence() -> Iterator[None]:
+    """Keep back what exporters print and warn of, on which nobody can act."""
+    level = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(level)

@@ -1,0 +1,59 @@
+"""The graph of a detector: from framed photographs to maps in standard deviations, scores and statistics."""
+
+import torch
+from jaxtyping import Bool, Float, UInt8
+from torch import Tensor, nn
+
+from anomaly_diffusion.data.batches import in_range
+from anomaly_diffusion.detectors.detector import Detector
+from anomaly_diffusion.measures.controls import statistics
+from anomaly_diffusion.types import ImageBatch
+
+__all__ = ["JudgingGraph"]
+
+
+class JudgingGraph(nn.Module):
+    """What a detector does with a batch, without what only people or training need.
+
+    Args:
+        detector: calibrated.
+    """
+
+    rows: Tensor
+
+    def __init__(self, detector: Detector) -> None:
+        super().__init__()
+        self.detector = detector
+        rows = detector.scoring.rows(detector.calibration, detector.weights, len(detector.scales))
+        self.register_buffer("rows", rows[-1:])
+
+    def forward(
+        self, image: UInt8[Tensor, "B H W C"], valid: Bool[Tensor, "B H W"]
+    ) -> tuple[Float[Tensor, "B H W"], Float[Tensor, " B"], Float[Tensor, "B 3"]]:
+        """Maps, scores and the statistics that drift is told by.
+
+        Args:
+            image: framed photographs.
+            valid: pixels that belong to them.
+        """
+        batch = _batch(image, valid)
+        told = [self._judged(one, batch) for one in self.detector.ensemble]
+        maps, scores = (
+            parts[0] if len(parts) == 1 else torch.stack(parts).mean(0) for parts in zip(*told, strict=True)
+        )
+        return maps[:, 0], scores, statistics(batch.image, batch.valid)
+
+    def _judged(self, detector: Detector, batch: ImageBatch) -> tuple[Tensor, Tensor]:
+        """Map and score by a detector, or by one of its copies, which have one calibration."""
+        decoded = detector.decoded(batch)
+        residuals = detector.residual_maps(batch, decoded)
+        fused: Tensor = detector.scoring.fused(residuals, detector.calibration, self.rows)[1]
+        return fused, detector.score(batch, decoded, fused)
+
+
+def _batch(image: Tensor, valid: Tensor) -> ImageBatch:
+    """Photographs of which nothing is known."""
+    count = image.shape[0]  # `len` would be a constant of the graph
+    none, size = torch.zeros(count, dtype=torch.int64), torch.zeros(count, 2, dtype=torch.int64)
+    masks = valid[:, None]
+    return ImageBatch(in_range(image.permute(0, 3, 1, 2)), ~masks, masks, none.bool(), none, none, size, [])

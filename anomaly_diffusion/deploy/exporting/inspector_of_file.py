@@ -1,0 +1,27 @@
+"""The inspector of an exported file, whatever its format."""
+
+from os import PathLike
+from pathlib import Path
+
+from anomaly_diffusion.deploy.exporting.program_engine import ProgramEngine
+from anomaly_diffusion.runtime.inspector import ExportedInspector
+
+__all__ = ["of_file"]
+
+
+def of_file(
+    path: str | PathLike[str], false_alarms: float | None = None, device: str = "cpu", batch_size: int = 4
+) -> ExportedInspector | None:
+    """The inspector of a file .onnx or .pt2; None of anything else.
+
+    Raises:
+        ValueError: it is asked for on another device than the CPU.
+    """
+    suffix = Path(path).suffix
+    if suffix not in (".onnx", ".pt2"):
+        return None
+    if device != "cpu":
+        raise ValueError(
+            f'`device` must be "cpu" for an exported file, got {device}. A run folder can be judged there.'
+        )
+    return ExportedInspector(path if suffix == ".onnx" else ProgramEngine(path), false_alarms, batch_size)

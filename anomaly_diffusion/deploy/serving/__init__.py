@@ -1,0 +1,1 @@
+"""An inspector behind HTTP: photographs come in by POST, verdicts go out as JSON."""

@@ -1,0 +1,117 @@
+"""The inspector of exported files: framing, graph and verdict, without torch."""
+
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from jaxtyping import Float
+
+from anomaly_diffusion.data.reading.colour import with_channels
+from anomaly_diffusion.deploy.given_images import GivenImage, given
+from anomaly_diffusion.deploy.inspection import Inspection
+from anomaly_diffusion.runtime.description import Description
+from anomaly_diffusion.runtime.engine import Engine
+from anomaly_diffusion.runtime.onnx_engine import OnnxEngine
+from anomaly_diffusion.verdicts.in_file import corners, in_file
+from anomaly_diffusion.verdicts.judge import Judge
+
+__all__ = ["ExportedInspector"]
+
+_OF_IMAGE = ("brightness", "contrast", "sharpness")  # the order of the graph's statistics
+
+
+class ExportedInspector:
+    """Judges photographs by an exported file: what `Inspector` says of them by the run, but for rounding.
+
+    Several threads may share it.
+
+    Args:
+        file: as `export` writes it, or an engine that has read it.
+        false_alarms: rate of normal photographs that may be called defective, in (0, 1); None: that of the run, or, if
+            it names none, .01 where at least 99 normal photographs were held out, else .05.
+        batch_size: photographs of a list or stream that are judged together, at least 1.
+
+    Raises:
+        ImportError: ONNX Runtime is not installed.
+        FileNotFoundError: there is no such file.
+        ValueError: it is no exported file, or a number lies outside its range.
+    """
+
+    def __init__(
+        self, file: str | PathLike[str] | Engine, false_alarms: float | None = None, batch_size: int = 4
+    ) -> None:
+        if batch_size < 1:
+            raise ValueError(f"`batch_size` must be at least 1, got {batch_size}.")
+        self.batch_size = batch_size
+        self._engine = file if isinstance(file, Engine) else OnnxEngine(file)
+        self.description = Description.read(
+            self._engine.description, "The file" if isinstance(file, Engine) else Path(file).name
+        )
+        self._policy = self.description.framing
+        self._judge = Judge(self.description.reference, false_alarms or self.description.false_alarms)
+
+    @property
+    def limits(self) -> dict[str, Any]:
+        """The limits, and what they promise: as "verdicts" in `summary.json`."""
+        return self._judge.described()
+
+    def __call__(self, image: Any) -> Any:
+        """Judge one photograph, or several.
+
+        Args:
+            image: a path; a picture of Pillow; an array (H, W) or (H, W, channels), RGB, of uint8, uint16 or of floats
+                in [0, 1]. A list or tuple of them, or an iterator.
+
+        Returns:
+            An `Inspection`; of a list, a list of them; of an iterator, an iterator, which reads ahead no further than
+            `batch_size`.
+
+        Raises:
+            BadImages: a file cannot be used.
+            TypeError: it is nothing of the kind.
+            ValueError: its shape or its values are not those of a photograph.
+        """
+        if isinstance(image, list | tuple):
+            return list(self._stream(image))
+        if isinstance(image, Iterator):
+            return self._stream(image)
+        return self._inspected([image])[0]
+
+    def _stream(self, images: Iterable[Any]) -> Iterator[Inspection]:
+        rest = iter(images)
+        while some := list(islice(rest, self.batch_size)):
+            yield from self._inspected(some)
+
+    def _inspected(self, images: list[Any]) -> list[Inspection]:
+        taken = [given(image, self.description.white_level) for image in images]
+        frame, channels = self.description.frame, self.description.channels
+        placed = [self._policy.place(one.pixels.shape[:2], frame) for one in taken]
+        shown = [with_channels(place.image(one.pixels), channels) for place, one in zip(placed, taken, strict=True)]
+        valid = np.stack([place.valid() for place in placed])
+        told = self._engine(np.stack(shown), valid)
+        rows = zip(taken, told.maps, told.scores.tolist(), told.statistics.tolist(), valid, strict=True)
+        return [self._judged(*row) for row in rows]
+
+    def _judged(
+        self, one: GivenImage, framed: np.ndarray, score: float, statistics: list[float], valid: np.ndarray
+    ) -> Inspection:
+        size = one.pixels.shape[:2]
+        known = dict(zip(_OF_IMAGE, statistics, strict=True)) | {"background": float(np.median(framed[valid]))}
+        verdict = in_file(self._judge(score, framed, valid, known), corners(self._policy, size, valid.shape))
+        limit = self._judge.pixel_limit.value
+        return _Inspection(one.name, score, verdict, size, limit, framed[None], self._policy)
+
+
+class _Inspection(Inspection):
+    """An inspection whose map is brought to the photograph's size by OpenCV."""
+
+    def _original(self) -> Float[np.ndarray, "H W"]:
+        placement = self._policy.place(self.size, self._framed.shape[-2:])
+        source, part = placement.source, self._framed[0][placement.target.slices]
+        original = np.zeros(self.size, np.float32)
+        original[source.slices] = cv2.resize(part, (source.width, source.height), interpolation=cv2.INTER_LINEAR)
+        return original

@@ -1,0 +1,202 @@
+"""An exported file says what the run says of every photograph, in batches of any size, by every engine."""
+
+import importlib.util
+import json
+from concurrent.futures import ThreadPoolExecutor
+
+import cv2
+import numpy as np
+import pytest
+from commands import unchanged_process
+from without_torch import in_a_process_without
+
+import anomaly_diffusion
+from anomaly_diffusion.api import train
+from anomaly_diffusion.cli.main import main
+from anomaly_diffusion.deploy.inspector import Inspector
+from anomaly_diffusion.runtime import ExportedInspector, OnnxEngine, OpenVINOEngine
+from anomaly_diffusion.runtime.description import Description
+
+pytest.importorskip("onnxscript", reason="the extra `export` is not installed")
+pytest.importorskip("onnxruntime", reason="the extra `runtime` is not installed")
+
+SIDE = (32, 48)
+SMALL = {
+    "trainer.max_steps": 2,
+    "trainer.val_check_interval": 2,
+    "data.batch_size": 4,
+    "data.dataset.init_args.train": 12,
+    "data.dataset.init_args.validation": 8,
+    "data.dataset.init_args.test": 4,
+    "panels.count": 1,
+    "failures.worst": 1,
+    "data.image_size": SIDE,
+    "data.loading.policy": "Letterbox",
+}
+AUTOENCODER = {"class_path": "ConvAutoencoder", "init_args": {"channels": 4, "widths": [16], "patch": 4}}
+FEATURES = {"class_path": "AutoencoderFeatures", "init_args": {"autoencoder": AUTOENCODER, "stride": 4}}
+ONE_EPOCH = {"trainer.max_steps": 1, "trainer.val_check_interval": 1}
+NARROW = {"model.init_args.backbone.init_args.width": 8}
+KINDS = {
+    "pixel": NARROW,
+    "scales": NARROW | {"model.init_args.scales": [1.0, 0.5], "data.loading.policy": "CenterCrop"},
+    "feature": NARROW | {"model.init_args.features": FEATURES, "model.init_args.components": 8},
+    "padim": ONE_EPOCH | {"model.init_args.features": FEATURES, "model.init_args.channels": 6},
+    "patchcore": ONE_EPOCH | {"model.init_args.features": FEATURES, "model.init_args.memory.share": 0.2},
+}
+FEATURE_SETTINGS = {"model.init_args.backbone.init_args.channels": 8}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Photographs of several sizes, three of the texture, two with a white bar."""
+    from skimage import data
+
+    folder, brick = tmp_path_factory.mktemp("exported"), data.brick()
+    for number, (height, width) in enumerate([(64, 64), (50, 80), (120, 40), (64, 64), (31, 97)]):
+        pixels = brick[40 * number : 40 * number + height, 90 : 90 + width].copy()
+        if number > 2:
+            pixels[10:20, 10:50] = 255
+        cv2.imwrite(str(folder / f"{number}.png"), pixels)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def exported(folder):
+    """From a kind of detector to its run, which holds its file; each is trained once."""
+    known = {}
+
+    def run(kind):
+        if kind not in known:
+            settings = SMALL | KINDS[kind] | (FEATURE_SETTINGS if kind == "feature" else {})
+            config = "pixel" if kind == "scales" else kind
+            with unchanged_process():
+                settings |= {"runs_dir": folder / "runs", "experiment": kind}
+                known[kind] = train(f"model/{config}.yaml", settings=settings).folder
+                assert main(["export", "--run_folder", str(known[kind])]) == 0
+        return known[kind]
+
+    return run
+
+
+def photographs(folder):
+    return sorted(folder.glob("*.png"))
+
+
+def check_alike(found, expected):
+    """Within 1e-3 standard deviations and a score of 1e-4; what follows is the same."""
+    np.testing.assert_allclose(found.map, expected.map, atol=1e-3, rtol=0)
+    assert abs(found.score - expected.score) <= 1e-4
+    ours, theirs = found.verdict, expected.verdict
+    assert (found.name, found.size, ours.defective, ours.drift, ours.peak) == (
+        expected.name,
+        expected.size,
+        theirs.defective,
+        theirs.drift,
+        theirs.peak,
+    )
+    assert [region[:4] for region in ours.regions] == [region[:4] for region in theirs.regions]
+    assert ours.limit == theirs.limit
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_file_says_what_the_run_says(folder, exported, kind):
+    run = exported(kind)
+    expected = Inspector(run)(photographs(folder))
+    for size in (1, 4):
+        inspector = ExportedInspector(run / "exported.onnx", batch_size=size)
+        for found, theirs in zip(inspector(photographs(folder)), expected, strict=True):
+            check_alike(found, theirs)
+        assert inspector.limits == Inspector(run).limits
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(importlib.util.find_spec("openvino") is None, reason="the extra `openvino` is not installed")
+def test_openvino_reads_the_same_file(folder, exported):
+    run = exported("pixel")
+    inspector = ExportedInspector(OpenVINOEngine(run / "exported.onnx", threads=1))
+    for found, expected in zip(inspector(photographs(folder)), Inspector(run)(photographs(folder)), strict=True):
+        check_alike(found, expected)
+
+
+@pytest.mark.slow
+def test_a_program_of_torch_says_the_same(folder, exported):
+    run = exported("pixel")
+    with unchanged_process():
+        assert main(["export", "--run_folder", str(run), "--format", "torch"]) == 0
+    inspector = anomaly_diffusion.Inspector(run / "exported.pt2")
+    for found, expected in zip(inspector(photographs(folder)), Inspector(run)(photographs(folder)), strict=True):
+        check_alike(found, expected)
+
+
+@pytest.mark.slow
+def test_no_torch_is_imported_where_a_file_judges(folder, exported):
+    path = exported("pixel") / "exported.onnx"
+    told = in_a_process_without(
+        ("torch", "scipy", "pandas", "pytorch_lightning"),
+        f"""
+        from anomaly_diffusion.runtime import ExportedInspector
+        found = ExportedInspector({str(path)!r})({str(folder / "3.png")!r})
+        print(found.score, found.map.shape, found.mask.sum(), len(found.regions), ascii(found.drift))
+        """,
+    )
+    assert told.split()[0] == str(ExportedInspector(path)(folder / "3.png").score)
+
+
+@pytest.mark.slow
+def test_threads_share_a_file_and_another_rate_gives_another_limit(folder, exported):
+    path = exported("pixel") / "exported.onnx"
+    inspector = anomaly_diffusion.Inspector(path)
+    assert isinstance(inspector, ExportedInspector)
+    paths = photographs(folder) * 3
+    alone = [inspector(one).score for one in paths]
+    with ThreadPoolExecutor(4) as pool:
+        assert [one.score for one in pool.map(inspector, paths)] == alone
+    strict, loose = (ExportedInspector(path, false_alarms=rate) for rate in (0.2, 0.5))
+    assert strict.limits["limit"] > loose.limits["limit"]
+    with pytest.raises(ValueError, match=r'must be "cpu" for an exported file'):
+        anomaly_diffusion.Inspector(path, device="cuda")
+
+
+@pytest.mark.slow
+def test_what_cannot_be_exported_is_refused_in_one_sentence(folder, exported, tmp_path, capsys):
+    import yaml
+
+    run = exported("pixel")
+    drawing = tmp_path / "drawing"
+    drawing.mkdir()
+    config = yaml.safe_load((run / "config.yaml").read_text())
+    config["model"]["init_args"]["reconstruction"]["init_args"]["draws"] = 2
+    (drawing / "config.yaml").write_text(yaml.safe_dump(config))
+    (drawing / "checkpoints").symlink_to(run / "checkpoints")
+    with unchanged_process():
+        assert main(["export", "--run_folder", str(drawing)]) == 1
+    said = capsys.readouterr().err
+    assert "scores of normal photographs" in said or "draws noise" in said
+
+
+def test_a_file_that_is_none_is_refused(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"no file .*none\.onnx"):
+        ExportedInspector(tmp_path / "none.onnx")
+    (tmp_path / "bad.onnx").write_bytes(b"nothing of the kind")
+    with pytest.raises(ValueError, match=r"bad\.onnx cannot be read"):
+        OnnxEngine(tmp_path / "bad.onnx")
+    with pytest.raises(ValueError, match="`threads` must be at least 1, got 0"):
+        OnnxEngine(tmp_path / "bad.onnx", threads=0)
+    with pytest.raises(ValueError, match=r"holds no description of version 1.*Export the run again"):
+        Description.read(json.dumps({"version": 0}), "old.onnx")
+
+
+def test_a_missing_package_is_named(monkeypatch, tmp_path):
+    import sys
+
+    from anomaly_diffusion.deploy.exporting.formats import Onnx
+
+    (tmp_path / "some.onnx").touch()
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    with pytest.raises(ImportError, match=r"onnxruntime is not installed.*\[runtime\]"):
+        OnnxEngine(tmp_path / "some.onnx")
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(ImportError, match=r"onnx is not installed.*\[export\]"):
+        Onnx().check()
