@@ -111,7 +111,9 @@ def _found(
 
     from anomaly_diffusion.data.datamodule import AnomalyDataModule
 
-    frames = AnomalyDataModule(painted, data.image_size, data.batch_size, data.channels, loading=data.loading)
+    frames = AnomalyDataModule(
+        painted, data.image_size, data.batch_size, data.channels, loading=data.loading, tiles=data.tiles
+    )
     frames.setup("test")
     detector = detector.to("cuda" if torch.cuda.is_available() else "cpu")
     samples = {painted.name(sample): sample for sample in painted.test_samples()}

@@ -14,7 +14,9 @@ from anomaly_diffusion.api import train
 from anomaly_diffusion.cli.main import main
 from anomaly_diffusion.deploy import inspector as inspecting
 from anomaly_diffusion.deploy.inspector import Inspector
+from anomaly_diffusion.detectors.detector import Detector
 from anomaly_diffusion.runs import image_results
+from anomaly_diffusion.types import Tiling
 
 SMALL = {
     "model.init_args.backbone.init_args.width": 8,
@@ -86,6 +88,15 @@ def test_the_inspector_says_what_predict_says_of_photographs_of_any_size(folder,
     assert 90 <= row < 120
     assert column < 80
     assert set(shown) == {"Judging tiles"}
+
+
+def test_a_detection_limit_is_that_of_photographs_at_their_own_size(run, monkeypatch):
+    seen, unseen = [], Detector.unseen
+    monkeypatch.setattr(Detector, "unseen", lambda self, batch: seen.append(batch) or unseen(self, batch))
+    words = ["--families", "pit", "--widths", "0.1", "--contrasts", "5", "--defects", "60"]
+    with unchanged_process():
+        assert main(["detection_limit", "--run_folder", str(run.folder), *words]) == 0
+    assert {(tuple(batch.image.shape[-2:]), batch.tiles) for batch in seen} == {((64, 64), Tiling(32, 32, 16))}
 
 
 def test_photographs_of_a_tiles_size_are_trained_and_judged_as_without_tiles(folder):
