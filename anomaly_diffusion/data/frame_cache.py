@@ -158,7 +158,7 @@ class FrameStore:
     def take(self, indices: Sequence[int]) -> Frames:
         """Return some frames."""
         if self._frames is not None:
-            return Frames(*(field[indices] for field in self._frames))  # type: ignore[index,call-overload,unused-ignore]
+            return Frames(*(np.asarray(field)[list(indices)] for field in self._frames))
         frames = [self._kept.get(index) or self.reader(self.photographs[index]) for index in indices]
         image, mask, valid, size = list(zip(*frames, strict=True))[:4]
         if len({one.shape for one in image}) == 1:

@@ -23,7 +23,7 @@ class Tiles:
     Attributes:
         size: height and width of a tile, in pixels, multiples of 16.
         overlap: pixels that neighbouring tiles share at least, a multiple of 16; the map of a tile is used up to the
-            middle of it. As far as a network sees beyond a pixel, twice that is enough for a map without seams.
+            middle of it. Twice as far as a network sees makes a map without seams.
         scale: factor by which photographs are made smaller first, in (0, 1].
         frame: height and width to which all photographs are stretched, rounded up to multiples of 16: take about their
             own. None: each keeps its own.
@@ -32,8 +32,8 @@ class Tiles:
         ValueError: a number lies outside its range.
     """
 
-    size: tuple[int, int] = (256, 256)
-    overlap: int = 32
+    size: tuple[int, int] = (512, 512)
+    overlap: int = 128
     scale: float = 1.0
     frame: tuple[int, int] | None = None
 

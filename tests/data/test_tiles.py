@@ -32,7 +32,7 @@ def ready(folder, **settings):
 
 @pytest.mark.parametrize(
     ("wrong", "told"),
-    [({"size": (30, 32)}, "multiples of 16"), ({"overlap": 8}, "multiple of 16 below"), ({"overlap": 256}, "below the"),
+    [({"size": (30, 32)}, "multiples of 16"), ({"overlap": 8}, "multiple of 16 below"), ({"overlap": 512}, "below the"),
      ({"scale": 0.0}, r"lie in \(0, 1\]"), ({"scale": 2.0}, r"lie in \(0, 1\]"),
      ({"frame": (0, 9)}, "must be positive, or null"), ({"frame": (64, 64), "scale": 0.5}, "must be 1 with a `frame`")],
 )  # fmt: skip

@@ -19,9 +19,8 @@ def drawn(tiles):
 def test_a_photograph_with_tiles_is_shrunk_with_its_largest_values(monkeypatch):
     monkeypatch.setattr(pictures, "_LONGEST", 50)
     found = drawn(Tiling(64, 64, 32))
-    assert (
-        found.image.shape[:2] == found.reference.shape[:2] == found.mask.shape == found.anomaly_map.shape == (30, 43)
-    )  # without padding
+    shapes = {part.shape[:2] for part in (found.image, found.reference, found.mask, found.anomaly_map)}
+    assert shapes == {(30, 43)}  # without padding
     assert found.peak == (77 // 3, 41 // 3)
     assert found.anomaly_map.max() == 9
     assert found.mask.sum() == found.mask[41 // 3, 77 // 3] == 1
