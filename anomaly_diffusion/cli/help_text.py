@@ -10,6 +10,7 @@ start here
   data      list open data sets, or get one
   doctor    check a folder of images before training on it
   checks    versions, GPU, memory, disk, W&B
+  completion SHELL       the script that completes commands in bash or zsh
   list      models, noises, strategies, residuals, data sets, experiments
 
 experiments
@@ -78,7 +79,7 @@ examples
   anomaly-diffusion {verb} --run_folder runs/pixel-tile/001 --data.batch_size 4
   anomaly-diffusion {verb} --ckpt_path runs/pixel-tile/001/checkpoints/last.ckpt"""
 
-_PURPOSE = {
+PURPOSES = {
     "train": "train, then test the checkpoint that was best on validation images",
     "fit": "train a detector on defect-free images",
     "validate": "measure a trained detector on its validation images",
@@ -95,4 +96,4 @@ def overview() -> str:
 def verb(name: str) -> str:
     """Return the short help of one training or evaluation verb."""
     template = _TRAINING if name in ("train", "fit") else _EVALUATION
-    return template.format(verb=name, purpose=_PURPOSE[name])
+    return template.format(verb=name, purpose=PURPOSES[name])
