@@ -10,6 +10,7 @@ start here
   data      list open data sets, or get one
   doctor    check a folder of images before training on it
   checks    versions, GPU, memory, disk, W&B
+  completion SHELL       the script that completes commands in bash or zsh
   list      models, noises, strategies, residuals, data sets, experiments
 
 experiments
@@ -109,7 +110,7 @@ examples
   find line -name '*.png' | anomaly-diffusion predict - --output verdicts.jsonl
   anomaly-diffusion predict --watch arriving"""
 
-_PURPOSE = {
+PURPOSES = {
     "train": "train, then test the checkpoint that was best on validation images",
     "fit": "train a detector on defect-free images",
     "validate": "measure a trained detector on its validation images",
@@ -127,4 +128,4 @@ def verb(name: str) -> str:
     if name == "predict":
         return _PREDICTION
     template = _TRAINING if name in ("train", "fit") else _EVALUATION
-    return template.format(verb=name, purpose=_PURPOSE[name])
+    return template.format(verb=name, purpose=PURPOSES[name])

@@ -11,7 +11,7 @@ from anomaly_diffusion.cli import help_text, user_errors
 torchvision_import.install()  # on import: a process that is spawned for training imports this, and does not call it
 
 # verb -> the module whose `main(arguments) -> int` carries it out
-_COMMANDS = {
+COMMANDS = {
     "demo": "anomaly_diffusion.cli.demo",
     "data": "anomaly_diffusion.cli.open_data",
     "doctor": "anomaly_diffusion.cli.doctor",
@@ -27,10 +27,11 @@ _COMMANDS = {
     "export": "anomaly_diffusion.cli.export",
     "list": "anomaly_diffusion.cli.listing",
     "checks": "anomaly_diffusion.cli.checks",
+    "completion": "anomaly_diffusion.cli.completion",
     "tiny_pipeline": "anomaly_diffusion.cli.tiny_pipeline",
 }
-_TRAINER_VERBS = ("train", "fit", "validate", "test")
-VERBS = (*_COMMANDS, *_TRAINER_VERBS)
+TRAINER_VERBS = ("train", "fit", "validate", "test")
+VERBS = (*COMMANDS, *TRAINER_VERBS)
 _INTERRUPTED = 130  # what a shell reports for a program ended by Ctrl-C
 
 
@@ -45,7 +46,7 @@ def main(arguments: list[str] | None = None) -> int:
         return _say(f"anomaly-diffusion {__version__}")
     if arguments[0] not in VERBS:
         return _refuse_verb(arguments[0])
-    if arguments[0] in (*_TRAINER_VERBS, "predict") and {"-h", "--help"} & set(arguments):
+    if arguments[0] in (*TRAINER_VERBS, "predict") and {"-h", "--help"} & set(arguments):
         return _say(help_text.verb(arguments[0]))
     return _guarded(arguments[0], arguments[1:], debug)
 
@@ -74,8 +75,8 @@ def _guarded(verb: str, arguments: list[str], debug: bool) -> int:
 
 
 def _dispatch(verb: str, arguments: list[str]) -> int:
-    if verb in _COMMANDS:
-        return int(importlib.import_module(_COMMANDS[verb]).main(arguments))
+    if verb in COMMANDS:
+        return int(importlib.import_module(COMMANDS[verb]).main(arguments))
     from anomaly_diffusion.cli.parsing.arguments import prepare
 
     request = prepare(verb, arguments)  # wrong paths are told before torch is imported

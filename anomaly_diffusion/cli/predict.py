@@ -209,7 +209,10 @@ def _line(result: "ImageResult") -> str:
 
 def _parser() -> argparse.ArgumentParser:
     """The options that `help_text` explains."""
-    parser = argparse.ArgumentParser(prog="anomaly-diffusion predict", allow_abbrev=False, add_help=False)
+    told = "Judge photographs by a finished run, a line each as they come."
+    parser = argparse.ArgumentParser(
+        prog="anomaly-diffusion predict", description=told, allow_abbrev=False, add_help=False
+    )
     parser.add_argument("photographs", nargs="*", metavar="PHOTOGRAPH")
     parser.add_argument("--watch", type=Path)
     parser.add_argument("--run_folder", default="last")

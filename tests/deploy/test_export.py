@@ -37,9 +37,25 @@ AUTOENCODER = {"class_path": "ConvAutoencoder", "init_args": {"channels": 4, "wi
 FEATURES = {"class_path": "AutoencoderFeatures", "init_args": {"autoencoder": AUTOENCODER, "stride": 4}}
 ONE_EPOCH = {"trainer.max_steps": 1, "trainer.val_check_interval": 1}
 NARROW = {"model.init_args.backbone.init_args.width": 8}
+FEW = {"components": 8}  # of two steps of training, more would be but rounding, whitened
+SCORING = {
+    "residuals": [
+        {"class_path": "L1Residual"},
+        {"class_path": "SSIMResidual"},
+        {"class_path": "GradientSimilarityResidual"},
+        {"class_path": "ActivationResidual", "init_args": FEW},
+        {"class_path": "ActivationResidual", "init_args": FEW | {"judge": {"class_path": "NearestResidual"}}},
+    ],
+    "calibration_sigma": 4.0,
+}
 KINDS = {
-    "pixel": NARROW,
-    "scales": NARROW | {"model.init_args.scales": [1.0, 0.5], "data.loading.policy": "CenterCrop"},
+    "pixel": NARROW | {"model.init_args.scoring": SCORING},
+    "scales": NARROW
+    | {
+        "model.init_args.scoring": {"weights": "least_variance"},
+        "model.init_args.scales": [1.0, 0.5],
+        "data.loading.policy": "CenterCrop",
+    },
     "feature": NARROW | {"model.init_args.features": FEATURES, "model.init_args.components": 8},
     "padim": ONE_EPOCH | {"model.init_args.features": FEATURES, "model.init_args.channels": 6},
     "patchcore": ONE_EPOCH | {"model.init_args.features": FEATURES, "model.init_args.memory.share": 0.2},

@@ -6,6 +6,7 @@ import shutil
 import cv2
 import numpy as np
 import pytest
+import yaml
 from served import photographs, program, trained
 
 from anomaly_diffusion import files
@@ -166,6 +167,19 @@ def test_two_runs_are_compared_image_by_image(page, opened, runs):
     assert re.sub("[✓✗]+ ", "", caption) == f"{first.outcome} | {theirs.outcome}: {first.path}"
     page.locator("#compared .thumbnail-item").first.click()
     assert picture(page, "map_0") == picture(page, "map_1")
+
+
+def test_a_run_whose_data_are_gone_is_shown_as_far_as_it_can_be(runs, tmp_path):
+    folder = tmp_path / "small" / "001"
+    shutil.copytree(runs[0], folder)
+    config = files.read_mapping(folder / "config.yaml")
+    config["data"]["dataset"] = {"class_path": "anomaly_diffusion.Folder", "init_args": {"root": "nowhere"}}
+    files.write(folder / "config.yaml", yaml.safe_dump(config))
+    run = OpenedRun(Run(folder))
+    name = run.at(0.4).results[0].path
+    assert run.thumbnail(name).ndim == 3
+    with pytest.raises(FileNotFoundError, match="nowhere"):
+        run.look_at_test(name)
 
 
 @pytest.mark.parametrize(

@@ -130,7 +130,7 @@ class _Tabs:
             judged = _at(self.runs[run], percent)
             result = judged.only(kind)[first + event.index]
             one = _looked_at(self.runs[run], result.path)
-            return (run, one), *view.of(one, words.two(["tested"], [words.sentence(result, judged)]))
+            return (run, one), *view.of(one, words.two(["tested"], [words.sentence(result, judged)]), result.label == 1)
 
         gallery.select(select, [*inputs, part], [looked, *view.parts])
         view.button.click(self._mark, [looked, self.rate], view.answer)
@@ -204,9 +204,9 @@ class _View:
         """What `of` fills."""
         return [self.said, *self.pictures, self.legend, self.button, self.answer]
 
-    def of(self, one: Shown, said: str) -> list[Any]:
-        """The values of the parts."""
-        return [said, one.photograph, one.map, gr.Markdown(_LEGEND, visible=True), gr.Button(visible=True), ""]
+    def of(self, one: Shown, said: str, defective: bool = False) -> list[Any]:
+        """The values of the parts; a photograph that is known to be defective is no false alarm."""
+        return [said, one.photograph, one.map, gr.Markdown(_LEGEND, visible=True), gr.Button(visible=not defective), ""]
 
 
 def _gallery(label: str, name: str) -> Any:
