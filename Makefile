@@ -40,7 +40,7 @@ table: $(READY) ## the main table of report/results.md from scratch (hours on tw
 	$(BIN)/python -m anomaly_diffusion compare $(RUNS)/table_* --chart $(RUNS)/cost.png
 	$(BIN)/python -m anomaly_diffusion report $(RUNS)/table_* --output $(RUNS)/report
 
-# Runs are found by name: docs/report.md. What is missing is listed with the command that makes it.
+# Runs are found by name: report/README.md. What is missing is listed with the command that makes it.
 report: RUNS = runs
 report: $(READY) ## report.pdf, slides.pdf and index.html of all runs below RUNS, into report/
 	$(BIN)/python -m anomaly_diffusion paper $(RUNS) --output report $(ARGS)

@@ -1,9 +1,11 @@
 """The server says what the inspector says, loses nothing, and takes no harm from what is no request."""
 
 import json
+import os
 import socket
 import subprocess
 import sys
+import time
 import urllib.error
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
@@ -12,6 +14,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import psutil
 import pytest
 from PIL import Image
 from program import environment
@@ -222,6 +225,24 @@ def test_a_busy_port_is_refused(run, capsys):
         port = other.getsockname()[1]
         assert main(["serve", str(run), "--port", str(port)]) == 1
     assert f"Port {port} of 127.0.0.1 cannot be used" in capsys.readouterr().err
+
+
+@pytest.mark.soak
+def test_a_worker_that_dies_is_replaced(run, files):
+    photograph = files[0].read_bytes()
+    with program("/health", "serve", str(run), "--timeout", "1") as address:
+        (server,) = [one for one in psutil.process_iter(["cmdline"]) if address[-5:] in (one.info["cmdline"] or [])
+                     and one.ppid() == os.getpid()]  # fmt: skip
+        (worker,) = [one for one in server.children() if "--multiprocessing-fork" in one.cmdline()]
+        worker.suspend()
+        with ThreadPoolExecutor(1) as client:
+            lost = client.submit(post, address, photograph)
+            time.sleep(0.5)
+            worker.kill()
+            assert lost.result()[0] in (200, 504)
+        end = time.monotonic() + 60
+        while post(address, photograph)[0] != 200:
+            assert time.monotonic() < end
 
 
 @pytest.mark.parametrize(("verb", "package"), [("serve", "litserve"), ("inspect", "gradio")])

@@ -16,12 +16,14 @@ from starlette.responses import PlainTextResponse, Response
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from anomaly_diffusion.deploy.serving.counters import PATH, Counters, Counting
+from anomaly_diffusion.deploy.serving.deadline import Deadline
 from anomaly_diffusion.deploy.serving.uploads import Limits, Upload, uploaded
 
 __all__ = ["HOSTS", "Judging", "Service"]
 
 HOSTS = ("127.0.0.1", "0.0.0.0", "::")
 _CONNECTIONS = 128  # more are answered with 503, so that slow ones cannot fill the memory
+_PARTS = 4  # times the limit: to arrive, to wait, to be judged, to be told
 _LINGER = 5  # seconds that a connection without a request is kept
 
 
@@ -186,7 +188,7 @@ class Service:
             accelerator="cpu",  # processes; where the inspector's tensors live is its own affair
             workers_per_device=self.judging.workers,
             timeout=self.limits.seconds,
-            middlewares=[(Counting, {"counters": counters})],
+            middlewares=[(Deadline, {"seconds": _PARTS * self.limits.seconds}), (Counting, {"counters": counters})],
             disable_openapi_url=True,  # whose page would load scripts from elsewhere
             restart_workers=True,
             model_metadata={"run": Path(self.judging.run).name},

@@ -33,7 +33,7 @@ def as_markdown(told: Mapping[str, Any], sections: Mapping[str, Section]) -> str
     parts = [
         "# Appendix, generated from run files",
         "Written by `make report`, so not by hand. Mean ± standard deviation over runs that differ in their seed; "
-        "what the figures mean: docs/report.md.",
+        "what the figures mean: report/README.md.",
         "## Every figure of the models as shipped",
         _grid(["set", "model", "runs", *told["heads"]], _result_lines(told["results"])),
     ]

@@ -49,6 +49,8 @@ def _others(effects: Sequence[Mapping[str, Any]], first: str) -> list[str]:
 def _against(effects: Sequence[Mapping[str, Any]], model: str, figure: str) -> str:
     """On how many sets it is ahead, and where intervals leave zero out; where it is ahead nowhere, that it is not."""
     some = [effect for effect in effects if effect["model"] == model]
+    if not some:
+        return ""
     ahead = [effect for effect in some if effect["mean"] > 0]
     surely = [effect["data"] for effect in some if effect["better"]]
     not_ahead = [effect["data"] for effect in some if effect["worse"]]
@@ -94,12 +96,10 @@ def _kept(told: Mapping[str, Any]) -> str:
 
 def _detectable(rows: Sequence[Mapping[str, Any]], model: str) -> str:
     some = [row for row in rows if row["model"] == model]
+    if not some:
+        return ""
     each = ", ".join(f"{row['reached']} of {row['families']} on {row['data']}" for row in some)
-    return (
-        f"{_capital(model)} finds nine of ten painted defects from some width on for these families: {each}."
-        if some
-        else ""
-    )
+    return f"{_capital(model)} finds nine of ten painted defects from some width on for these families: {each}."
 
 
 def _shortcuts(rows: Sequence[Mapping[str, Any]]) -> str:

@@ -24,20 +24,16 @@ _KIND = 18  # characters of a name
 
 def acting(study: Study) -> Section | None:
     """Four figures, and how often the promise was kept; None where no run has a limit."""
-    judged = [trial for trial in study.trials if trial.plain and trial.data in study.compared and _verdicts(trial)]
+    shown = [trial for trial in study.trials if trial.plain and trial.data in study.compared]
+    judged = [trial for trial in shown if _verdicts(trial) and trial.run.results]
     if not judged:
         return None
     data = [name for name in study.compared if any(trial.data == name for trial in judged)]
     models = [model for model in study.models if any(trial.model == model for trial in judged)]
-    rows = [
-        row
-        for name in data
-        for model in models
-        if (row := _row(name, [t for t in study.plain(name, model) if t in judged]))
-    ]
-    firsts = [
-        some[0] for name in data for model in models if (some := [t for t in study.plain(name, model) if t in judged])
-    ]
+    pairs = [(name, model) for name in data for model in models]
+    seeds = [[trial for trial in judged if (trial.data, trial.model) == pair] for pair in pairs]
+    rows = [_row(some) for some in seeds if some]
+    firsts = [some[0] for some in seeds if some]
     figures = {
         "scores": Drawn(_scores(firsts, data, models), firsts),
         "roc": Drawn(_roc(firsts, data, models), firsts),
@@ -73,13 +69,11 @@ def _verdicts(trial: Trial) -> Mapping[str, Any]:
     return found if "found" in found and found["found"]["total"] and found["false_alarms"]["total"] else {}
 
 
-def _row(data: str, trials: Sequence[Trial]) -> dict[str, Any]:
-    if not trials:
-        return {}
+def _row(trials: Sequence[Trial]) -> dict[str, Any]:
     told = [_verdicts(trial) for trial in trials]
     hits, placed = (sum(one["in_place"][part] for one in told) for part in ("hits", "total"))
     return {
-        "data": data,
+        "data": trials[0].data,
         "model": named(trials[0].model),
         "runs": len(trials),
         "promised": told[0]["promised"],
@@ -118,10 +112,11 @@ def _histogram(axes: Axes, trial: Trial) -> None:
     for label in (0, 1):
         scores = np.array([result.score for result in trial.run.results if result.label == label]) / limit
         weights = np.full(len(scores), 1 / max(1, len(scores)))
-        style = (
-            {"color": look(trial.model).colour, "histtype": "step", "linewidth": 1.1} if label else {"color": "#c9c9c9"}
-        )
-        axes.hist(scores.clip(0, _LARGEST - 1e-6), _BINS, weights=weights, **style)
+        shown = scores.clip(0, _LARGEST - 1e-6)
+        if label:
+            axes.hist(shown, _BINS, weights=weights, color=look(trial.model).colour, histtype="step")
+        else:
+            axes.hist(shown, _BINS, weights=weights, color="#c9c9c9")
     axes.set_ylim(0, 1.5 * axes.get_ylim()[1])
     axes.axvline(1, color=INK, linewidth=0.8, linestyle="--")
     words = f"finds {told['found']['share']:.0%}\nalarms {told['false_alarms']['share']:.0%}"
