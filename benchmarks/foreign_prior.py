@@ -266,7 +266,7 @@ def draw(rows: list[dict[str, Any]], path: Path) -> None:
 
     targets, shown = sorted({row["target"] for row in rows}), [one for one in FIGURES if one not in ("ssim", "aupro")]
     names = list(dict.fromkeys(row["arm"] for row in rows))
-    drawing = Figure(figsize=(3.2 * len(shown), 2.7 * len(targets) + 0.5), dpi=110)
+    drawing = Figure(figsize=(3.2 * len(shown), 2.7 * len(targets) + 0.5), dpi=90)
     panels = drawing.subplots(len(targets), len(shown), squeeze=False)
     for line, target in zip(panels, targets, strict=True):
         for axes, figure in zip(line, shown, strict=True):
@@ -277,7 +277,7 @@ def draw(rows: list[dict[str, Any]], path: Path) -> None:
                     ]
                     values = [mean_of(mine, depth, figure) for depth in DEPTHS]
                     axes.plot(DEPTHS, values, style, ms=3, lw=1.2, color=f"C{place}", label=f"{arm}, {strategy}")
-            axes.set_xscale("log")
+            axes.set(xscale="log", yscale="log" if figure in ("fine", "added") else "linear")
             axes.set_xticks(DEPTHS, [f"{depth:g}" for depth in DEPTHS], fontsize=8)
             axes.minorticks_off()
             axes.set_title(f"{target}: {FIGURES[figure]}", fontsize=9)
