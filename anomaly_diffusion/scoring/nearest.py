@@ -96,7 +96,8 @@ class NearestResidual(Residual, AnySize):
             pairs = zip(remembered, depths.unbind(-3), strict=True)
             return torch.stack([_distances(items, patches) for items, patches in pairs], dim=-2)
 
-        return one_by_one(of_image, rows).unflatten(2, reconstruction.shape[-2:])
+        maps: Tensor = one_by_one(of_image, rows).unflatten(2, reconstruction.shape[-2:])
+        return maps
 
     def _rows(self, reference: Encoded, reconstruction: Float[Tensor, "B D c h w"]) -> Float[Tensor, "B D P _"]:
         """What is compared, at each position: the difference and, where it counts, the reconstruction."""
