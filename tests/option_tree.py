@@ -129,6 +129,7 @@ class Tree:
             "paper": ("runs",),
             "sweep": ("sweep.yaml", "--dry_run", "--count=2"), "tiny_pipeline": ("pipeline",), "data": ("list",),
             "detection_limit": ("--run_folder", RUN, "--families", "pit", "--defects", "60"),
+            "export": ("--run_folder", RUN, "--output", "exported.onnx"),
             "choose": (RUN, "--among", "ablation/one_shot_noisy.yaml", "--paintings=1"),
         }  # fmt: skip
         for verb, words in usual.items():
