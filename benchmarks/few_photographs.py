@@ -10,6 +10,9 @@ first model is never below the better of the others by more than its spread.
 
 import argparse
 import os
+import shutil
+import subprocess
+import sys
 from collections import defaultdict
 from pathlib import Path
 from statistics import mean, stdev
@@ -18,7 +21,6 @@ from typing import Any, NamedTuple
 import yaml
 from rich.progress import track
 
-from anomaly_diffusion import api
 from anomaly_diffusion.cli.parsing.arguments import experiments_folder
 from anomaly_diffusion.data.sample import stable_hash
 from anomaly_diffusion.figures.canvas import RIGHT, WRONG, blank_figure, png
@@ -61,19 +63,27 @@ def run(case: Case, runs: Path, root: Path) -> RunRecord:
     """The finished run of a case."""
     folder = runs / case.name / f"{case.draw}"
     if not (folder / "summary.json").is_file():
-        size = _settings(case.data).get("image_size", [256, 256])
-        api.train(
-            case.model,
-            case.data,
-            settings={
-                "seed_everything": case.draw,
-                "data.image_size": size,
-                "data.dataset.init_args.root": photographs(case, runs, root).resolve(),
-                "runs_dir": runs,
-                "experiment": case.name,
-                "run": f"{case.draw}",
-            },
-        )
+        shutil.rmtree(folder, ignore_errors=True)  # of a run that was stopped
+        settings = {
+            "seed_everything": case.draw,
+            "data.image_size": _settings(case.data).get("image_size", [256, 256]),
+            "data.dataset.init_args.root": photographs(case, runs, root).resolve(),
+            "runs_dir": runs.resolve(),
+            "experiment": case.name,
+            "run": f"{case.draw}",
+            "wandb.mode": "disabled",
+            "trainer.enable_progress_bar": "false",
+        }
+        words = [word for config in (case.model, case.data) for word in ("--config", config)]
+        words += [f"--{name}={value}" for name, value in settings.items()]
+        command = [
+            sys.executable,
+            "-m",
+            "anomaly_diffusion",
+            "train",
+            *words,
+        ]  # a process each, which gives back memory
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     return RunRecord(folder)
 
 

@@ -157,7 +157,7 @@ class ResidualMaps(ResultCallback):
         one = torch.tensor([index])
         alone = prediction.rows(one)
         if batch.tiles:  # of pictures nothing is asked any more, and these may be large
-            alone = replace(alone, reference=alone.reference[:0], reconstruction=alone.reconstruction[:0])
+            alone = replace(alone, reference=_blank(alone.reference), reconstruction=_blank(alone.reconstruction))
         return Shown(rows, result, (alone, batch.rows(one)))
 
     def _judged_late(self, shown: Shown) -> Shown:
@@ -194,6 +194,11 @@ class ResidualMaps(ResultCallback):
     def _draw(self, trainer: pl.Trainer, split: str, chosen: Sequence[Shown], title: str) -> None:
         if trainer.is_global_zero:
             write_sheet(Path(trainer.default_root_dir), split, chosen, title, self.limit)
+
+
+def _blank(pictures: Tensor) -> Tensor:
+    """Black ones of the same shape, which take no room."""
+    return pictures.new_zeros(()).expand_as(pictures)
 
 
 def _judged(trainer: pl.Trainer) -> bool:

@@ -26,21 +26,23 @@ _TABLE = "predictions.csv"
 _OF_TRAINER = (  # first words of settings of a run, which only the trainer's way of predicting knows
     *("data", "model", "trainer", "optimizer", "lr_scheduler", "config", "c", "ckpt_path", "wandb", "seed_everything"),
     *("print_config", "help_full", "experiment", "run", "ema", "card", "verdicts", "metrics", "panels", "checkpoint"),
-    *("acceleration", "painted", "saturated", "depths", "trajectories", "fidelity", "failures"),
+    *("acceleration", "painted", "saturated", "depths", "trajectories", "fidelity", "failures", "return_predictions"),
 )
 
 
 def main(arguments: list[str]) -> int:
     """Judge photographs; the data of a run, or settings on top of it, are judged by a trainer as a test is."""
-    options, others = _parser().parse_known_args(arguments)
-    settings = [word.lstrip("-").partition("=")[0] for word in others if word.startswith("-")]
-    if any(name.partition(".")[0] in _OF_TRAINER for name in settings) or not (options.photographs or options.watch):
+    known = [word for action in _parser()._actions for word in action.option_strings]
+    options = [word.partition("=")[0] for word in arguments if word.startswith("-") and word != "-"]
+    settings = [word for word in options if word not in known]
+    if any(word.lstrip("-").partition(".")[0] in _OF_TRAINER for word in settings):
         return _by_trainer(arguments)
     if settings:
-        known = [word for action in _parser()._actions for word in action.option_strings]
-        hint = user_errors.closest(f"--{settings[0]}", known)
-        raise user_errors.UsageError(f"`--{settings[0]}` is no option of predict.{hint}")
-    return _by_inspector(_checked(options))
+        raise user_errors.UsageError(
+            f"`{settings[0]}` is no option of predict.{user_errors.closest(settings[0], known)}"
+        )
+    chosen = _parser().parse_args(arguments)
+    return _by_inspector(_checked(chosen)) if chosen.photographs or chosen.watch else _by_trainer(arguments)
 
 
 def _by_trainer(arguments: list[str]) -> int:

@@ -197,7 +197,7 @@ def moments(residuals: Float[Tensor, "B M H W"], valid: Masks, placed: bool = Tr
     return Moments(columns @ columns.T, at_pixels)
 
 
-def _placed(residuals: Tensor, valid: Masks) -> Float[Tensor, "1+2*M H W"]:
+def _placed(residuals: Tensor, valid: Masks) -> Float[Tensor, "N H W"]:
     inside = valid.double()
     rows = torch.cat([torch.ones_like(inside), residuals.double()], dim=1) * inside
     return torch.cat([rows, rows[:, 1:].square()], dim=1).sum(0)

@@ -136,10 +136,8 @@ class Scoring(Configured, nn.Module):
         rows = self.rows(calibration, self.weights if weights is None else weights, scales)
         return self.fused(residuals, calibration, rows)
 
-    def rows(
-        self, calibration: Calibration, weights: Float[Tensor, " K"], scales: int = 1
-    ) -> Float[Tensor, "D+1 S*D*K"]:
-        """Weights of all maps, in the map of each depth and in that of all depths; as of `judge`."""
+    def rows(self, calibration: Calibration, weights: Float[Tensor, " K"], scales: int = 1) -> Float[Tensor, "F M"]:
+        """Weights of all M = S*D*K maps, in the map of each depth and in that of all depths (F = D + 1)."""
         depths = len(calibration.mean) // (scales * len(weights))
         per_depth = torch.block_diag(*[weights] * depths).repeat(1, scales)  # (D, S*D*K)
         rows = torch.cat([per_depth, weights.repeat(1, scales * depths)])

@@ -50,12 +50,6 @@ SCORING = {
 }
 KINDS = {
     "pixel": NARROW | {"model.init_args.scoring": SCORING},
-    "scales": NARROW
-    | {
-        "model.init_args.scoring": {"weights": "least_variance"},
-        "model.init_args.scales": [1.0, 0.5],
-        "data.loading.policy": "CenterCrop",
-    },
     "feature": NARROW | {"model.init_args.features": FEATURES, "model.init_args.components": 8},
     "padim": ONE_EPOCH | {"model.init_args.features": FEATURES, "model.init_args.channels": 6},
     "patchcore": ONE_EPOCH | {"model.init_args.features": FEATURES, "model.init_args.memory.share": 0.2},
@@ -85,7 +79,7 @@ def exported(folder):
     def run(kind):
         if kind not in known:
             settings = SMALL | KINDS[kind] | (FEATURE_SETTINGS if kind == "feature" else {})
-            config = "pixel" if kind == "scales" else kind
+            config = kind
             with unchanged_process():
                 settings |= {"runs_dir": folder / "runs", "experiment": kind}
                 known[kind] = train(f"model/{config}.yaml", settings=settings).folder
@@ -180,16 +174,22 @@ def test_what_cannot_be_exported_is_refused_in_one_sentence(folder, exported, tm
     import yaml
 
     run = exported("pixel")
-    drawing = tmp_path / "drawing"
-    drawing.mkdir()
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "checkpoints").symlink_to(run / "checkpoints")
     config = yaml.safe_load((run / "config.yaml").read_text())
     config["model"]["init_args"]["reconstruction"]["init_args"]["draws"] = 2
-    (drawing / "config.yaml").write_text(yaml.safe_dump(config))
-    (drawing / "checkpoints").symlink_to(run / "checkpoints")
+    (other / "config.yaml").write_text(yaml.safe_dump(config))
     with unchanged_process():
-        assert main(["export", "--run_folder", str(drawing)]) == 1
+        assert main(["export", "--run_folder", str(other)]) == 1
     said = capsys.readouterr().err
     assert "scores of normal photographs" in said or "draws noise" in said
+    config = yaml.safe_load((run / "config.yaml").read_text())
+    config["model"]["init_args"]["scales"] = [1.0, 0.5]
+    (other / "config.yaml").write_text(yaml.safe_dump(config))
+    with unchanged_process():
+        assert main(["export", "--run_folder", str(other)]) == 1
+    assert "several `scales` cannot be exported" in capsys.readouterr().err
 
 
 def test_a_file_that_is_none_is_refused(tmp_path):

@@ -29,7 +29,7 @@ def import_named(arguments: Sequence[str]) -> None:
         UsageError: a module fails, which is told with its file and line, or is neither here nor installed.
     """
     configs = [Path(name) for flag in ("--config", "-c") for name in values(list(arguments), flag)]
-    words = [word for word in arguments if not Path(word.rpartition("=")[2]).is_file()]
+    words = [word for word in arguments if not _is_file(word.rpartition("=")[2])]
     import_described([*words, *map(renamed.read, configs)])
 
 
@@ -61,6 +61,13 @@ def _texts(value: Any, key: str = "") -> Iterator[str]:
             yield from _texts(item)
     elif isinstance(value, str):
         yield f"class_path: {value}" if key == "class_path" else value
+
+
+def _is_file(word: str) -> bool:
+    try:
+        return Path(word).is_file()
+    except OSError:  # settings may be longer than any name
+        return False
 
 
 def _is_here(module: str) -> bool:
