@@ -28,6 +28,7 @@ __all__ = ["data_module", "evaluate", "load", "test_images", "train", "validate"
 
 torchvision_import.install()
 _log = logging.getLogger(__name__)
+_OF_TRAINING = ("augmentation", "validation", "feedback")  # what framing has no need of, and takes a second to import
 _QUIET = {"wandb.mode": "disabled", "trainer.enable_progress_bar": False}
 
 
@@ -118,8 +119,8 @@ def framing(run: Run) -> "AnomalyDataModule":
     from anomaly_diffusion.data.datamodule import AnomalyDataModule
 
     described = run.config.get("data", {}).get("dataset", {}).get("init_args", {})
-    nothing = {"class_path": "anomaly_diffusion.Textures"}
-    data: AnomalyDataModule = _built(AnomalyDataModule, run.folder, "data", dataset=nothing)
+    instead = {"dataset": {"class_path": "anomaly_diffusion.Textures"}} | dict.fromkeys(_OF_TRAINING)
+    data: AnomalyDataModule = _built(AnomalyDataModule, run.folder, "data", **instead)
     data.dataset.white_level = described.get("white_level", data.dataset.white_level)
     return data
 

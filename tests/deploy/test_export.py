@@ -79,10 +79,9 @@ def exported(folder):
     def run(kind):
         if kind not in known:
             settings = SMALL | KINDS[kind] | (FEATURE_SETTINGS if kind == "feature" else {})
-            config = kind
             with unchanged_process():
                 settings |= {"runs_dir": folder / "runs", "experiment": kind}
-                known[kind] = train(f"model/{config}.yaml", settings=settings).folder
+                known[kind] = train(f"model/{kind}.yaml", settings=settings).folder
                 assert main(["export", "--run_folder", str(known[kind])]) == 0
         return known[kind]
 
