@@ -1,5 +1,7 @@
 """From Python it is what it is from the command line, and silent."""
 
+import gc
+
 import pytest
 import torch
 from commands import unchanged_process
@@ -8,6 +10,8 @@ import anomaly_diffusion
 from anomaly_diffusion.api import evaluate, load, test_images, train
 from anomaly_diffusion.cli.main import main
 from anomaly_diffusion.cli.user_errors import UsageError
+from anomaly_diffusion.data.datamodule import AnomalyDataModule
+from anomaly_diffusion.engine.trainer import RunTrainer
 
 SMALL = {
     "trainer.max_steps": 2,
@@ -55,6 +59,18 @@ def test_nothing_is_printed_and_nothing_stays_behind(here, capfd) -> None:
     train("model/pixel.yaml", settings=SMALL | {"trainer.fast_dev_run": 1})
     assert capfd.readouterr().out == ""
     assert not torch.are_deterministic_algorithms_enabled()
+
+
+def test_a_run_in_a_notebook_leaves_neither_its_trainer_nor_its_photographs_in_memory(run, here) -> None:
+    gc.collect()
+    before = _held()
+    train("model/pixel.yaml", settings=SMALL | {"experiment": "again"})
+    gc.collect()
+    assert _held() <= before
+
+
+def _held() -> int:
+    return sum(type(one) in (RunTrainer, AnomalyDataModule) for one in gc.get_objects())
 
 
 def test_an_evaluation_lies_in_its_run_and_is_judged_by_its_weights(run, here) -> None:

@@ -4,7 +4,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, TypeVar
-from weakref import WeakKeyDictionary
 
 import pytorch_lightning as pl
 import torch
@@ -43,7 +42,7 @@ class RunFigures:
     copying: list[tuple[float, int, int]] = field(default_factory=list)
 
 
-_OF_TRAINER: WeakKeyDictionary[pl.Trainer, RunFigures] = WeakKeyDictionary()
+_OF_TRAINER = "_run_figures"  # kept in the trainer, as they lead back to it: elsewhere they would keep it alive
 
 
 class ResultCallback(pl.Callback, ABC):
@@ -74,7 +73,7 @@ class ResultCallback(pl.Callback, ABC):
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         """Share figures with the other callbacks of the trainer."""
-        self.shared = _OF_TRAINER.setdefault(trainer, RunFigures())
+        self.shared = vars(trainer).setdefault(_OF_TRAINER, RunFigures())
         if type(self).__name__ not in self.shared.order:
             self.shared.order.append(type(self).__name__)
 
