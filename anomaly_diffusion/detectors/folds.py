@@ -1,7 +1,7 @@
 """Folds: few normal images all train and all validate, each judged by a copy of the detector that has not seen it.
 
-New images are judged by all copies, and their verdicts averaged. A detector that learns from all images would find less
-in normal ones than its copies do, or more, as its statistics rest on more of them: limits of copies would not be its.
+New images are judged by all copies, and their verdicts averaged: limits are those of the copies, and would be another's
+for a detector that learns from all images, whose statistics rest on more of them.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from anomaly_diffusion.networks.features import FeatureExtractor
 from anomaly_diffusion.types import ImageBatch, Prediction
 
 if TYPE_CHECKING:
@@ -112,5 +113,6 @@ def _rows(batch: ImageBatch, names: Collection[str], inside: bool = True) -> Ten
 
 
 def _is_frozen(module: nn.Module) -> bool:
-    """Whether nothing in a network is learnt, or kept in checkpoints."""
-    return bool(list(module.buffers())) and not list(module.parameters()) and not module.state_dict()
+    """Whether nothing in a network is learnt: a copy might not stay as it is, in its mode of evaluation for one."""
+    nothing_kept = bool(list(module.buffers())) and not list(module.parameters()) and not module.state_dict()
+    return isinstance(module, FeatureExtractor) or nothing_kept

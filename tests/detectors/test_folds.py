@@ -20,7 +20,7 @@ from anomaly_diffusion.diffusion.objective import Objective
 from anomaly_diffusion.diffusion.parametrisation import VelocityPrediction
 from anomaly_diffusion.diffusion.schedule import CosineSchedule
 from anomaly_diffusion.engine.trainer import RunTrainer
-from anomaly_diffusion.networks.buffers import freeze
+from anomaly_diffusion.networks.features import FeatureExtractor
 from anomaly_diffusion.networks.unet import UNet
 from anomaly_diffusion.reconstruction.one_shot import OneShot
 from anomaly_diffusion.scoring.mahalanobis import MahalanobisResidual
@@ -157,7 +157,31 @@ def test_frozen_networks_and_the_calibration_are_not_copied(trained):
     assert all(copy.calibration is detector.calibration for copy in detector.folds)
     assert all(copy.denoiser is not detector.denoiser for copy in detector.folds)
     fresh = _patchcore()
-    freeze(fresh.codec.extractor)
     add_copies(fresh, [["a"], ["b"], ["c"]])
     assert all(copy.codec.extractor is fresh.codec.extractor for copy in fresh.folds)
     assert all(copy.memory is not fresh.memory for copy in fresh.folds)
+
+
+def test_a_frozen_network_with_running_statistics_stays_as_it_is_in_every_copy():
+    network = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 1), torch.nn.BatchNorm2d(4))
+    fresh = PatchCore(Stages(network), components=3, neighbours=2)
+    add_copies(fresh, [["a"], ["b"]])
+    fresh.train()
+    image, before = torch.rand(2, 3, 16, 16), network[1].running_mean.clone()
+    assert torch.equal(fresh.folds[0].codec.extractor(image), fresh.codec.extractor(image))
+    assert torch.equal(network[1].running_mean, before)
+
+
+class Stages(FeatureExtractor):
+    """One stage, of a network of torch that is copied in its mode of training: as fx does with torchvision's."""
+
+    def __init__(self, network: torch.nn.Module) -> None:
+        super().__init__(network, stride=8, neighbourhood=1)
+
+    def stages(self, image: torch.Tensor) -> list[torch.Tensor]:
+        return [self.network(image)]
+
+    def __deepcopy__(self, memo):
+        copied = Stages(self.network)
+        copied.network.train()
+        return copied
