@@ -86,9 +86,9 @@ def in_onnx(model: torch.nn.Module, image: torch.Tensor) -> Turn:
     with tempfile.TemporaryDirectory() as folder, silence(), torch.no_grad():
         path = str(Path(folder) / "model.onnx")
         torch.onnx.export(model, (image,), path, dynamo=True, external_data=False, verbose=False)
-        session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-    given = {session.get_inputs()[0].name: image.numpy()}
-    return lambda: session.run(None, given)
+        runner = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    given = {runner.get_inputs()[0].name: image.numpy()}
+    return lambda: runner.run(None, given)
 
 
 def seconds(turn: Turn) -> float:

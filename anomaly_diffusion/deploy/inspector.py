@@ -1,8 +1,7 @@
 """The inspector: a finished run that judges photographs one by one, without a trainer and without its data."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from functools import partial
-from itertools import islice
 from os import PathLike
 from pathlib import Path
 from threading import Lock
@@ -21,6 +20,7 @@ from anomaly_diffusion.data.reading.colour import with_channels
 from anomaly_diffusion.deploy.exporting.inspector_of_file import of_file
 from anomaly_diffusion.deploy.given_images import GivenImage, given
 from anomaly_diffusion.deploy.inspection import Inspection
+from anomaly_diffusion.deploy.one_or_many import one_or_many
 from anomaly_diffusion.figures.result_pictures import Compared
 from anomaly_diffusion.runs import run_folder
 from anomaly_diffusion.runs.record import Run
@@ -123,16 +123,7 @@ class Inspector:
             TypeError: it is nothing of the kind.
             ValueError: its shape or its values are not those of a photograph.
         """
-        if isinstance(image, list | tuple):
-            return list(self._stream(image))
-        if isinstance(image, Iterator):
-            return self._stream(image)
-        return self._inspected([image])[0]
-
-    def _stream(self, images: Iterable[Any]) -> Iterator[Inspection]:
-        rest = iter(images)
-        while some := list(islice(rest, self.batch_size)):
-            yield from self._inspected(some)
+        return one_or_many(image, self._inspected, self.batch_size)
 
     def take(self, image: Any) -> GivenImage:
         """Read a photograph as training has read its own.
@@ -176,7 +167,7 @@ class Inspector:
         """What pictures of a judged photograph show beside it."""
         return compared_by(self._detector)
 
-    def _inspected(self, images: list[Any]) -> list[Inspection]:
+    def _inspected(self, images: Sequence[Any]) -> list[Inspection]:
         taken = [self.take(image) for image in images]
         parts = [[one] for one in taken] if self.one_by_one else [taken]
         return [inspection for part in parts for inspection in self._said(part)]

@@ -1,7 +1,6 @@
 """The inspector of exported files: framing, graph and verdict, without torch."""
 
-from collections.abc import Iterable, Iterator
-from itertools import islice
+from collections.abc import Sequence
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from jaxtyping import Float
 from anomaly_diffusion.data.reading.colour import with_channels
 from anomaly_diffusion.deploy.given_images import GivenImage, given
 from anomaly_diffusion.deploy.inspection import Inspection
+from anomaly_diffusion.deploy.one_or_many import one_or_many
 from anomaly_diffusion.runtime.description import Description
 from anomaly_diffusion.runtime.engine import Engine
 from anomaly_diffusion.runtime.onnx_engine import OnnxEngine
@@ -75,18 +75,9 @@ class ExportedInspector:
             TypeError: it is nothing of the kind.
             ValueError: its shape or its values are not those of a photograph.
         """
-        if isinstance(image, list | tuple):
-            return list(self._stream(image))
-        if isinstance(image, Iterator):
-            return self._stream(image)
-        return self._inspected([image])[0]
+        return one_or_many(image, self._inspected, self.batch_size)
 
-    def _stream(self, images: Iterable[Any]) -> Iterator[Inspection]:
-        rest = iter(images)
-        while some := list(islice(rest, self.batch_size)):
-            yield from self._inspected(some)
-
-    def _inspected(self, images: list[Any]) -> list[Inspection]:
+    def _inspected(self, images: Sequence[Any]) -> list[Inspection]:
         taken = [given(image, self.description.white_level) for image in images]
         frame, channels = self.description.frame, self.description.channels
         placed = [self._policy.place(one.pixels.shape[:2], frame) for one in taken]

@@ -37,14 +37,14 @@ class OnnxEngine(Engine):
         options.intra_op_num_threads = threads or 0
         options.log_severity_level = 3
         try:
-            self._session = onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
+            self._model = onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
         except Exception as error:  # of classes that ONNX Runtime does not name in public
             raise ValueError(f"{file} cannot be read as an ONNX model: {str(error).strip().splitlines()[0]}") from None
-        self.description = self._session.get_modelmeta().custom_metadata_map.get(KEY, "")
+        self.description = self._model.get_modelmeta().custom_metadata_map.get(KEY, "")
 
     def __call__(self, image: UInt8[np.ndarray, "B H W C"], valid: Bool[np.ndarray, "B H W"]) -> Answer:
         """Judge framed photographs; threads may call it at the same time."""
-        return Answer(*self._session.run(None, {"image": image, "valid": valid}))
+        return Answer(*self._model.run(None, {"image": image, "valid": valid}))
 
 
 def check(file: str | PathLike[str], threads: int | None) -> None:
