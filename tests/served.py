@@ -16,22 +16,13 @@ import cv2
 import numpy as np
 from commands import unchanged_process
 from program import environment
+from small_run import NARROW, SMALL_RUN
 
 from anomaly_diffusion.api import train
 
-SMALL = {
-    "trainer.max_steps": 2,
-    "trainer.val_check_interval": 2,
-    "model.init_args.backbone.init_args.width": 8,
-    "data.batch_size": 4,
-    "data.dataset.init_args.train": 12,
-    "data.dataset.init_args.validation": 20,
-    "data.dataset.init_args.test": 8,
-    "panels.count": 1,
-    "failures.worst": 1,
-    "data.image_size": [32, 48],
-    "data.loading.policy": "Letterbox",
-}
+SMALL = SMALL_RUN | NARROW
+SMALL |= {"data.dataset.init_args.validation": 20, "data.dataset.init_args.test": 8}
+SMALL |= {"data.image_size": [32, 48], "data.loading.policy": "Letterbox"}
 _WATCHED = """
 import os, sys
 def heard(event, told):

@@ -5,6 +5,7 @@ import gc
 import pytest
 import torch
 from commands import unchanged_process
+from small_run import NARROW, SMALL_RUN
 
 import anomaly_diffusion
 from anomaly_diffusion.api import evaluate, load, test_images, train
@@ -13,17 +14,7 @@ from anomaly_diffusion.cli.user_errors import UsageError
 from anomaly_diffusion.data.datamodule import AnomalyDataModule
 from anomaly_diffusion.engine.trainer import RunTrainer
 
-SMALL = {
-    "trainer.max_steps": 2,
-    "trainer.val_check_interval": 2,
-    "model.init_args.backbone.init_args.width": 8,
-    "data.batch_size": 4,
-    "data.dataset.init_args.train": 8,
-    "data.dataset.init_args.validation": 8,
-    "data.dataset.init_args.test": 4,
-    "panels.count": 1,
-    "failures.worst": 1,
-}
+SMALL = SMALL_RUN | NARROW | {"data.dataset.init_args.train": 8}
 test_images.__test__ = False  # the name of what a user calls, not of a test
 
 

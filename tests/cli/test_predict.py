@@ -10,6 +10,7 @@ import cv2
 import pytest
 from commands import unchanged_process
 from skimage import data
+from small_run import NARROW, SMALL_RUN
 
 from anomaly_diffusion.api import train
 from anomaly_diffusion.cli import predict
@@ -18,18 +19,7 @@ from anomaly_diffusion.deploy.found_photographs import Arrivals, Bad, photograph
 from anomaly_diffusion.runs import image_results
 from anomaly_diffusion.runs.predictions import Predictions
 
-SMALL = {
-    "trainer.max_steps": 2,
-    "trainer.val_check_interval": 2,
-    "model.init_args.backbone.init_args.width": 8,
-    "data.batch_size": 4,
-    "data.dataset.init_args.train": 12,
-    "data.dataset.init_args.validation": 8,
-    "data.dataset.init_args.test": 4,
-    "panels.count": 1,
-    "failures.worst": 1,
-    "data.image_size": [32, 32],
-}
+SMALL = SMALL_RUN | NARROW | {"data.image_size": [32, 32]}
 
 
 @pytest.fixture(scope="module")

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import pytest
 from commands import unchanged_process
+from small_run import NARROW, SMALL_RUN
 from without_torch import in_a_process_without
 
 import anomaly_diffusion
@@ -21,22 +22,10 @@ pytest.importorskip("onnxscript", reason="the extra `export` is not installed")
 pytest.importorskip("onnxruntime", reason="the extra `runtime` is not installed")
 
 SIDE = (32, 48)
-SMALL = {
-    "trainer.max_steps": 2,
-    "trainer.val_check_interval": 2,
-    "data.batch_size": 4,
-    "data.dataset.init_args.train": 12,
-    "data.dataset.init_args.validation": 8,
-    "data.dataset.init_args.test": 4,
-    "panels.count": 1,
-    "failures.worst": 1,
-    "data.image_size": SIDE,
-    "data.loading.policy": "Letterbox",
-}
+SMALL = SMALL_RUN | {"data.image_size": SIDE, "data.loading.policy": "Letterbox"}
 AUTOENCODER = {"class_path": "ConvAutoencoder", "init_args": {"channels": 4, "widths": [16], "patch": 4}}
 FEATURES = {"class_path": "AutoencoderFeatures", "init_args": {"autoencoder": AUTOENCODER, "stride": 4}}
 ONE_EPOCH = {"trainer.max_steps": 1, "trainer.val_check_interval": 1}
-NARROW = {"model.init_args.backbone.init_args.width": 8}
 FEW = {"components": 8}  # of two steps of training, more would be but rounding, whitened
 SCORING = {
     "residuals": [

@@ -9,6 +9,7 @@ import pytest
 import torch
 from commands import unchanged_process
 from PIL import Image
+from small_run import NARROW, SMALL_RUN
 
 import anomaly_diffusion
 from anomaly_diffusion.api import train
@@ -17,19 +18,7 @@ from anomaly_diffusion.data.reading.photographs import BadImages
 from anomaly_diffusion.deploy.inspector import Inspector
 from anomaly_diffusion.runs import image_results
 
-SMALL = {
-    "trainer.max_steps": 2,
-    "trainer.val_check_interval": 2,
-    "model.init_args.backbone.init_args.width": 8,
-    "data.batch_size": 4,
-    "data.dataset.init_args.train": 12,
-    "data.dataset.init_args.validation": 8,
-    "data.dataset.init_args.test": 4,
-    "panels.count": 1,
-    "failures.worst": 1,
-    "data.image_size": [32, 48],
-    "data.loading.policy": "Letterbox",
-}
+SMALL = SMALL_RUN | NARROW | {"data.image_size": [32, 48], "data.loading.policy": "Letterbox"}
 
 
 @pytest.fixture(scope="module")
