@@ -1,10 +1,12 @@
 """`choose`: which of several settings of a run finds most painted defects, if validation can tell."""
 
 import argparse
+import json
 import math
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from anomaly_diffusion.cli.parsing.arguments import locate_config
 from anomaly_diffusion.cli.user_errors import UsageError
@@ -15,9 +17,36 @@ from anomaly_diffusion.runs.tables import Grid
 if TYPE_CHECKING:
     from anomaly_diffusion.verdicts.choice import Choice
 
-__all__ = ["choice_among", "choice_table", "main"]
+__all__ = ["Setting", "choice_among", "choice_table", "main"]
 
 _SPARE = 1.25  # painted defects are drawn: some families get fewer than others
+_DEPTHS = "model.init_args.reconstruction.init_args.depths"
+
+
+class Setting(NamedTuple):
+    """What is put on top of a run.
+
+    Attributes:
+        configs: paths of files.
+        depths: of the reconstruction, one after the other; those of the run if there is none.
+    """
+
+    configs: tuple[str, ...] = ()
+    depths: tuple[float, ...] = ()
+
+    @property
+    def options(self) -> dict[str, list[float]]:
+        """Settings by their names."""
+        return {_DEPTHS: list(self.depths)} if self.depths else {}
+
+    @property
+    def words(self) -> list[str]:
+        """The same as words of a command."""
+        configs = [word for path in self.configs for word in ("--config", path)]
+        return configs + [word for name, value in self.options.items() for word in (f"--{name}", json.dumps(value))]
+
+
+_AS_IT_IS = Setting()
 
 
 def main(arguments: list[str]) -> int:
@@ -25,16 +54,24 @@ def main(arguments: list[str]) -> int:
     options = _parser().parse_args(arguments)
     if options.paintings is not None and options.paintings < 1:
         raise UsageError(f"`--paintings` must be at least 1, got {options.paintings}.")
+    if options.among is None and options.depths is None:
+        raise UsageError("name what to choose among: --among SETTING..., or --depths DEPTH...")
     run = _run("run", options.run, options.runs_dir)
-    overlays, runs = _settings(options.among, options.runs_dir)
+    settings, runs = _settings(options.among or (), options.runs_dir)
+    settings |= _at_depths(options.depths or ())
     if run_name(run) in runs:
         raise UsageError(f"`--among` must name other settings than the run's own, got {run_name(run)} itself.")
     labelled = [_run("--labelled", name, options.runs_dir) for name in options.labelled]
-    choice = _choice(run, overlays, runs, options.paintings)
-    print(choice_table(choice))
+    validated = _all_validated(run, settings, runs, options.paintings)
+    choice = choice_among(validated, run_name(run))
+    print(choice_table(choice, validated))
     print(choice)
+    if choice.setting in settings:
+        print(
+            shlex.join(["anomaly-diffusion", "test", "--run_folder", str(run.folder), *settings[choice.setting].words])
+        )
     if labelled:
-        print(_trust(run, labelled, overlays, options.paintings))
+        print(_trust(run, labelled, settings, options.paintings))
     return 0
 
 
@@ -65,26 +102,35 @@ def choice_among(validated: Mapping[str, Sequence[Path]], default: str) -> "Choi
     return chosen(figures, [defect.path for defect in first], [defect.family for defect in first], default)
 
 
-def choice_table(choice: "Choice") -> str:
-    """Settings by their mean rank, with their figures in each family, as Markdown."""
+def choice_table(choice: "Choice", validated: Mapping[str, Sequence[Path]]) -> str:
+    """Settings by their mean rank, with their figures in each family and what reconstructions copy, as Markdown."""
     families = list(choice.means[choice.default])
     ranked = sorted(choice.mean_ranks, key=lambda name: choice.mean_ranks[name])
     rows = [
         [name, f"{choice.mean_ranks[name]:.2f}", *(f"{choice.means[name][family]:.3f}" for family in families)]
         for name in ranked
     ]
-    return Grid(["pixel AP of painted defects", "mean rank", *families], rows).markdown()
+    copied = [_copied(validated[name]) for name in ranked]
+    known = any(copied)
+    heads = ["pixel AP of painted defects", "mean rank", *families, *(["copied"] if known else [])]
+    return Grid(heads, [row + [told] * known for row, told in zip(rows, copied, strict=True)]).markdown()
 
 
-def _choice(
-    run: RunRecord, overlays: Mapping[str, str], runs: Mapping[str, RunRecord], paintings: int | None
-) -> "Choice":
-    """Validate the run as it is, under each overlay, and the other runs."""
-    settings = _paintings(run, paintings)
-    validated = {run_name(run): [_validated(run, settings)]}
-    validated |= {name: [_validated(run, settings, path)] for name, path in overlays.items()}
-    validated |= {name: [_validated(other, settings)] for name, other in runs.items()}
-    return choice_among(validated, run_name(run))
+def _copied(folders: Sequence[Path]) -> str:
+    """How many painted defects reconstructions keep, at each depth; nothing where no photographs are reconstructed."""
+    defects = [defect for folder in folders for defect in painted_defects.read(folder)]
+    depths = max((len(defect.kept) for defect in defects), default=0)
+    return ", ".join(f"{copied} of {known}" for _, copied, known in painted_defects.copying(defects, range(depths)))
+
+
+def _all_validated(
+    run: RunRecord, settings: Mapping[str, Setting], runs: Mapping[str, RunRecord], paintings: int | None
+) -> dict[str, list[Path]]:
+    """Validate the run as it is, with each setting, and the other runs."""
+    painted = _paintings(run, paintings)
+    validated = {run_name(run): [_validated(run, painted)]}
+    validated |= {name: [_validated(run, painted, name, setting)] for name, setting in settings.items()}
+    return validated | {name: [_validated(other, painted)] for name, other in runs.items()}
 
 
 def run_name(run: RunRecord) -> str:
@@ -92,11 +138,11 @@ def run_name(run: RunRecord) -> str:
     return f"{run.group}/{run.name}"
 
 
-def _validated(run: RunRecord, settings: Mapping[str, object], *overlays: str) -> Path:
+def _validated(run: RunRecord, painted: Mapping[str, object], name: str = "", setting: Setting = _AS_IT_IS) -> Path:
     from anomaly_diffusion import api
 
-    print(f"validating {run_name(run)} {' '.join(Path(path).stem for path in overlays)}".rstrip(), flush=True)
-    return api.validate(run, *overlays, settings=settings).folder
+    print(f"validating {run_name(run)} {name}".rstrip(), flush=True)
+    return api.validate(run, *setting.configs, settings={**painted, **setting.options}).folder
 
 
 def _paintings(run: RunRecord, asked: int | None) -> dict[str, object]:
@@ -111,7 +157,9 @@ def _paintings(run: RunRecord, asked: int | None) -> dict[str, object]:
     return {"data.validation.paintings": asked or max(data.validation.paintings, enough)}
 
 
-def _trust(run: RunRecord, labelled: Sequence[RunRecord], overlays: Mapping[str, str], paintings: int | None) -> str:
+def _trust(
+    run: RunRecord, labelled: Sequence[RunRecord], settings: Mapping[str, Setting], paintings: int | None
+) -> str:
     """How far validation's order of these settings is that of the test, on other data sets."""
     from anomaly_diffusion.verdicts.choice import order_agreement
 
@@ -119,9 +167,9 @@ def _trust(run: RunRecord, labelled: Sequence[RunRecord], overlays: Mapping[str,
     for other in labelled:
         if other.data_set == run.data_set:
             raise UsageError(f"`--labelled` must name runs of other data sets, got {other.folder} of {other.data_set}.")
-        ranks = _choice(other, overlays, {}, paintings).mean_ranks
-        validation = dict(zip(("", *overlays), (-ranks[name] for name in (run_name(other), *overlays)), strict=True))
-        test = {name: _tested(other, *filter(None, [overlays.get(name)])) for name in validation}
+        ranks = choice_among(_all_validated(other, settings, {}, paintings), run_name(other)).mean_ranks
+        validation = dict(zip(("", *settings), (-ranks[name] for name in (run_name(other), *settings)), strict=True))
+        test = {name: _tested(other, settings.get(name, _AS_IT_IS)) for name in validation}
         taus[other.data_set] = order_agreement(validation, test)
     told = ", ".join(f"{name} {tau:+.2f}" for name, tau in taus.items())
     mean = sum(taus.values()) / len(taus)
@@ -130,11 +178,12 @@ def _trust(run: RunRecord, labelled: Sequence[RunRecord], overlays: Mapping[str,
     )
 
 
-def _tested(run: RunRecord, *overlays: str) -> float:
+def _tested(run: RunRecord, setting: Setting) -> float:
     """The test figure that settings are ordered by: pixel AP, or image AUROC where there are no masks."""
     from anomaly_diffusion import api
 
-    tested = api.evaluate(run, *overlays) if overlays or not run.results else run
+    as_it_is = setting == _AS_IT_IS and run.results
+    tested = run if as_it_is else api.evaluate(run, *setting.configs, settings=setting.options)
     found = [tested.summary.get(name) for name in ("pixel_ap", "image_auroc")]
     return float(next((figure for figure in found if figure is not None), math.nan))
 
@@ -146,18 +195,27 @@ def _run(option: str, name: str, runs: Path) -> RunRecord:
         raise UsageError(f"`{option}`: {error}") from None
 
 
-def _settings(names: Sequence[str], runs: Path) -> tuple[dict[str, str], dict[str, RunRecord]]:
+def _settings(names: Sequence[str], runs: Path) -> tuple[dict[str, Setting], dict[str, RunRecord]]:
     """What the names mean: configs to put on top of the run, by their stem, or other runs."""
-    overlays, others = {}, {}
+    settings, others = {}, {}
     for name in names:
         if Path(name).suffix in (".yaml", ".yml"):
-            overlays[Path(name).stem] = locate_config(name)
+            settings[Path(name).stem] = Setting(configs=(locate_config(name),))
         else:
             other = _run("--among", name, runs)
             others[run_name(other)] = other
-    if len(overlays) + len(others) < len(names):
+    if len(settings) + len(others) < len(names):
         raise UsageError(f"`--among` must name each setting once, got {' '.join(names)}.")
-    return overlays, others
+    return settings, others
+
+
+def _at_depths(depths: Sequence[float]) -> dict[str, Setting]:
+    """Each depth by itself."""
+    if any(not 0 < depth < math.inf for depth in depths):
+        raise UsageError(f"`--depths` must be positive and finite, got {' '.join(map(str, depths))}.")
+    if len(set(depths)) < len(depths):
+        raise UsageError(f"`--depths` must name each depth once, got {' '.join(map(str, depths))}.")
+    return {f"depth {depth:g}": Setting(depths=(depth,)) for depth in depths}
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -168,7 +226,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("run", help="the run whose settings are kept unless others are better; or last")
     among = "configs to put on top of the run, such as ablation/two_depths.yaml, or other runs on the same photographs"
-    parser.add_argument("--among", nargs="+", required=True, metavar="SETTING", help=among)
+    parser.add_argument("--among", nargs="+", metavar="SETTING", help=among)
+    depths = "each of these depths of reconstruction by itself, sigma_t / alpha_t, such as 0.2 0.5 1 2 5"
+    parser.add_argument("--depths", nargs="+", type=float, metavar="DEPTH", help=depths)
     trust = (
         "tested runs of other data sets: how far does validation's order of the configs agree with the test's there?"
     )

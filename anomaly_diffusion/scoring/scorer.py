@@ -137,11 +137,20 @@ class Scoring(Configured, nn.Module):
         return self.fused(residuals, calibration, rows)
 
     def rows(self, calibration: Calibration, weights: Float[Tensor, " K"], scales: int = 1) -> Float[Tensor, "F M"]:
-        """Weights of all M = S*D*K maps, in the map of each depth and in that of all depths (F = D + 1)."""
+        """Weights of all M = S*D*K maps, in the map of each depth and in that of all depths (F = D + 1).
+
+        In the latter a map that is the same at every depth, as it looks at the image alone, counts once.
+        """
         depths = len(calibration.mean) // (scales * len(weights))
         per_depth = torch.block_diag(*[weights] * depths).repeat(1, scales)  # (D, S*D*K)
-        rows = torch.cat([per_depth, weights.repeat(1, scales * depths)])
+        rows = torch.cat([per_depth, (weights / self._repeated(weights, depths)).repeat(1, scales * depths)])
         return calibration.of_least_variance(rows) if self.least_variance else rows
+
+    def _repeated(self, weights: Float[Tensor, " K"], depths: int) -> Tensor:
+        """How often each map occurs among those of all depths: what no reconstruction changes is to count once."""
+        if len(weights) != len(self.residuals):  # maps of a strategy, each of its depth
+            return torch.ones_like(weights)
+        return weights.new_tensor([1 if one.reads_reconstruction else depths for one in self._residuals()])
 
     def fused(self, residuals: Tensor, calibration: Calibration, rows: Tensor) -> tuple[Tensor, Tensor]:
         """Calibrated maps of each depth and of all, with the weights that `rows` gives."""

@@ -1,9 +1,10 @@
 """`choose` of a tiny run: the same defects under each setting, a table, a verdict, and what is refused."""
 
 import pytest
+import yaml
 
 from anomaly_diffusion.api import train
-from anomaly_diffusion.cli.choose import choice_among
+from anomaly_diffusion.cli.choose import Setting, choice_among
 from anomaly_diffusion.cli.main import main
 from anomaly_diffusion.runs import painted_defects
 from anomaly_diffusion.runs.painted_defects import PaintedDefect, as_csv
@@ -41,6 +42,30 @@ def test_a_choice_is_made_on_the_same_defects(run, tmp_path, capsys):
     first, second = (painted_defects.read(folder) for folder in evaluations)
     assert [defect[:2] for defect in first] == [defect[:2] for defect in second]
     assert len(first) == 160
+
+
+def test_depths_are_looked_for_and_what_they_copy_is_told(run, capsys):
+    assert main(["choose", str(run.folder), "--depths", "0.1", "1.5", "--paintings", "20"]) == 0
+    said = capsys.readouterr().out
+    head, *rows = [line for line in said.splitlines() if line.startswith("|")]
+    assert "copied" in head
+    told = {
+        name: next(row for row in rows if name in row).split("|")[-2].strip() for name in ("depth 0.1", "depth 1.5")
+    }
+    assert all(one.endswith("of 160") for one in told.values())
+    shallow, deep = (int(told[name].split()[0]) for name in ("depth 0.1", "depth 1.5"))
+    assert shallow >= deep
+    settings = [folder for folder in (run.folder / "evaluations").iterdir() if (folder / "config.yaml").is_file()]
+    depths = [yaml.safe_load((folder / "config.yaml").read_text())["model"]["init_args"] for folder in settings]
+    assert {tuple(one["reconstruction"]["init_args"]["depths"]) for one in depths} >= {(0.1,), (1.5,)}
+
+
+def test_the_command_that_a_choice_ends_with_tests_that_depth(run):
+    before = set((run.folder / "evaluations").glob("*"))
+    assert main(["test", "--run_folder", str(run.folder), *Setting(depths=(1.5,)).words]) == 0
+    (new,) = set((run.folder / "evaluations").iterdir()) - before
+    config = yaml.safe_load((new / "config.yaml").read_text())
+    assert config["model"]["init_args"]["reconstruction"]["init_args"]["depths"] == [1.5]
 
 
 def test_a_trained_run_tells_how_its_defects_were_found(run):
@@ -84,6 +109,9 @@ def test_a_run_is_no_other_setting_than_its_own(run, capsys):
         (("--among", "no_run"), "`--among`: `no_run` is no run folder"),
         (("--among", "ddim.yaml", "--paintings", "0"), "`--paintings` must be at least 1, got 0."),
         (("--among", "ablation/ddim.yaml", "ablation/ddim.yaml"), "`--among` must name each setting once"),
+        (("--depths", "1", "0"), "`--depths` must be positive and finite, got 1.0 0.0."),
+        (("--depths", "1", "1.0"), "`--depths` must name each depth once"),
+        ((), "name what to choose among: --among SETTING..., or --depths DEPTH..."),
     ],
 )
 def test_what_cannot_be_chosen_is_refused(run, capsys, words, told):

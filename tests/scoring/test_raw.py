@@ -42,3 +42,14 @@ def test_a_judge_that_needs_no_lesson_measures_the_image_itself():
     torch.testing.assert_close(
         RawResidual(L2Residual())(IMAGES, torch.randn_like(IMAGES)), L2Residual()(IMAGES, torch.zeros_like(IMAGES))
     )
+
+
+@pytest.mark.parametrize("scales", [1, 2])
+def test_among_maps_of_several_depths_it_counts_once_at_each_scale(scales):
+    scoring = Scoring([L2Residual(), RawResidual(L2Residual())], weights=[2.0, 3.0])
+    *per_depth, fused = scoring.rows(scoring.calibration(scales * 3 * 2), scoring.weights, scales)
+    by_map = fused.reshape(scales, 3, 2)
+    torch.testing.assert_close(by_map[..., 0], torch.full((scales, 3), 2.0))
+    torch.testing.assert_close(by_map[..., 1].sum(1), torch.full((scales,), 3.0))
+    for place, row in enumerate(per_depth):
+        assert row.reshape(scales, 3, 2)[:, place].tolist() == [[2.0, 3.0]] * scales
