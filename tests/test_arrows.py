@@ -20,7 +20,7 @@ ALLOWED: dict[str, set[str]] = {
     "detectors": WIRED,
     "baselines": WIRED | {"detectors"},
     "runs": SHARED | {"metrics"},
-    "figures": {"types", "names", "runs", "measures"},
+    "figures": {"types", "verdict_records", "names", "runs", "measures"},
     "callbacks": SHARED | {"metrics", "measures", "verdicts", "runs", "figures", "scoring"},
     "report": SHARED | {"runs", "figures", "measures"},
     "engine": SHARED | {"callbacks", "data", "detectors", "runs"},

@@ -14,11 +14,12 @@ from torch import Tensor
 
 from anomaly_diffusion import files
 from anomaly_diffusion.callbacks import weights_and_biases as wb
-from anomaly_diffusion.callbacks.image_files import at_original_size, npy, region_mask, scale_note, tiff, write_tiles
+from anomaly_diffusion.callbacks.image_files import at_original_size, npy, scale_note, tiff, write_tiles
 from anomaly_diffusion.callbacks.result_callback import ResultCallback, compared_by, data_module, from_all_processes
 from anomaly_diffusion.callbacks.selection import DisplaySampler
 from anomaly_diffusion.callbacks.sheets import MOST, Shown, captions, highest, write_sheet
 from anomaly_diffusion.callbacks.verdicts import BatchJudge
+from anomaly_diffusion.figures.region_mask import region_mask
 from anomaly_diffusion.figures.result_pictures import Compared, by_depth, cut, pixels, result_pictures
 from anomaly_diffusion.measures.failures import Worst
 from anomaly_diffusion.types import ImageBatch, ImageResult, Prediction

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 __all__ = ["main"]
 
 _WIDTH = 100  # a narrower table would cut the names of defects
+_MEASURED, _LEAST, _SIDE = 48, 4, 256  # photographs whose motion is measured, and the longer side of their frames
 
 
 def main(arguments: list[str]) -> int:
@@ -29,6 +30,7 @@ def main(arguments: list[str]) -> int:
     with console.status("Reading photographs"):
         health = examine(dataset)
     _print_fingerprint(console, health, dataset)
+    _print_movement(console, health, dataset)
     for number, warning in enumerate(health.warnings()):
         console.print(f"{'' if number else chr(10)}[yellow]warning:[/] {escape(warning)}")
     _print_problems(console, health)
@@ -81,6 +83,28 @@ def _print_fingerprint(console: "Console", health: "Health", dataset: "AnomalyDa
     for told in health.told():
         if not told.warns:
             console.print(told.text, markup=False)
+
+
+def _print_movement(console: "Console", health: "Health", dataset: "AnomalyDataset") -> None:
+    """How far training photographs move, measured on small frames of some of them."""
+    records = health.train[:: -(-len(health.train) // _MEASURED) or 1]
+    if len(records) < _LEAST:
+        return
+    import cv2
+    import numpy as np
+    from rich.progress import track
+
+    from anomaly_diffusion.data.reading.colour import with_channels
+    from anomaly_diffusion.scoring.movement import movement
+
+    height, width = (int(side) for side in np.median([record.size for record in records], axis=0))
+    scale = min(1.0, _SIDE / max(height, width))
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    frames = []
+    for record in track(records, "Measuring motion", console=console, transient=True):
+        grey = with_channels(dataset.read(record.sample)[0], 1)[..., 0].astype(np.float32)
+        frames.append(cv2.resize(grey, size, interpolation=cv2.INTER_AREA))
+    console.print(f"motion: {movement(frames)}", markup=False)
 
 
 def _row(records: "list[Record]") -> tuple[str, str, str, str]:

@@ -4,10 +4,10 @@ import argparse
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, TextIO
+from typing import TYPE_CHECKING, NamedTuple, Protocol, TextIO
 
 from anomaly_diffusion.cli import user_errors
 from anomaly_diffusion.cli.parsing.arguments import prepare
@@ -16,13 +16,11 @@ from anomaly_diffusion.runs import run_folder
 if TYPE_CHECKING:
     from anomaly_diffusion.deploy.found_photographs import Bad
     from anomaly_diffusion.deploy.given_images import GivenImage
-    from anomaly_diffusion.deploy.inspector import Inspector
-    from anomaly_diffusion.deploy.prediction_pictures import PredictionPictures
     from anomaly_diffusion.runs.predictions import Predictions
-    from anomaly_diffusion.types import ImageResult
+    from anomaly_diffusion.verdict_records import ImageResult
 
-_TOGETHER = 4  # photographs that are judged side by side: no more fit into a part on a CPU
 _TABLE = "predictions.csv"
+_EXPORTED = (".onnx", ".pt2")
 _OF_TRAINER = (  # first words of settings of a run, which only the trainer's way of predicting knows
     *("data", "model", "trainer", "optimizer", "lr_scheduler", "config", "c", "ckpt_path", "wandb", "seed_everything"),
     *("print_config", "help_full", "experiment", "run", "ema", "card", "verdicts", "metrics", "panels", "checkpoint"),
@@ -42,7 +40,9 @@ def main(arguments: list[str]) -> int:
             f"`{settings[0]}` is no option of predict.{user_errors.closest(settings[0], known)}"
         )
     chosen = _parser().parse_args(arguments)
-    return _by_inspector(_checked(chosen)) if chosen.photographs or chosen.watch else _by_trainer(arguments)
+    if Path(chosen.run_folder).suffix in _EXPORTED:
+        return _by_file(_checked(_of_file(chosen)))
+    return _by_run(_checked(chosen)) if chosen.photographs or chosen.watch else _by_trainer(arguments)
 
 
 def _by_trainer(arguments: list[str]) -> int:
@@ -71,36 +71,78 @@ def _checked(options: argparse.Namespace) -> argparse.Namespace:
     return options
 
 
-def _by_inspector(options: argparse.Namespace) -> int:
+def _of_file(options: argparse.Namespace) -> argparse.Namespace:
+    """The options for an exported file: its table lies here, as there is no run folder."""
+    if not (options.photographs or options.watch):
+        raise user_errors.UsageError(f"name photographs that {options.run_folder} is to judge, or --watch FOLDER")
+    if options.overlays:
+        raise user_errors.UsageError("`--overlays` are drawn by a run folder; an exported file writes --masks.")
+    if not Path(options.run_folder).is_file():
+        raise user_errors.UsageError(f"{options.run_folder} does not exist. Write one: anomaly-diffusion export")
+    options.output = options.output or _TABLE
+    return options
+
+
+def _by_file(options: argparse.Namespace) -> int:
+    start = time.perf_counter()
+    from anomaly_diffusion.deploy.file_predictor import FilePredictor
+    from anomaly_diffusion.runtime.inspector import ExportedInspector
+
+    inspector: ExportedInspector
+    if Path(options.run_folder).suffix == ".onnx" and options.device == "cpu":  # torch stays away
+        inspector = ExportedInspector(options.run_folder, options.false_alarms)
+    else:
+        from anomaly_diffusion.deploy.inspector import Inspector
+
+        inspector = Inspector(options.run_folder, options.false_alarms, options.device)
+    masks = Path("" if options.output == "-" else options.output).parent / "masks" if options.masks else None
+    work = _predicted(options, FilePredictor(inspector, masks), Path(options.output))
+    work.sum_up(time.perf_counter() - start)
+    return 1 if work.bad else 0
+
+
+def _by_run(options: argparse.Namespace) -> int:
     start = time.perf_counter()
     folder = run_folder.find(options.run_folder, options.runs_dir)
     from anomaly_diffusion.deploy.inspector import Inspector
     from anomaly_diffusion.deploy.prediction_pictures import PredictionPictures
+    from anomaly_diffusion.deploy.run_predictor import RunPredictor
     from anomaly_diffusion.engine.lightning_internals import quieten
-    from anomaly_diffusion.runs.predictions import Predictions
 
     quieten()
     inspector = Inspector(folder, options.false_alarms, options.device)
-    place = _place(options, folder)
-    output = sys.stdout if options.output == "-" else Path(options.output) if options.output else place / _TABLE
-    pictures = None
+    place, pictures = _place(options, folder), None
     if options.output is None or options.masks or options.overlays:
         pictures = PredictionPictures(inspector, place, options.masks, options.overlays)
-    with Predictions(output, options.json) as table:
-        work = _Work(inspector, table, pictures, sys.stderr if options.output == "-" else sys.stdout)
+    work = _predicted(options, RunPredictor(inspector, pictures), place / _TABLE)
+    work.sum_up(time.perf_counter() - start)
+    if pictures is not None and (place / "panels").is_dir():
+        print(f"pictures: {place / 'panels' / 'predict.png'}", file=work.told)
+    return 1 if work.bad else 0
+
+
+def _predicted(options: argparse.Namespace, predictor: "_Predictor", table: Path) -> "_Work":
+    """Judge all that was asked for.
+
+    Args:
+        options: of the command.
+        predictor: that judges.
+        table: the file of results, where `--output` names none.
+    """
+    from anomaly_diffusion.runs.predictions import Predictions
+
+    output = sys.stdout if options.output == "-" else Path(options.output or table)
+    with Predictions(output, options.json) as results:
+        work = _Work(predictor, results, sys.stderr if options.output == "-" else sys.stdout)
         try:
-            alone = inspector.one_by_one or options.watch or "-" in options.photographs  # which may be long in coming
-            work.carry_out(_found(options, table.done), 1 if alone else _TOGETHER)
+            alone = options.watch or "-" in options.photographs  # which may be long in coming
+            work.carry_out(_found(options, results.done), 1 if alone else predictor.together)
         except KeyboardInterrupt:
             if not options.watch:
                 raise
         finally:
-            if pictures is not None:
-                pictures.finish()
-    work.sum_up(time.perf_counter() - start, None if options.output == "-" else output)
-    if pictures is not None and (place / "panels").is_dir():
-        print(f"pictures: {place / 'panels' / 'predict.png'}", file=work.told)
-    return 1 if work.bad else 0
+            predictor.finish()
+    return work
 
 
 def _place(options: argparse.Namespace, folder: Path) -> Path:
@@ -127,6 +169,19 @@ def _found(options: argparse.Namespace, done: set[str]) -> "Iterator[Path | Bad]
     return (one for one in named if not isinstance(one, Path) or one.as_posix() not in done)
 
 
+class _Predictor(Protocol):
+    """Judges photographs, by whatever: see `RunPredictor` and `FilePredictor`."""
+
+    @property
+    def together(self) -> int: ...
+
+    def take(self, path: Path) -> "GivenImage": ...
+
+    def __call__(self, paths: Sequence[str], images: "Sequence[GivenImage]") -> "list[ImageResult]": ...
+
+    def finish(self) -> None: ...
+
+
 class _Taken(NamedTuple):
     path: str
     image: "GivenImage"
@@ -137,15 +192,13 @@ class _Work:
     """Judges photographs in the order in which they come, and counts.
 
     Attributes:
-        inspector: that judges.
+        predictor: that judges.
         table: where results go.
-        pictures: what is drawn; None: nothing.
         told: where lines for people go.
     """
 
-    inspector: "Inspector"
+    predictor: _Predictor
     table: "Predictions"
-    pictures: "PredictionPictures | None"
     told: TextIO
     judged: int = 0
     defective: int = 0
@@ -155,15 +208,15 @@ class _Work:
     def carry_out(self, found: "Iterable[Path | Bad]", together: int) -> None:
         """Judge all photographs, so many side by side."""
         readable = self._readable(found)
-        while some := list(islice(readable, min(together, self.inspector.batch_size))):
+        while some := list(islice(readable, together)):
             self._judge(some)
 
-    def sum_up(self, seconds: float, output: Path | TextIO | None) -> None:
+    def sum_up(self, seconds: float) -> None:
         """Say what came of it."""
         counts = [f"{self.defective} defective"] + ([f"{self.drifted} unlike any seen"] if self.drifted else [])
         line = f"judged {self.judged} photographs in {seconds:.1f} s: {', '.join(counts)}"
         line += f"; {self.bad} could not be judged" if self.bad else ""
-        print(line + (f"\n{output}" if output else ""), file=self.told, flush=True)
+        print(line + (f"\n{self.table.path}" if self.table.path else ""), file=self.told, flush=True)
 
     def _readable(self, found: "Iterable[Path | Bad]") -> Iterator[_Taken]:
         from anomaly_diffusion.data.reading.photographs import BadImages
@@ -173,7 +226,7 @@ class _Work:
                 self._refuse(one.name, one.problem)
                 continue
             try:
-                yield _Taken(one.as_posix(), self.inspector.take(one))
+                yield _Taken(one.as_posix(), self.predictor.take(one))
             except BadImages as error:
                 self._refuse(one.as_posix(), next(iter(error.problems.values())))
 
@@ -182,19 +235,10 @@ class _Work:
         print(f"{name}: {problem}", file=sys.stderr, flush=True)
 
     def _judge(self, some: Sequence[_Taken]) -> None:
-        from anomaly_diffusion.runs.image_results import image_results, unlabelled
-
-        start = time.perf_counter()
-        judged = self.inspector.judge([one.image for one in some])
-        seconds = time.perf_counter() - start
-        results = unlabelled(image_results(judged.prediction, judged.batch, seconds, judged.verdicts))
-        for index, (one, result) in enumerate(zip(some, results, strict=True)):
-            named = replace(result, path=one.path)
-            self.table.write(named)
-            print(_line(named), file=self.told, flush=True)
-            if self.pictures is not None:
-                self.pictures.add(judged, index, named, one.image.pixels)
-            self._count(named)
+        for result in self.predictor([one.path for one in some], [one.image for one in some]):
+            self.table.write(result)
+            print(_line(result), file=self.told, flush=True)
+            self._count(result)
 
     def _count(self, result: "ImageResult") -> None:
         self.judged += 1

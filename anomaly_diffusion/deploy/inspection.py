@@ -62,6 +62,12 @@ class Inspection:
         """Column and row of the map's largest value."""
         return self.verdict.peak
 
+    @property
+    def frame_values(self) -> Float[np.ndarray, " n"]:
+        """The map's values in its frame, without padding."""
+        values: np.ndarray = self._framed[0][self._policy.place(self.size, self._framed.shape[-2:]).valid()]
+        return values
+
     @cached_property
     def map(self) -> Float[np.ndarray, "H W"]:
         """In standard deviations of normal photographs; 0 where the frame does not show the photograph."""

@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 
 from anomaly_diffusion import files
-from anomaly_diffusion.callbacks.image_files import region_mask
 from anomaly_diffusion.callbacks.sheets import MOST, Shown, highest, write_sheet
 from anomaly_diffusion.data.reading.photographs import Pixels
 from anomaly_diffusion.deploy.inspector import Inspector, Judged
+from anomaly_diffusion.figures.region_mask import region_mask
 from anomaly_diffusion.figures.result_pictures import result_pictures
 from anomaly_diffusion.measures.failures import Worst
 from anomaly_diffusion.types import ImageResult

@@ -19,6 +19,7 @@ from anomaly_diffusion.detectors.folds import Withheld, add_copies, let_forget, 
 from anomaly_diffusion.detectors.foreign_checkpoint import ForeignCheckpoint, differences
 from anomaly_diffusion.detectors.micro_batching import MicroBatcher
 from anomaly_diffusion.detectors.normal_batches import first, normals, training_batches, validation_batches
+from anomaly_diffusion.detectors.registered import learn_mean, moved_back, moved_there
 from anomaly_diffusion.detectors.scales import at_scales, check_scales
 from anomaly_diffusion.detectors.tiled import Watch, over_tiles, seen_once
 from anomaly_diffusion.diffusion.recorder import Evaluation
@@ -243,6 +244,7 @@ class Detector(Configured, pl.LightningModule, ABC):
             raise ValueError("The detector has seen no normal image. Train it first, or name a checkpoint of a run.")
         with self.trainer.precision_plugin.val_step_context():
             for one in self.ensemble:
+                learn_mean(one.scoring.registration, one.training_batches, LEARNT_FROM)
                 one.learn_normals()
             self.calibrate(validation_batches(self))
 
@@ -290,12 +292,14 @@ class Detector(Configured, pl.LightningModule, ABC):
         return Prediction.cat(judged).rows(torch.cat([rows for _, rows in parts]).argsort())
 
     def _judged(self, batch: ImageBatch, apart: bool = False) -> Prediction:
+        batch, motions = moved_there(self.scoring.registration, batch)
         decoded = self.decoded(batch)
         maps = self.residual_maps(batch, decoded)
         depth_maps, anomaly_map = self._maps_apart(maps, batch) if apart else self._maps(maps, self.calibration)
         score = self.score(batch, decoded, anomaly_map)
         nfe = decoded.nfe + len(self.scales) * self.scoring.evaluations(decoded.reconstruction.shape[1])
-        return Prediction(*self.pictures(batch, decoded), depth_maps, anomaly_map, score, nfe)
+        found = Prediction(*self.pictures(batch, decoded), depth_maps, anomaly_map, score, nfe)
+        return moved_back(found, motions)
 
     def _maps(self, residuals: Tensor, calibration: Calibration) -> tuple[Tensor, Tensor]:
         """Maps of each depth, and of all fused."""
@@ -395,7 +399,8 @@ class Detector(Configured, pl.LightningModule, ABC):
         reads = any(learner.reads_reconstruction for learner in chain(*learners))
         sums: list[Any] = []
         left: list[Tensor] = []
-        for batch in first(LEARNT_FROM, batches):
+        for photographs in first(LEARNT_FROM, batches):
+            batch, _ = moved_there(self.scoring.registration, photographs)
             seen = self.micro_batches(self._normal if reads else self._unrestored, batch)
             views = zip(learners, at_scales(batch, self.scales), (seen, *seen.coarser), strict=True)
             with reading_once():
@@ -413,14 +418,18 @@ class Detector(Configured, pl.LightningModule, ABC):
         self.left = (float(torch.cat(left).mean()), self.left[1]) if left else self.left
 
     def _normal(self, batch: ImageBatch) -> Decoded:
-        return self.decoded(batch, None if batch.tiles else self.encode_training(batch))
+        return self.decoded(batch, self._known(batch))
 
     def _unrestored(self, batch: ImageBatch) -> Decoded:
         """Normal images without their reconstructions, for whoever learns from the images alone."""
         finest, *coarser = at_scales(batch, self.scales)
-        x_0 = None if batch.tiles else self.encode_training(finest)
+        x_0 = self._known(finest)
         found, *others = self._reference(finest, x_0), *(self._reference(view) for view in coarser)
         return replace(found, coarser=tuple(others))
+
+    def _known(self, batch: ImageBatch) -> Encoded | None:
+        """Training photographs in model space, where they may have been encoded before: as they came, and whole."""
+        return None if batch.tiles or self.scoring.registration else self.encode_training(batch)
 
     def _reference(self, batch: ImageBatch, x_0: Encoded | None = None) -> Decoded:
         """Images at one scale without their reconstructions."""
@@ -442,7 +451,7 @@ class Detector(Configured, pl.LightningModule, ABC):
             normal = normals(self, batch)
             self.frame = tuple(batch.tiles or batch.image.shape[-2:])
             for one, rows in routed(self, normal):
-                part = normal.rows(rows)
+                part, _ = moved_there(one.scoring.registration, normal.rows(rows))
                 compared = one.micro_batches(one._compared, part)
                 found = self.calibration.moments(compared.maps, part.valid)
                 total = found if total is None else total.plus(found)

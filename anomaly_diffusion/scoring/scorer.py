@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from anomaly_diffusion.scoring.calibration import Calibration
 from anomaly_diffusion.scoring.pooling import Pooling, TopKMean
+from anomaly_diffusion.scoring.registration import Registration
 from anomaly_diffusion.scoring.residual import ActivationReader, L1Residual, Learner, Reading, Residual, reading_once
 from anomaly_diffusion.scoring.smoothing import GaussianSmoothing
 from anomaly_diffusion.settings import Configured
@@ -36,10 +37,11 @@ class Scoring(Configured, nn.Module):
             right for objects that always lie alike. None: all positions are standardised alike.
         calibration_floor: least standard deviation of a neighbourhood, in those of all positions, in [0, 1]: below 1,
             what is quiet on all normal images is looked at more closely than the rest.
+        registration: moves photographs onto the mean normal one first; None: parts are judged where they lie.
     """
 
     most: ClassVar[dict[str, float]] = {"smoothing": 1000, "calibration_sigma": 1000}
-    added: ClassVar[dict[str, float]] = {"calibration_floor": 1.0, "least_variance": False}
+    added: ClassVar[dict[str, float]] = {"calibration_floor": 1.0, "least_variance": False, "registration": None}
 
     def __init__(
         self,
@@ -50,6 +52,7 @@ class Scoring(Configured, nn.Module):
         two_sided: bool = False,
         calibration_sigma: float | None = None,
         calibration_floor: float = 1.0,
+        registration: Registration | None = None,
     ) -> None:
         super().__init__()
         self.residuals = nn.ModuleList(residuals or [L1Residual()])
@@ -74,6 +77,7 @@ class Scoring(Configured, nn.Module):
             )
         if not 0 <= calibration_floor <= 1:
             raise ValueError(f"`calibration_floor` must lie in [0, 1], got {calibration_floor}.")
+        self.registration = registration
         self.two_sided, self.calibration_sigma, self.calibration_floor = two_sided, calibration_sigma, calibration_floor
 
     def calibration(self, count: int) -> Calibration:

@@ -3,6 +3,7 @@
 import importlib.util
 import json
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -15,6 +16,7 @@ import anomaly_diffusion
 from anomaly_diffusion.api import train
 from anomaly_diffusion.cli.main import main
 from anomaly_diffusion.deploy.inspector import Inspector
+from anomaly_diffusion.runs import image_results
 from anomaly_diffusion.runtime import ExportedInspector, OnnxEngine, OpenVINOEngine
 from anomaly_diffusion.runtime.description import Description
 
@@ -126,6 +128,65 @@ def test_a_program_of_torch_says_the_same(folder, exported):
     inspector = anomaly_diffusion.Inspector(run / "exported.pt2")
     for found, expected in zip(inspector(photographs(folder)), Inspector(run)(photographs(folder)), strict=True):
         check_alike(found, expected)
+
+
+@pytest.mark.slow
+def test_predict_says_by_a_file_what_it_says_by_the_run(folder, exported, tmp_path, monkeypatch, capsys):
+    run = exported("pixel")
+    words = [*map(str, photographs(folder)), str(folder / "nowhere.png")]
+    monkeypatch.chdir(tmp_path)
+    with unchanged_process():
+        assert main(["predict", "--run_folder", str(run), *words, "--output", "by_run/predictions.csv", "--masks"]) == 1
+        capsys.readouterr()
+        assert main(["predict", "--run_folder", str(run / "exported.onnx"), *words, "--masks"]) == 1
+    told = capsys.readouterr()
+    assert "nowhere.png" in told.err
+    assert f"judged {len(words) - 1} photographs" in told.out
+    assert told.out.splitlines()[-1] == "predictions.csv"
+    by_run, by_file = (image_results.read(Path(name)) for name in ("by_run/predictions.csv", "predictions.csv"))
+    for found, expected in zip(by_file, by_run, strict=True):
+        assert (found.path, found.word, found.label, found.kind) == (expected.path, expected.word, None, "")
+        for name in ("score", "map_max", "map_mean", "map_p99"):
+            assert getattr(found, name) == pytest.approx(getattr(expected, name), abs=1e-3)
+        assert found.verdict.limit == expected.verdict.limit
+    names = sorted(path.name for path in Path("masks").iterdir())
+    assert names == sorted(path.name for path in Path("by_run/masks").iterdir())
+    for name in names:
+        ours, theirs = (cv2.imread(str(Path(place, name)), cv2.IMREAD_UNCHANGED) for place in ("masks", "by_run/masks"))
+        assert (ours != theirs).mean() < 0.01  # maps are interpolated by OpenCV here and by torch there
+    with unchanged_process():  # what is judged stays as it is
+        assert main(["predict", "--run_folder", str(run / "exported.onnx"), *words[:1]]) != 0
+        assert "exists. Name another file" in capsys.readouterr().err
+        again = ["--output", "predictions.csv", "--append"]
+        assert main(["predict", "--run_folder", str(run / "exported.onnx"), *words[:2], *again]) == 0
+    assert "judged 0 photographs" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["nowhere.onnx", "a.png"], "nowhere.onnx does not exist. Write one: anomaly-diffusion export"),
+        (["nowhere.onnx"], "name photographs that nowhere.onnx is to judge"),
+        (["nowhere.onnx", "a.png", "--overlays"], "`--overlays` are drawn by a run folder"),
+    ],
+)
+def test_predict_by_a_file_refuses_what_it_cannot_do(tmp_path, monkeypatch, capsys, words, told):
+    monkeypatch.chdir(tmp_path)
+    assert main(["predict", "--run_folder", *words]) != 0
+    assert told in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_predict_by_a_file_imports_no_torch(folder, exported, tmp_path):
+    file, photograph = exported("pixel") / "exported.onnx", folder / "3.png"
+    told = in_a_process_without(
+        ("torch", "pytorch_lightning"),
+        f"""
+        from anomaly_diffusion.cli.main import main
+        main(["predict", "--run_folder", {str(file)!r}, {str(photograph)!r}, "--output", {str(tmp_path / "a.csv")!r}])
+        """,
+    )
+    assert "judged 1 photographs" in told
 
 
 @pytest.mark.slow

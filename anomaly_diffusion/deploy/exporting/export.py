@@ -72,6 +72,11 @@ def _described(run: Run, detector: Detector, data: Any) -> Description:
     policy = type(data.policy).__name__
     if policy not in POLICIES:
         raise ValueError(f"`data.loading.policy` must be one of {', '.join(POLICIES)} to be exported, got {policy}.")
+    if detector.scoring.registration is not None:
+        raise ValueError(
+            "A run with `scoring.registration` cannot be exported: motions are looked for outside of the graph. Judge "
+            "by the run itself."
+        )
     if getattr(data, "tiles", None):
         raise ValueError("A run with `data.tiles` cannot be exported: an exported file judges whole frames.")
     reference = reference_of(detector.normal_scores)

@@ -1,0 +1,132 @@
+"""Registration: parts that lie a little elsewhere on each photograph are judged where they lie on the mean one."""
+
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import functional as F
+
+from anomaly_diffusion.networks.buffers import AnySize
+from anomaly_diffusion.scoring.motion import motion_between, moved
+from anomaly_diffusion.settings import Configured
+from anomaly_diffusion.types import Images, Masks
+
+__all__ = ["Motions", "Registration"]
+
+Frames = Callable[[], Iterable[Images]]
+
+
+class Motions(NamedTuple):
+    """Where the content of the mean photograph lies in each of some others.
+
+    Attributes:
+        there: (B, 2, 3): pixel (x, y) of the mean is pixel `there @ (x, y, 1)` of the photograph.
+        back: the inverse.
+    """
+
+    there: Float[Tensor, "B 2 3"]
+    back: Float[Tensor, "B 2 3"]
+
+    def registered(self, images: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C H W"]:
+        """Photographs moved onto the mean one; their borders go on outside of them."""
+        return _sampled(images, self.there, "bilinear", "border")
+
+    def inside(self, valid: Masks) -> Masks:
+        """Which pixels of the moved photographs are of photographs."""
+        return _sampled(valid.float(), self.there, "nearest", "zeros") > 0.5
+
+    def unregistered(self, maps: Float[Tensor, "B C H W"], nearest: bool = False) -> Float[Tensor, "B C H W"]:
+        """Maps moved back onto their photographs; 0, as normal as can be, where the mean one does not reach."""
+        return _sampled(maps, self.back, "nearest" if nearest else "bilinear", "zeros")
+
+
+class Registration(Configured, AnySize):
+    """Moves photographs onto the mean normal one before they are judged, and maps back afterwards.
+
+    For parts that lie alike but for some pixels or degrees, as a fixture leaves them: statistics by position then
+    compare what belongs together. Frames, masks, regions and files know nothing of it. A motion is looked for in each
+    photograph alone, and only believed where it makes the photograph more like the mean one; `doctor` tells how far
+    those of a data set move.
+
+    Reference: as in `motion_between`: phase correlation, then ECC.
+
+    Args:
+        rotation: whether parts are turned as well as shifted.
+        most: largest shift that is looked for, as a share of the longer side of the frame, in (0, 0.5].
+        turn: largest rotation, in degrees, in (0, 45].
+
+    Raises:
+        ValueError: a number lies outside its range.
+    """
+
+    of_any_size = ("mean",)
+    mean: Tensor
+
+    def __init__(self, rotation: bool = True, most: float = 0.1, turn: float = 10.0) -> None:
+        super().__init__()
+        if not 0 < most <= 0.5:
+            raise ValueError(f"`most` must lie in (0, 0.5], got {most}.")
+        if not 0 < turn <= 45:
+            raise ValueError(f"`turn` must lie in (0, 45], got {turn}.")
+        self.rotation, self.most, self.turn = rotation, most, turn
+        self.register_buffer("mean", torch.empty(0, 0))  # (H, W), grey
+
+    def learn(self, frames: Frames) -> None:
+        """Find the mean photograph: that of frames as they are, then of frames that were moved onto it.
+
+        Args:
+            frames: gives training photographs, each time anew.
+        """
+        self.mean = self._mean(frames, None)
+        self.mean = self._mean(frames, self.mean)
+
+    def motions(self, images: Images) -> Motions:
+        """The motion of each photograph.
+
+        Raises:
+            ValueError: nothing has been learnt, or of frames of another size.
+        """
+        if self.mean.shape != images.shape[-2:]:
+            known, given = ("{} x {}".format(*shape[-2:]) for shape in (self.mean.shape, images.shape))
+            raise ValueError(f"`registration` knows a mean frame of {known} pixels, got {given}. Validate again.")
+        there = np.stack([self._matrix(self.mean, one) for one in _grey(images)])
+        whole = np.concatenate([there, np.broadcast_to([[[0.0, 0.0, 1.0]]], (len(there), 1, 3))], axis=1)
+        back = np.linalg.inv(whole)[:, :2]
+        return Motions(*(torch.from_numpy(one).to(images) for one in (there, back)))
+
+    def _matrix(self, mean: Tensor, image: Tensor) -> Float[np.ndarray, "2 3"]:
+        shown = (one.cpu().numpy() for one in (mean, image))
+        return motion_between(*shown, self.rotation, self.most, self.turn).matrix
+
+    def _mean(self, frames: Frames, mean: Tensor | None) -> Tensor:
+        total, count = 0.0, 0
+        for images in frames():
+            for grey in _grey(images):
+                one = grey.cpu().numpy()
+                total = total + (one if mean is None else moved(one, self._matrix(mean, grey))).astype(np.float64)
+                count += 1
+        return torch.as_tensor(total / max(count, 1)).to(self.mean)
+
+
+def _grey(images: Images) -> Float[Tensor, "B H W"]:
+    return images.float().mean(1)
+
+
+def _sampled(values: Tensor, matrices: Float[Tensor, "B 2 3"], mode: str, padding: str) -> Tensor:
+    """Pixel (x, y) of the result is that at `matrix @ (x, y, 1)` of the values; exact where a matrix moves nothing."""
+    height, width = values.shape[-2:]
+    y, x = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
+    places = torch.stack([x, y, torch.ones_like(x)], dim=-1).to(matrices)  # (H, W, 3)
+    still = torch.eye(2, 3, dtype=matrices.dtype, device=matrices.device)
+    results = []
+    for one, matrix in zip(values.split(1), matrices, strict=True):
+        if torch.equal(matrix, still):
+            results.append(one)
+            continue
+        found = places @ matrix.T  # (H, W, 2), in pixels
+        grid = 2 * found / found.new_tensor([max(width - 1, 1), max(height - 1, 1)]) - 1
+        results.append(F.grid_sample(one, grid[None].to(one), mode, padding, align_corners=True))
+    return torch.cat(results)
