@@ -171,16 +171,18 @@ class SSIMResidual(Residual):
     def forward(self, image: Images, reconstruction: Images) -> Maps:
         """Map in [0, 1]."""
         x, y = image.clamp(-1, 1), reconstruction.clamp(-1, 1)
-        smoothed: Tensor = self.window(torch.cat([x, y, x * x, y * y, x * y]))
-        mean_x, mean_y, square_x, square_y, product = smoothed.unflatten(0, (5, x.shape[0])).unbind()
+        # of the difference itself, whose moments keep their digits where the images nearly agree:
+        # var_x + var_y - 2 cov = var(x - y), and mean_x^2 + mean_y^2 - 2 mean_x mean_y = (mean of x - y)^2
+        difference = x - y
+        smoothed: Tensor = self.window(torch.cat([x, difference, x * x, y * y, difference * difference]))
+        mean_x, mean_of, square_x, square_y, square_of = smoothed.unflatten(0, (5, x.shape[0])).unbind()
+        mean_y = mean_x - mean_of
         c1, c2 = (0.01 * 2) ** 2, (0.03 * 2) ** 2  # constants of the paper for a range of 2
-        # not clipped at zero: then the rounding of numerator and denominator is the same where the images agree
         variances = (square_x - mean_x * mean_x) + (square_y - mean_y * mean_y)
-        covariance = product - mean_x * mean_y
         light_x, light_y = mean_x + 1, mean_y + 1  # luminance is a ratio: it needs black at zero
-        luminance = (2 * light_x * light_y + c1) / (light_x * light_x + light_y * light_y + c1)
-        structure = (2 * covariance + c2) / (variances + c2)
-        dissimilarity: Tensor = ((1 - luminance * structure) / 2).clamp(0, 1)
+        luminance = mean_of * mean_of / (light_x * light_x + light_y * light_y + c1)  # one minus it, as is structure
+        structure = (square_of - mean_of * mean_of).clamp(min=0) / (variances + c2)
+        dissimilarity: Tensor = ((luminance + structure - luminance * structure) / 2).clamp(0, 1)
         return dissimilarity.mean(1, keepdim=True)
 
 
