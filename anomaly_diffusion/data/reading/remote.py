@@ -18,7 +18,18 @@ __all__ = ["RemotePath", "located"]
 _URL = re.compile(r"(?P<protocol>[a-z][a-z0-9+.-]+):/(?P<second>/?)")  # pathlib makes one slash of two
 _HERE = "file", "local"
 _VERSIONS = (  # what file systems say of a file that is another after it was written anew
-    *("ETag", "etag", "generation", "md5Hash", "LastModified", "last_modified", "mtime", "modified", "created"),
+    *(
+        "ETag",
+        "etag",
+        "generation",
+        "md5Hash",
+        "LastModified",
+        "Last-Modified",
+        "last_modified",
+        "mtime",
+        "modified",
+        "created",
+    ),
 )
 
 
