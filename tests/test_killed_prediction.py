@@ -74,10 +74,12 @@ def test_three_processes_tell_what_one_tells_in_the_same_order(program, uninterr
     assert list(table) == list(uninterrupted) == sorted(table)
 
 
-MOMENTS = [("told", 1), ("told", 40), ("half told", 1), ("half told", 17), ("told", 79)]
+MOMENTS = [("told", 1), ("half told", 1), ("told", 40), ("told", 79)]
 
 
-@pytest.mark.parametrize(("place", "count"), MOMENTS)
+@pytest.mark.parametrize(
+    ("place", "count"), [("half told", 17), *(pytest.param(*one, marks=pytest.mark.soak) for one in MOMENTS)]
+)
 def test_a_killed_prediction_goes_on_and_judges_none_twice(program, uninterrupted, place, count):
     name = f"{place}-{count}".replace(" ", "-")
     status, said = predict(program, name, kill=[place, count])

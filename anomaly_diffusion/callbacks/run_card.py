@@ -115,8 +115,9 @@ class RunCard(ResultCallback):
     def begin(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Begin a new list of images; of unknown ones, in a file where a kill leaves what was told."""
         self._rows, self._batches = [], []
+        self._part = None
         if trainer.predicting:
-            folder, go_on = Path(trainer.default_root_dir), bool(getattr(data_module(trainer), "judged", None))
+            folder, go_on = Path(trainer.default_root_dir), bool(_judged_before(trainer))
             self._part = parts.part(folder, trainer.global_rank, go_on)
 
     def on_test_batch_start(
@@ -249,10 +250,14 @@ class RunCard(ResultCallback):
         }
 
 
+def _judged_before(trainer: pl.Trainer) -> frozenset[str]:
+    """Names of the images that an earlier start has predicted."""
+    return getattr(data_module(trainer), "judged", frozenset())
+
+
 def _joined(trainer: pl.Trainer, rows: Sequence[ImageResult]) -> list[ImageResult]:
     """The table of what is predicted now and of what was before, in the order of the listing."""
-    folder, data = Path(trainer.default_root_dir), data_module(trainer)
-    before = data.judged if hasattr(data, "judged") else frozenset()
+    folder, data, before = Path(trainer.default_root_dir), data_module(trainer), _judged_before(trainer)
     known = [result for result in parts.told(folder).values() if result.path in before] if before else []
     order = data.predicted() if hasattr(data, "predicted") else []
     return parts.joined(folder, [*known, *rows], order)
