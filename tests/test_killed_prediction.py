@@ -29,7 +29,7 @@ def uninterrupted(program):
 
 def predict(program, name, processes=3, kill=None, words=()):
     of_images = ("--data.dataset", "Images", "--data.dataset.init_args.root", "photographs")
-    many = ("--run", name, "--trainer.devices", str(processes), "--data.batch_size", "2", *words)
+    many = ("--run", name, "--data.batch_size", "2", *words)
     return program("predict", "--run_folder", "runs/tiny/whole", *of_images, *many, processes=processes, kill=kill)
 
 

@@ -1,6 +1,7 @@
 """`doctor`: looks at a folder of images before training, and tells what is broken and what would mislead."""
 
 import argparse
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="anomaly-diffusion doctor",
         description="Check a folder of images before training on it; its layout is recognised.",
     )
-    parser.add_argument("path", help="the folder or its URL; a category of MVTec AD, for example; or a list")
+    parser.add_argument("path", type=Path, help="the folder or its URL; a category of MVTec AD, for example; or a list")
     parser.add_argument("--normal", help="folder of good photographs below it (default: found by its name)")
     parser.add_argument("--defects", nargs="+", help="folders of defective ones (default: all others)")
     parser.add_argument("--masks", help='folder of masks (default: found by its name, if there is one; "": none)')

@@ -1,6 +1,7 @@
 """fit, validate, test, predict and train: LightningCLI with run folders, and with mistakes told briefly."""
 
 import importlib
+import os
 import pkgutil
 import sys
 from collections.abc import Iterable
@@ -10,6 +11,7 @@ from typing import Any
 import torch
 import yaml
 from jsonargparse import ArgumentError, Namespace
+from lightning_fabric.plugins.environments import TorchElasticEnvironment
 from pytorch_lightning import Callback, LightningDataModule, LightningModule, Trainer
 from pytorch_lightning.callbacks import ModelCheckpoint, ProgressBar
 from pytorch_lightning.cli import LightningArgumentParser, LRSchedulerTypeUnion
@@ -113,9 +115,18 @@ class DetectorCLI(OneVerbCLI):
             known = [action.dest for action in self.verb_parser()._actions]
             raise user_errors.usage(str(error), known) from None
         chosen = self.settings()
+        self._count_processes(chosen)
         if chosen.get("lr_scheduler") is not None and chosen.get("optimizer") is None:
             raise user_errors.UsageError("`lr_scheduler` needs an `optimizer` beside it, such as --optimizer AdamW")
         self._check(chosen)
+
+    def _count_processes(self, config: Namespace) -> None:
+        """Where torchrun has started several, take them for granted: else each would do all the work alone."""
+        if TorchElasticEnvironment.detect():
+            here, all_of_them = int(os.environ["LOCAL_WORLD_SIZE"]), int(os.environ["WORLD_SIZE"])
+            for name, count in (("devices", here), ("num_nodes", all_of_them // here)):
+                if f"trainer.{name}" not in self.request.given:
+                    config.trainer[name] = count
 
     def _check(self, config: Namespace) -> None:
         """Refuse what no run can have, before anything is made."""
