@@ -83,6 +83,7 @@ def arm(place: str, count: float) -> None:
     Args:
         place: "step": after a training step; "half": with half a checkpoint written; "written": before it is moved to
             its place; "moved": after; "rows": while metrics.csv is written; "test": at a test batch;
+            "told": after a line of a prediction; "half told": with half of it written;
             "time": after `count` seconds; "offline": no death, W&B cannot be reached; "memory": none, it is short;
             any other: no death but that `accident`, after a training step.
         count: the first, second, ... time.
@@ -91,9 +92,15 @@ def arm(place: str, count: float) -> None:
 
     from anomaly_diffusion.detectors.detector import Detector
     from anomaly_diffusion.engine import checkpoints, loggers
+    from anomaly_diffusion.runs.predictions import Predictions
 
     def half(path: Path, content: Any = None) -> None:
         path.write_bytes(bytes(content[: len(content) // 2]))
+        die()
+
+    def half_a_line(table: Any, text: str) -> None:
+        table._stream.write(text[: len(text) // 2])
+        table._stream.flush()
         die()
 
     strike = counted(count, die)
@@ -116,6 +123,10 @@ def arm(place: str, count: float) -> None:
         wrapped(loggers._GrowingFile, "save", None, strike)
     elif place == "time":
         Timer(count, die).start()
+    elif place == "told":
+        wrapped(Predictions, "write", None, strike)
+    elif place == "half told":
+        wrapped(Predictions, "_put", counted(count, half_a_line), None)
     elif place == "test":
         wrapped(Detector, "test_step", strike, None)
     else:

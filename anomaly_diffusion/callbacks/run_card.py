@@ -14,11 +14,12 @@ from torch import Tensor
 
 from anomaly_diffusion import files
 from anomaly_diffusion.callbacks import weights_and_biases as wb
-from anomaly_diffusion.callbacks.result_callback import ResultCallback, from_all_processes
+from anomaly_diffusion.callbacks.result_callback import ResultCallback, data_module, from_all_processes
 from anomaly_diffusion.callbacks.training_curve import Course
 from anomaly_diffusion.names import FIGURES
-from anomaly_diffusion.runs import process
+from anomaly_diffusion.runs import parts, process
 from anomaly_diffusion.runs.image_results import COLUMNS, as_csv, cells, image_results, unlabelled
+from anomaly_diffusion.runs.predictions import Predictions
 from anomaly_diffusion.runs.tables import beaten_by, losses, summary_table, told
 from anomaly_diffusion.types import ImageBatch, ImageResult, Prediction
 
@@ -61,6 +62,7 @@ class RunCard(ResultCallback):
         self._clock = self._fit_clock = self._validation_clock = 0.0
         self._drawn = 0.0
         self._judged: str | None = None
+        self._part: Predictions | None = None
         self._test_set: str | None = None
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
@@ -111,8 +113,12 @@ class RunCard(ResultCallback):
         self._write_summary(trainer, pl_module)
 
     def begin(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Begin a new list of images."""
+        """Begin a new list of images; of unknown ones, in a file where a kill leaves what was told."""
         self._rows, self._batches = [], []
+        self._part = None
+        if trainer.predicting:
+            folder, go_on = Path(trainer.default_root_dir), bool(_judged_before(trainer))
+            self._part = parts.part(folder, trainer.global_rank, go_on)
 
     def on_test_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int, dataloader_idx: int = 0
@@ -130,18 +136,31 @@ class RunCard(ResultCallback):
         self._nfe = prediction.nfe
         self._batches.append((len(batch.path), seconds))
         judge = self.shared.judge
-        self._rows += image_results(prediction, batch, seconds, judge and judge(prediction, batch))
+        results = image_results(prediction, batch, seconds, judge and judge(prediction, batch))
+        if self._part is not None:
+            results = unlabelled(results)
+            for result in results:
+                self._part.write(result)
+        self._rows += results
 
     def on_test_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Write the list of images."""
-        self._test_set = files.names_hash([row.path for row in self._write_images(trainer, "per_image.csv")])
+        rows = self.shared.results = from_all_processes(self._rows)
+        if trainer.is_global_zero:
+            files.write(Path(trainer.default_root_dir) / "per_image.csv", as_csv(rows))
+        _send(trainer, "per_image", rows)
+        self._test_set = files.names_hash([row.path for row in rows])
         self._judged = "test"
 
     def on_predict_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Write the list of images, and say how many are called defective."""
-        self._rows = unlabelled(self._rows)
-        rows = self._write_images(trainer, "predictions.csv")
+        """Write the list of images of all processes, with those told before, and say how many are called defective."""
+        if self._part is not None:
+            self._part.close()
+            self._part = None
+        rows = self.shared.results = from_all_processes(self._rows)
         if trainer.is_global_zero:
+            rows = _joined(trainer, rows)
+            _send(trainer, "predictions", rows)
             Console().print(_said(rows), highlight=False)
 
     def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
@@ -196,14 +215,6 @@ class RunCard(ResultCallback):
         files.write(Path(trainer.default_root_dir) / "progress.png", training_chart(losses, shown))
         self._drawn = time.perf_counter()
 
-    def _write_images(self, trainer: pl.Trainer, name: str) -> list[ImageResult]:
-        """Write a line per image of all processes, and return them."""
-        rows = self.shared.results = from_all_processes(self._rows)
-        if trainer.is_global_zero:
-            files.write(Path(trainer.default_root_dir) / name, as_csv(rows))
-            wb.log_table(trainer, name.removesuffix(".csv"), COLUMNS, [cells(row) for row in rows])
-        return rows
-
     def _write_summary(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> dict[str, Any]:
         summary = self._figures() | {"left": _what_is_left(pl_module)} | self._cost(pl_module)
         if trainer.is_global_zero:
@@ -237,6 +248,24 @@ class RunCard(ResultCallback):
             "seed": process.seed(),
             "command": process.command(sys.argv),
         }
+
+
+def _judged_before(trainer: pl.Trainer) -> frozenset[str]:
+    """Names of the images that an earlier start has predicted."""
+    return getattr(data_module(trainer), "judged", frozenset())
+
+
+def _joined(trainer: pl.Trainer, rows: Sequence[ImageResult]) -> list[ImageResult]:
+    """The table of what is predicted now and of what was before, in the order of the listing."""
+    folder, data, before = Path(trainer.default_root_dir), data_module(trainer), _judged_before(trainer)
+    known = [result for result in parts.told(folder).values() if result.path in before] if before else []
+    order = data.predicted() if hasattr(data, "predicted") else []
+    return parts.joined(folder, [*known, *rows], order)
+
+
+def _send(trainer: pl.Trainer, name: str, rows: Sequence[ImageResult]) -> None:
+    if trainer.is_global_zero:
+        wb.log_table(trainer, name, COLUMNS, [cells(row) for row in rows])
 
 
 def _with_controls(figures: Mapping[str, Mapping[str, float]], pixels: Mapping[str, Any] | None) -> dict[str, Any]:

@@ -19,6 +19,8 @@ _PACKAGES = (
 # where data and downloaded weights are looked for, and the default when the variable is not set
 _VARIABLES = {
     "ANOMALY_DIFFUSION_DATA": "data sets are looked for in the current folder only",
+    "ANOMALY_DIFFUSION_CACHE": "~/.cache/anomaly_diffusion/photographs",
+    "ANOMALY_DIFFUSION_CACHE_GB": "10",
     "TORCH_HOME": "~/.cache/torch",
     "HF_HOME": "~/.cache/huggingface",
     "HF_HUB_OFFLINE": "0",

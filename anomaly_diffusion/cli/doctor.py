@@ -42,7 +42,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="anomaly-diffusion doctor",
         description="Check a folder of images before training on it; its layout is recognised.",
     )
-    parser.add_argument("path", type=Path, help="the folder; a category of MVTec AD, for example; or a list")
+    parser.add_argument("path", type=Path, help="the folder or its URL; a category of MVTec AD, for example; or a list")
     parser.add_argument("--normal", help="folder of good photographs below it (default: found by its name)")
     parser.add_argument("--defects", nargs="+", help="folders of defective ones (default: all others)")
     parser.add_argument("--masks", help='folder of masks (default: found by its name, if there is one; "": none)')
@@ -53,9 +53,11 @@ def _parser() -> argparse.ArgumentParser:
 def _dataset(options: argparse.Namespace) -> "AnomalyDataset":
     from anomaly_diffusion.data.examination import layout_of
     from anomaly_diffusion.data.layouts.folder import Folder
+    from anomaly_diffusion.data.reading.remote import located
     from anomaly_diffusion.data.sample import find_root
 
-    root = options.path if options.path.is_file() else find_root(options.path)
+    named = located(options.path, anew=True)
+    root = named if named.is_file() else find_root(named)
     chosen = (options.normal, options.defects, options.masks, options.test_normal)
     if all(name is None for name in chosen):
         return layout_of(root)

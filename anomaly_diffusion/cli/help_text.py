@@ -78,7 +78,7 @@ usage: anomaly-diffusion {verb} --run_folder runs/EXPERIMENT/RUN [options]
   --print_config            show the merged settings and stop
   --help_full               every setting
 
-Results go to runs/EXPERIMENT/RUN/evaluations/001, 002, ... (with --config guided.yaml to guided-001).
+Results go to runs/EXPERIMENT/RUN/evaluations/001, 002, ... (with --config guided.yaml to guided-001; --run names it).
 
 examples
   anomaly-diffusion {verb} --run_folder last
@@ -105,6 +105,7 @@ Exit status 1: some photographs could not be judged; each is told in a line.
 
 Without a photograph, or with settings of a run, a trainer judges as in a test, in as many processes as it is given:
   --data.dataset Images --data.dataset.init_args.root FOLDER, --trainer.devices N, --config FILE (all: --help_full)
+  --run NAME                names the evaluation; after a kill, the same command goes on and judges none twice
 
 examples
   anomaly-diffusion predict new/1.png new/2.png

@@ -8,9 +8,12 @@ from pathlib import Path
 from typing import cast
 
 import torch
+import torch.distributed
 from pytorch_lightning import LightningDataModule
+from pytorch_lightning.overrides.distributed import UnrepeatedDistributedSampler
 from pytorch_lightning.utilities import rank_zero_only
 from torch import Tensor
+from torch.utils.data import DistributedSampler
 
 from anomaly_diffusion.data.batches import BatchLoader, BatchSource, EpochSampler, as_they_are, leave_interrupts
 from anomaly_diffusion.data.feedback import Feedback
@@ -29,7 +32,8 @@ __all__ = ["AnomalyDataModule"]
 
 _SMALLEST = 4  # pixels; filters that look at neighbours have none below
 _log = logging.getLogger(__name__)
-_USES = {"fit": ("validation", "train"), "validate": ("validation",), "test": ("test",), "predict": ("test",)}
+_JUDGED = ("test", "predict")
+_USES = {"fit": ("validation", "train"), "validate": ("validation",), "test": ("test",), "predict": ("predict",)}
 
 
 class AnomalyDataModule(LightningDataModule):
@@ -54,6 +58,7 @@ class AnomalyDataModule(LightningDataModule):
 
     Attributes:
         frame: what calibrations belong to: the size of frames, or the tiling.
+        judged: names of photographs that are not to be predicted again.
     """
 
     def __init__(
@@ -82,6 +87,7 @@ class AnomalyDataModule(LightningDataModule):
         self.feedback = Feedback(Path(feedback)) if feedback else None
         self.seed = 0
         self.expects_test = False
+        self.judged: frozenset[str] = frozenset()
         self.split: Split | None = None
         self._stores: dict[str, FrameStore] = {}
         self._said: set[str] = set()
@@ -101,8 +107,7 @@ class AnomalyDataModule(LightningDataModule):
         Args:
             name: what `ImageBatch.path` calls it.
         """
-        store = self._stores["test"]
-        return self.dataset.read_image(store.photographs[store.names.index(name)].sample)
+        return self.dataset.read_image(self._judged_sample(name))
 
     def test_mask(self, name: str, size: tuple[int, int]) -> Mask:
         """Return the defects of a test photograph at the size of its file; the photograph itself is not read again.
@@ -111,8 +116,11 @@ class AnomalyDataModule(LightningDataModule):
             name: what `ImageBatch.path` calls it.
             size: height and width of the file, as in `ImageBatch.size`.
         """
-        store = self._stores["test"]
-        return self.dataset.read_mask(store.photographs[store.names.index(name)].sample, size)
+        return self.dataset.read_mask(self._judged_sample(name), size)
+
+    def _judged_sample(self, name: str) -> Sample:
+        store = next(self._stores[use] for use in _JUDGED if use in self._stores and name in self._stores[use].names)
+        return store.photographs[store.names.index(name)].sample
 
     def regions(self, use: str) -> Regions | None:
         """Return what became of the defective regions in "validation" or "test"; None if it is not known."""
@@ -130,12 +138,15 @@ class AnomalyDataModule(LightningDataModule):
         wanted = {use: self._photographs(use) for use in uses if use not in self._stores}
         problems: dict[str, str] = {}
         for use, photographs in wanted.items():
+            share = self._share(len(photographs)) if use == "predict" else None
             try:
-                self._stores[use] = self._store(photographs)
+                self._stores[use] = self._store(photographs, share)
             except BadImages as error:
                 problems |= error.problems
         if "train" in uses and self.expects_test and self.loading.check:
             problems |= self._bad_tests()
+        if stage == "predict":
+            problems = _of_all_processes(problems)
         if problems:
             raise BadImages(problems)
         self._tell()
@@ -212,8 +223,7 @@ class AnomalyDataModule(LightningDataModule):
 
     def _training(self, augmentation: Augmentation) -> BatchLoader:
         source = self._source(self._stores["train"], augmentation)
-        processes = (self.trainer.world_size, self.trainer.global_rank) if self.trainer else (1, 0)
-        sampler = EpochSampler(source, *processes, seed=self.seed % 2**32)
+        sampler = EpochSampler(source, *self._processes, seed=self.seed % 2**32)
         return self._loader(source, sampler)
 
     def val_dataloader(self) -> BatchLoader:
@@ -225,13 +235,32 @@ class AnomalyDataModule(LightningDataModule):
         return self._loader(self._source(self._stores["test"]))
 
     def predict_dataloader(self) -> BatchLoader:
-        """Return the same as for testing; for unknown photographs set `dataset` to Images."""
-        return self.test_dataloader()
+        """Return the same as for testing, but for what is `judged`; for unknown photographs set `dataset` to Images."""
+        source, (processes, rank) = self._source(self._stores["predict"]), self._processes
+        if processes == 1:
+            return self._loader(source)
+        few = self._share(len(source)) is None  # no process may have none: some judge the same, which counts once
+        split = DistributedSampler if few else UnrepeatedDistributedSampler
+        return self._loader(source, split(source, processes, rank, shuffle=False))
+
+    def predicted(self) -> list[str]:
+        """Return the names of all photographs to predict, those that are `judged` among them."""
+        return [self.dataset.name(sample) for sample in self._test()]
+
+    @property
+    def _processes(self) -> tuple[int, int]:
+        """How many there are, and which this one is."""
+        return (self.trainer.world_size, self.trainer.global_rank) if self.trainer else (1, 0)
+
+    def _share(self, count: int) -> range | None:
+        """Return which of so many photographs this process predicts; None where there are too few to be shared out."""
+        processes, rank = self._processes
+        return range(rank, count, processes) if count >= processes else None
 
     def _source(self, store: FrameStore, augmentation: Augmentation | None = None) -> BatchSource:
         return BatchSource(store, augmentation, self.seed, self.tiles.tiling if self.tiles else None)
 
-    def _loader(self, source: BatchSource, sampler: EpochSampler | None = None) -> BatchLoader:
+    def _loader(self, source: BatchSource, sampler: DistributedSampler | None = None) -> BatchLoader:
         workers = self.loading.num_workers
         return BatchLoader(
             source,
@@ -245,9 +274,9 @@ class AnomalyDataModule(LightningDataModule):
             generator=torch.Generator().manual_seed(self.seed % 2**32),  # workers must not draw from the global one
         )
 
-    def _store(self, photographs: list[Photograph]) -> FrameStore:
+    def _store(self, photographs: list[Photograph], share: range | None = None) -> FrameStore:
         room = self.loading.cache_mb * 1_000_000 - sum(store.bytes for store in self._stores.values())
-        store = FrameStore(photographs, self._reader(), room, self.loading.check)
+        store = FrameStore(photographs, self._reader(), room, self.loading.check, share)
         if self.loading.cache_mb and not store.bytes:
             _log.info("`cache_mb` is too small for %d photographs: they are read at each use.", len(photographs))
         return store
@@ -265,8 +294,9 @@ class AnomalyDataModule(LightningDataModule):
         return {}
 
     def _photographs(self, use: str) -> list[Photograph]:
-        if use == "test":
-            return [Photograph(sample) for sample in self._test()]
+        if use in _JUDGED:
+            done = self.judged if use == "predict" else ()
+            return [Photograph(sample) for sample in self._test() if self.dataset.name(sample) not in done]
         samples = [*self.dataset.train_samples(), *self.dataset.validation_samples()]
         by_name = {self.dataset.name(sample): sample for sample in samples}
         split = self._split()
@@ -333,6 +363,15 @@ class AnomalyDataModule(LightningDataModule):
         path = self._file()
         if path is not None:
             split.save(path)
+
+
+def _of_all_processes(problems: dict[str, str]) -> dict[str, str]:
+    """What is wrong with the shares of all processes, so that all of them end with the same words."""
+    if not torch.distributed.is_initialized():
+        return problems
+    gathered: list[dict[str, str]] = [{}] * torch.distributed.get_world_size()
+    torch.distributed.all_gather_object(gathered, problems)
+    return dict(sorted(item for one in gathered for item in one.items()))
 
 
 def _check_free(loading: Loading) -> None:

@@ -124,6 +124,7 @@ class FrameStore:
         reader: turns one into its frame.
         room: bytes that may be used; where more are needed, frames are read at each use.
         check: whether all are read once even then.
+        share: numbers of those that this process will take; None: all.
 
     Attributes:
         regions: what became of the defective regions of all photographs; None if they were not all read.
@@ -133,8 +134,16 @@ class FrameStore:
         BadImages: naming every photograph and mask that cannot be used.
     """
 
-    def __init__(self, photographs: Sequence[Photograph], reader: Reader, room: int, check: bool = True) -> None:
+    def __init__(
+        self,
+        photographs: Sequence[Photograph],
+        reader: Reader,
+        room: int,
+        check: bool = True,
+        share: range | None = None,
+    ) -> None:
         self.photographs, self.reader = photographs, reader
+        self._share = range(len(photographs)) if share is None else share
         self.keys = np.array([reader.dataset.key(item.sample) for item in photographs], np.int64)
         self.labels = np.array([item.sample.label or item.painting is not None for item in photographs])
         self.categories = np.array([item.sample.category for item in photographs], np.int64)
@@ -192,7 +201,7 @@ class FrameStore:
         return frames
 
     def _read_checked(self, keep: Callable[[int, Frame], None]) -> None:
-        """Read everything in threads; gather what is wrong, and raise it together."""
+        """Read the share in threads; gather what is wrong, and raise it together."""
         problems: dict[str, str] = {}
         regions: list[Regions] = []
 
@@ -207,7 +216,7 @@ class FrameStore:
                 keep(index, frame)
 
         with ThreadPoolExecutor(_THREADS) as pool:
-            for _ in shown(pool.map(attempt, range(len(self))), len(self)):
+            for _ in shown(pool.map(attempt, self._share), len(self._share)):
                 pass
         if problems:
             raise BadImages(dict(sorted(problems.items())))

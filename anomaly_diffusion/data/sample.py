@@ -15,6 +15,7 @@ import numpy as np
 from anomaly_diffusion.data.layouts.conventions import GOOD, files_below, looks_like_an_image, splits_below
 from anomaly_diffusion.data.reading.notes import LeftOut, LeftOutImage, Note
 from anomaly_diffusion.data.reading.photographs import Mask, Pixels, read_mask, read_pixels
+from anomaly_diffusion.data.reading.remote import located
 
 __all__ = ["DATA_VARIABLE", "GOOD", "AnomalyDataset", "Sample", "stable_hash"]
 
@@ -44,7 +45,8 @@ class AnomalyDataset(ABC):
     """Lists the photographs of a data set and reads them; subclasses, the layouts, only list.
 
     Args:
-        root: the folder; a relative one that is absent here is looked for under ANOMALY_DIFFUSION_DATA.
+        root: the folder, or a URL that fsspec understands, such as s3://bucket/folder; a relative one that is absent
+            here is looked for under ANOMALY_DIFFUSION_DATA.
         white_level: value of a 16-bit photograph that is shown as white, 1 to 65535.
 
     Attributes:
@@ -56,7 +58,7 @@ class AnomalyDataset(ABC):
     def __init__(self, root: str | Path, white_level: int = 65535) -> None:
         if not 1 <= white_level <= 65535:
             raise ValueError(f"`white_level` must lie in [1, 65535], got {white_level}.")
-        self.root = Path(root)
+        self.root = located(root, anew=True)
         self.white_level = white_level
 
     @classmethod
@@ -154,7 +156,7 @@ def find_root(root: Path) -> Path:
         FileNotFoundError: if it is in neither place; where categories lie beside it, they are named.
     """
     base = os.environ.get(DATA_VARIABLE)
-    places = [root] if base is None or root.is_absolute() else [root, Path(base) / root]
+    places = [root] if base is None or root.is_absolute() else [root, located(base, anew=True) / root]
     for place in places:
         if place.is_dir():
             return place

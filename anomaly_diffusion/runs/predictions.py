@@ -12,7 +12,7 @@ from anomaly_diffusion import files
 from anomaly_diffusion.runs.image_results import COLUMNS, cells
 from anomaly_diffusion.verdict_records import ImageResult
 
-__all__ = ["JSON_LINES", "Predictions", "as_json"]
+__all__ = ["JSON_LINES", "Predictions", "as_json", "drop_half_a_line"]
 
 JSON_LINES = ".jsonl"
 
@@ -36,7 +36,7 @@ class Predictions:
         self.done: set[str] = set()
         if isinstance(output, Path):
             output.parent.mkdir(parents=True, exist_ok=True)
-            _drop_half_a_line(output)
+            drop_half_a_line(output)
             self.done = _judged(output, self._json)
             self._stream: TextIO = output.open("a", encoding="utf-8", newline="")
         else:
@@ -50,6 +50,10 @@ class Predictions:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file; a stream stays open."""
         if self.path is not None:
             self._stream.close()
 
@@ -100,7 +104,7 @@ def _judged(path: Path, json_lines: bool) -> set[str]:
         raise ValueError(f"{path} holds no predictions in JSON lines. Name another file.") from None
 
 
-def _drop_half_a_line(path: Path) -> None:
+def drop_half_a_line(path: Path) -> None:
     """Cut off what a kill has left of the last line."""
     if not path.is_file():
         return

@@ -16,7 +16,8 @@ PREVIOUS = Path("checkpoints") / "previous.ckpt"
 CONFIG = "config.yaml"
 SPLIT = "split.json"
 EVALUATIONS = "evaluations"
-_AT_START = {CONFIG, SPLIT, "wandb"}  # what lies in a run folder before anything is computed
+JUDGED_BY = "judged_by.json"
+_AT_START = {CONFIG, SPLIT, JUDGED_BY, "wandb"}  # what lies in a run folder before anything is computed
 
 
 def claim(parent: Path, name: str | None = None) -> Path:
@@ -33,10 +34,7 @@ def claim(parent: Path, name: str | None = None) -> Path:
     parent.mkdir(parents=True, exist_ok=True)
     if name is None:
         return _claim_number(parent)
-    if Path(name).name != name or name == "..":
-        raise ValueError(
-            f"`run` must be a plain name, got {name!r}. Choose the folder with --runs_dir and --experiment."
-        )
+    _check_plain(name)
     try:
         (parent / name).mkdir(parents=True)  # a run that was refused may just have taken the parent with it
     except FileExistsError:
@@ -44,6 +42,13 @@ def claim(parent: Path, name: str | None = None) -> Path:
         hint = f"Choose another --run, or go on with it: --resume {folder}"
         raise FileExistsError(f"The run folder {folder} exists already. {hint}") from None
     return parent / name
+
+
+def _check_plain(name: str) -> None:
+    if Path(name).name != name or name == "..":
+        raise ValueError(
+            f"`run` must be a plain name, got {name!r}. Choose the folder with --runs_dir and --experiment."
+        )
 
 
 def _claim_number(parent: Path, stem: str = "") -> Path:
@@ -153,15 +158,29 @@ def evaluation_of(folder: Path) -> tuple[Path, str] | None:
     return folder.parents[1], re.sub(rf"-?\d{{{_DIGITS}}}$", "", folder.name)
 
 
-def claim_evaluation(source: Path, name: str = "") -> Path:
-    """Make a fresh `evaluations/<name>-<number>` inside a run folder, with the run's split, and return it.
+def claim_evaluation(source: Path, changes: str = "", name: str | None = None, go_on: bool = False) -> Path:
+    """Make a fresh `evaluations/<changes>-<number>` inside a run folder, with the run's split, and return it.
 
     Args:
         source: the run folder.
-        name: what was changed on top of the run's settings; nothing leaves the number alone.
+        changes: what was changed on top of the run's settings; nothing leaves the number alone.
+        name: the folder's name instead; None: the next free number.
+        go_on: whether a folder of that name may be there, to be gone on with.
+
+    Raises:
+        ValueError: if the name holds a path separator.
+        FileExistsError: if the name is taken.
     """
-    (source / EVALUATIONS).mkdir(exist_ok=True)
-    folder = _claim_number(source / EVALUATIONS, f"{name}-" if name else "")
+    parent = source / EVALUATIONS
+    parent.mkdir(exist_ok=True)
+    if name is None:
+        folder = _claim_number(parent, f"{changes}-" if changes else "")
+    else:
+        _check_plain(name)
+        folder = parent / name
+        if folder.exists() and not go_on:
+            raise FileExistsError(f"The evaluation {folder} exists already. Choose another --run.")
+        folder.mkdir(exist_ok=True)
     if (source / SPLIT).is_file():
         shutil.copy(source / SPLIT, folder / SPLIT)
     return folder

@@ -1,12 +1,15 @@
 """Small data sets on disk, and a way to see which files are opened."""
 
 import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import fsspec
 import pytest
 from trees import write, write_mask
 
 from anomaly_diffusion.data.reading import photographs as reader
+from anomaly_diffusion.data.reading.byte_cache import FOLDER_VARIABLE
 
 
 @pytest.fixture
@@ -58,3 +61,20 @@ def real_data() -> Path:
     if root is None:
         pytest.skip("ANOMALY_DIFFUSION_DATA does not name the folder of the real sets")
     return Path(root)
+
+
+@pytest.fixture
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Path], str]]:
+    """`elsewhere(folder)` is the URL of a copy of it, which is read through a cache of this test's own."""
+    monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path / "cache"))
+    there = fsspec.filesystem("memory")
+
+    def copied(folder: Path) -> str:
+        for path in folder.rglob("*"):
+            if path.is_file():
+                there.pipe(f"/elsewhere/{path.relative_to(folder).as_posix()}", path.read_bytes())
+        return "memory://elsewhere"
+
+    yield copied
+    there.store.clear()
+    there.pseudo_dirs[:] = [""]

@@ -17,6 +17,7 @@ from anomaly_diffusion.data.layouts.mvtec import MVTecAD
 from anomaly_diffusion.data.layouts.tabular import Tabular
 from anomaly_diffusion.data.layouts.textures import Textures
 from anomaly_diffusion.data.reading import photographs
+from anomaly_diffusion.data.reading.notes import tell
 from anomaly_diffusion.data.sample import AnomalyDataset
 
 
@@ -184,3 +185,18 @@ def test_bad_photographs_and_masks_are_named_together(layout, tmp_path):
     cv2.imwrite(str(tmp_path / layout.masks.format("001")), np.zeros((40, 48), np.uint8))
     bad = {str(tmp_path / layout.train / "000.png"), str(tmp_path / layout.masks.format("001"))}
     assert set(examine(layout.read(tmp_path)).problems) == bad
+
+
+@each(FILES)
+def test_a_data_set_elsewhere_is_the_same_data_set(layout, tmp_path, elsewhere):
+    here = layout.write(tmp_path / "here")
+    there = layout.read(elsewhere(tmp_path / "here"))
+    assert str(there.folder) == "memory://elsewhere"
+    assert listed(there) == listed(here)
+    samples = [[*learnt(dataset), *dataset.test_samples()] for dataset in (here, there)]
+    for one, other in zip(*samples, strict=True):
+        assert (one.label, one.kind, one.category) == (other.label, other.kind, other.category)
+        assert here.key(one) == there.key(other)
+        assert all(map(np.array_equal, here.read(one), there.read(other)))
+    told = [[one.text for one in tell(dataset.notes())] for dataset in (here, there)]
+    assert told[1] == [text.replace(str(here.folder), str(there.folder)) for text in told[0]]

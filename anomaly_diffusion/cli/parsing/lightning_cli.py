@@ -1,6 +1,7 @@
 """fit, validate, test, predict and train: LightningCLI with run folders, and with mistakes told briefly."""
 
 import importlib
+import os
 import pkgutil
 import sys
 from collections.abc import Iterable
@@ -10,6 +11,7 @@ from typing import Any
 import torch
 import yaml
 from jsonargparse import ArgumentError, Namespace
+from lightning_fabric.plugins.environments import TorchElasticEnvironment
 from pytorch_lightning import Callback, LightningDataModule, LightningModule, Trainer
 from pytorch_lightning.callbacks import ModelCheckpoint, ProgressBar
 from pytorch_lightning.cli import LightningArgumentParser, LRSchedulerTypeUnion
@@ -17,8 +19,9 @@ from torch.optim import Optimizer
 
 from anomaly_diffusion import __version__, files
 from anomaly_diffusion.cli import help_text, user_errors
-from anomaly_diffusion.cli.parsing import own_code, renamed, rules
+from anomaly_diffusion.cli.parsing import going_on, own_code, renamed, rules
 from anomaly_diffusion.cli.parsing.arguments import TRAINING, Request, experiments_folder
+from anomaly_diffusion.data.datamodule import AnomalyDataModule
 from anomaly_diffusion.detectors.foreign_checkpoint import ForeignCheckpoint
 from anomaly_diffusion.detectors.learning_rate import warmup_then_cosine
 from anomaly_diffusion.engine import changes, loggers
@@ -112,9 +115,18 @@ class DetectorCLI(OneVerbCLI):
             known = [action.dest for action in self.verb_parser()._actions]
             raise user_errors.usage(str(error), known) from None
         chosen = self.settings()
+        self._count_processes(chosen)
         if chosen.get("lr_scheduler") is not None and chosen.get("optimizer") is None:
             raise user_errors.UsageError("`lr_scheduler` needs an `optimizer` beside it, such as --optimizer AdamW")
         self._check(chosen)
+
+    def _count_processes(self, config: Namespace) -> None:
+        """Where torchrun has started several, take them for granted: else each would do all the work alone."""
+        if TorchElasticEnvironment.detect():
+            here, all_of_them = int(os.environ["LOCAL_WORLD_SIZE"]), int(os.environ["WORLD_SIZE"])
+            for name, count in (("devices", here), ("num_nodes", all_of_them // here)):
+                if f"trainer.{name}" not in self.request.given:
+                    config.trainer[name] = count
 
     def _check(self, config: Namespace) -> None:
         """Refuse what no run can have, before anything is made."""
@@ -228,11 +240,15 @@ class DetectorCLI(OneVerbCLI):
     def _claim(self) -> Path:
         """Return the folder of this run; the first of several processes makes it, and `OneFolder` tells the others."""
         source, config = self.request.source, self.settings()
+        evaluated = source if self.request.verb not in TRAINING else None
         if not is_first_process():
+            if evaluated and config.run:
+                return evaluated / run_folder.EVALUATIONS / str(config.run)
             return source or Path(config.runs_dir) / self._experiment() / "unknown"
-        if source is None:
-            return run_folder.claim(Path(config.runs_dir) / self._experiment(), config.run)
-        return source if self.request.verb in TRAINING else run_folder.claim_evaluation(source, self.request.changes)
+        if evaluated:
+            go_on = self.request.verb == "predict"
+            return run_folder.claim_evaluation(evaluated, self.request.changes, config.run, go_on)
+        return source or run_folder.claim(Path(config.runs_dir) / self._experiment(), config.run)
 
     def _experiment(self) -> str:
         config = self.settings()
@@ -255,12 +271,21 @@ class DetectorCLI(OneVerbCLI):
         told = [f"{change.key} is {change.before} there and {change.now} here" for change in other[:3]]
         return f" Settings that differ: {'; '.join(told) or 'none, so it was made by another version'}."
 
+    def _left(self) -> bool:
+        """Whether there is anything to do: a prediction in a folder that is named may have told all before."""
+        config, data = self.settings(), self.datamodule
+        named = self.verb == "predict" and self.request.source is not None and config.run
+        if not named or not isinstance(data, AnomalyDataModule):
+            return True
+        return going_on.take_up(self.folder, data, self.saved_config(), config.get("ckpt_path"))
+
     def run_verb(self) -> None:
         """Name the folder, run the verb, and leave no W&B run open."""
         if is_first_process():
             print(f"Run folder: {self.folder}", flush=True)
         try:
-            super().run_verb()
+            if self._left():
+                super().run_verb()
         except ForeignCheckpoint as error:
             raise ForeignCheckpoint(f"{error}{self._other_settings()}") from None
         finally:

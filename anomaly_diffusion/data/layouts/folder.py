@@ -17,7 +17,7 @@ from anomaly_diffusion.data.layouts.conventions import (
     the_one,
 )
 from anomaly_diffusion.data.reading.notes import Note, ReadAs
-from anomaly_diffusion.data.sample import AnomalyDataset, Sample, find_root
+from anomaly_diffusion.data.sample import AnomalyDataset, Sample
 from anomaly_diffusion.data.split import held_out
 
 __all__ = ["Folder", "Images"]
@@ -209,7 +209,7 @@ class Images(AnomalyDataset):
         Raises:
             FileNotFoundError: if there are none.
         """
-        found = image_files(find_root(self.root))
+        found = image_files(self.folder)
         if not found:
             raise FileNotFoundError(f"No images in {self.folder}.")
         return [Sample(path, kind="unknown") for path in found]

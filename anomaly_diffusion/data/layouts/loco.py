@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from anomaly_diffusion.data.layouts.conventions import (
+    children,
     files_below,
     image_files,
     is_image,
@@ -64,7 +65,7 @@ class MVTecLOCO(AnomalyDataset):
     @classmethod
     def recognises(cls, root: Path) -> bool:
         """Whether there is a defects_config.json, or one in a category below."""
-        return (root / CONFIG).is_file() or any(root.glob(f"*/{CONFIG}"))
+        return (root / CONFIG).is_file() or any((one / CONFIG).is_file() for one in children(root))
 
     def train_samples(self) -> list[Sample]:
         """Return train/good.

@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 
 from anomaly_diffusion.data.reading.lists import LISTS, Row, read_list
+from anomaly_diffusion.data.reading.remote import located
 from anomaly_diffusion.data.sample import DATA_VARIABLE, GOOD, AnomalyDataset, Sample, find_root
 from anomaly_diffusion.data.split import held_out
 
@@ -29,10 +30,10 @@ _TOLD = 8  # rows
 class Tabular(AnomalyDataset):
     """A list with the columns path and label, and, as far as they are known, split, mask, kind and category.
 
-    Paths are absolute or relative to the list. `label` is good or defective (also 0, normal, ok; 1, anomalous, bad),
-    `split` train, validation or test; only good photographs are learnt from. Without that column a fixed fifth of the
-    good ones of each category, and all defective ones, are tested on. Defective photographs without a mask count for
-    image figures only. Columns of other names are left alone.
+    Paths are absolute, URLs, or relative to the list. `label` is good or defective (also 0, normal, ok; 1, anomalous,
+    bad), `split` train, validation or test; only good photographs are learnt from. Without that column a fixed fifth of
+    the good ones of each category, and all defective ones, are tested on. Defective photographs without a mask count
+    for image figures only. Columns of other names are left alone.
 
     Args:
         root: the list, ending in .csv or .parquet, or the folder that holds it under the name samples.csv or
@@ -75,7 +76,7 @@ class Tabular(AnomalyDataset):
                 )
             return found[0]
         base = os.environ.get(DATA_VARIABLE)
-        places = [self.root, *([Path(base, self.root)] if base and not self.root.is_absolute() else [])]
+        places = [self.root, *([located(base) / self.root] if base and not self.root.is_absolute() else [])]
         for place in places:
             if place.is_file():
                 return place
@@ -180,7 +181,8 @@ class Tabular(AnomalyDataset):
         return Sample(self._path(row.cells["path"]), label, self._path(mask) if mask else None, kind, number)
 
     def _path(self, word: str) -> Path:
-        return self.folder / word.replace("\\", "/")
+        path = located(word.replace("\\", "/"))
+        return path if path.is_absolute() else self.folder / path
 
 
 def _is_list(path: Path) -> bool:

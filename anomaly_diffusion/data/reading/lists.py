@@ -4,6 +4,7 @@ import csv
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +68,7 @@ def _parquet(path: Path) -> tuple[list[str], list[Row]]:
     except ImportError:
         raise ImportError(f"{path} is a Parquet file, and {_INSTALL}.") from None
     try:
-        table = parquet.read_table(path)
+        table = parquet.read_table(BytesIO(path.read_bytes()))
     except ArrowException as error:
         raise ValueError(f"{path} is no Parquet file: {error}") from None
     return list(table.column_names), list(_records(table.to_pylist()))
