@@ -9,9 +9,11 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, TextIO
 
+from anomaly_diffusion import files
 from anomaly_diffusion.cli import user_errors
 from anomaly_diffusion.cli.parsing.arguments import prepare
 from anomaly_diffusion.runs import run_folder
+from anomaly_diffusion.runs.record import LIMITS, PREDICTIONS, UNJUDGED
 
 if TYPE_CHECKING:
     from anomaly_diffusion.deploy.found_photographs import Bad
@@ -22,7 +24,6 @@ if TYPE_CHECKING:
     from anomaly_diffusion.types import ImageResult
 
 _TOGETHER = 4  # photographs that are judged side by side: no more fit into a part on a CPU
-_TABLE = "predictions.csv"
 _OF_TRAINER = (  # first words of settings of a run, which only the trainer's way of predicting knows
     *("data", "model", "trainer", "optimizer", "lr_scheduler", "config", "c", "ckpt_path", "wandb", "seed_everything"),
     *("print_config", "help_full", "experiment", "run", "ema", "card", "verdicts", "metrics", "panels", "checkpoint"),
@@ -63,6 +64,8 @@ def _checked(options: argparse.Namespace) -> argparse.Namespace:
     output = options.output
     if output not in (None, "-") and Path(output).suffix not in (".csv", ".jsonl"):
         raise user_errors.UsageError(f"`--output` must end in .csv or .jsonl, or be -, got {output}.")
+    if options.json and output != "-":
+        raise user_errors.UsageError("`--json` is for `--output -`. For a file of JSON lines: --output FILE.jsonl")
     exists = output not in (None, "-") and Path(output).exists()
     if exists and not (options.append or options.watch):
         raise user_errors.UsageError(
@@ -82,12 +85,16 @@ def _by_inspector(options: argparse.Namespace) -> int:
     quieten()
     inspector = Inspector(folder, options.false_alarms, options.device)
     place = _place(options, folder)
-    output = sys.stdout if options.output == "-" else Path(options.output) if options.output else place / _TABLE
+    output = sys.stdout if options.output == "-" else Path(options.output) if options.output else place / PREDICTIONS
     pictures = None
     if options.output is None or options.masks or options.overlays:
         pictures = PredictionPictures(inspector, place, options.masks, options.overlays)
+    unjudged = None
+    if options.output is None:
+        files.write_json(place / LIMITS, inspector.limits)
+        unjudged = place / UNJUDGED
     with Predictions(output, options.json) as table:
-        work = _Work(inspector, table, pictures, sys.stderr if options.output == "-" else sys.stdout)
+        work = _Work(inspector, table, pictures, unjudged, sys.stderr if options.output == "-" else sys.stdout)
         try:
             alone = inspector.one_by_one or options.watch or "-" in options.photographs  # which may be long in coming
             work.carry_out(_found(options, table.done), 1 if alone else _TOGETHER)
@@ -108,8 +115,6 @@ def _place(options: argparse.Namespace, folder: Path) -> Path:
     if options.output not in (None, "-"):
         return Path(options.output).parent
     if options.watch:
-        from anomaly_diffusion import files
-
         return folder / run_folder.EVALUATIONS / f"watch-{files.safe_name(str(options.watch.resolve()))}"
     if options.output == "-" and not (options.masks or options.overlays):
         return folder
@@ -140,12 +145,14 @@ class _Work:
         inspector: that judges.
         table: where results go.
         pictures: what is drawn; None: nothing.
+        unjudged: the file that lists what could not be judged; None: none does.
         told: where lines for people go.
     """
 
     inspector: "Inspector"
     table: "Predictions"
     pictures: "PredictionPictures | None"
+    unjudged: Path | None
     told: TextIO
     judged: int = 0
     defective: int = 0
@@ -178,8 +185,12 @@ class _Work:
                 self._refuse(one.as_posix(), next(iter(error.problems.values())))
 
     def _refuse(self, name: str, problem: str) -> None:
+        from anomaly_diffusion.runs.predictions import note_unjudged
+
         self.bad += 1
         print(f"{name}: {problem}", file=sys.stderr, flush=True)
+        if self.unjudged is not None:
+            note_unjudged(self.unjudged, name, problem)
 
     def _judge(self, some: Sequence[_Taken]) -> None:
         from anomaly_diffusion.runs.image_results import image_results, unlabelled
