@@ -1,10 +1,11 @@
 """What is said about a judged image, free of torch: where nothing but verdicts is wanted, it need not be installed."""
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
-__all__ = ["AnomalousRegion", "Verdict"]
+__all__ = ["AnomalousRegion", "ImageResult", "Verdict"]
 
 
 class AnomalousRegion(NamedTuple):
@@ -50,3 +51,56 @@ class Verdict:
     regions: tuple[AnomalousRegion, ...] = ()
     peak: tuple[int, int] = (0, 0)
     in_place: bool | None = None
+
+
+@dataclass(frozen=True)
+class ImageResult:
+    """The numbers of one judged image: a line of `per_image.csv`, or of `failures.csv`.
+
+    Callbacks write it, everyone else reads it. Numbers are NaN where nobody measured them.
+
+    Attributes:
+        path: relative to the root of the data set.
+        label: 1 for a defective image; None where nobody knows.
+        kind: "good", or the folder of a defective image.
+        defect_share: defective pixels among those of the photograph; 0 without a mask.
+        score: image anomaly score.
+        map_max: largest value of the map, as are the next two without padding.
+        map_mean: its mean.
+        map_p99: what 99 % of its pixels stay below.
+        seconds: the batch's time, shared equally.
+        measures: further numbers by their names; those of `failures.csv` are `failure_measures.MEASURES`.
+        verdict: what is said about it; None where no limit was known.
+    """
+
+    path: str
+    label: int | None
+    kind: str
+    defect_share: float
+    score: float
+    map_max: float = math.nan
+    map_mean: float = math.nan
+    map_p99: float = math.nan
+    seconds: float = math.nan
+    measures: Mapping[str, float] = field(default_factory=dict)
+    verdict: Verdict | None = None
+
+    @property
+    def word(self) -> str:
+        """The verdict, "defective" or "normal"; nothing where it is unknown."""
+        return "" if self.verdict is None else "defective" if self.verdict.defective else "normal"
+
+    @property
+    def outcome(self) -> str:
+        """Verdict and truth: found, found elsewhere, missed, false alarm, passed; nothing where either is unknown."""
+        if self.verdict is None or self.label is None:
+            return ""
+        if not self.label:
+            return "false alarm" if self.verdict.defective else "passed"
+        if not self.verdict.defective:
+            return "missed"
+        return "found elsewhere" if self.verdict.in_place is False else "found"
+
+    def number(self, name: str) -> float:
+        """The field or the measure of that name; NaN where nobody measured it."""
+        return float(getattr(self, name, self.measures.get(name, math.nan)))

@@ -13,7 +13,6 @@ from torch import Tensor
 
 from anomaly_diffusion import files
 from anomaly_diffusion.figures.result_pictures import ResultPictures, cut
-from anomaly_diffusion.types import Verdict
 
 SCALE, OFFSET = 1 / 512, -16.0  # 16-bit files reach from -16 to 112 standard deviations in steps of 0.002
 
@@ -29,20 +28,6 @@ def tiff(anomaly_map: Float[ndarray, "H W"]) -> bytes:
     """A 16-bit TIFF file: value = stored * SCALE + OFFSET, clipped at both ends."""
     stored = np.rint((anomaly_map - OFFSET) / SCALE).clip(0, 65535).astype(np.uint16)
     return bytes(cv2.imencode(".tiff", stored)[1])
-
-
-def region_mask(anomaly_map: Float[ndarray, "H W"], cut: float, verdict: Verdict) -> bytes:
-    """The regions of a verdict as a PNG of a file's size: 255 where the map exceeds the cut inside one of their boxes.
-
-    Args:
-        anomaly_map: at the size of the file.
-        cut: what the map exceeds in a region.
-        verdict: with regions in pixels of the file.
-    """
-    inside = np.zeros(anomaly_map.shape, bool)
-    for region in verdict.regions:
-        inside[region.y : region.y + region.height, region.x : region.x + region.width] = True
-    return bytes(cv2.imencode(".png", ((anomaly_map > cut) & inside).astype(np.uint8) * 255)[1])
 
 
 def scale_note() -> dict[str, Any]:

@@ -14,7 +14,8 @@ from torch import Tensor
 
 from anomaly_diffusion import files
 from anomaly_diffusion.callbacks import weights_and_biases as wb
-from anomaly_diffusion.callbacks.image_files import at_original_size, npy, region_mask, scale_note, tiff
+from anomaly_diffusion.callbacks.image_files import at_original_size, npy, scale_note, tiff
+from anomaly_diffusion.callbacks.region_mask import region_mask
 from anomaly_diffusion.callbacks.result_callback import ResultCallback, compared_by, data_module, from_all_processes
 from anomaly_diffusion.callbacks.selection import DisplaySampler
 from anomaly_diffusion.callbacks.sheets import MOST, Shown, captions, highest, write_sheet

@@ -4,24 +4,23 @@ import argparse
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, TextIO
+from typing import TYPE_CHECKING, TextIO
 
 from anomaly_diffusion import files
 from anomaly_diffusion.cli import user_errors
 from anomaly_diffusion.cli.parsing.arguments import prepare
+from anomaly_diffusion.names import EXPORTED
 from anomaly_diffusion.runs import run_folder
 from anomaly_diffusion.runs.record import LIMITS, PREDICTIONS, UNJUDGED
 
 if TYPE_CHECKING:
     from anomaly_diffusion.deploy.found_photographs import Bad
-    from anomaly_diffusion.deploy.given_images import GivenImage
-    from anomaly_diffusion.deploy.inspector import Inspector
-    from anomaly_diffusion.deploy.prediction_pictures import PredictionPictures
+    from anomaly_diffusion.deploy.predicting.predictor import Predictor, Taken
     from anomaly_diffusion.runs.predictions import Predictions
-    from anomaly_diffusion.types import ImageResult
+    from anomaly_diffusion.verdict_records import ImageResult
 
 _TOGETHER = 4  # photographs that are judged side by side: no more fit into a part on a CPU
 _OF_TRAINER = (  # first words of settings of a run, which only the trainer's way of predicting knows
@@ -43,7 +42,11 @@ def main(arguments: list[str]) -> int:
             f"`{settings[0]}` is no option of predict.{user_errors.closest(settings[0], known)}"
         )
     chosen = _parser().parse_args(arguments)
-    return _by_inspector(_checked(chosen)) if chosen.photographs or chosen.watch else _by_trainer(arguments)
+    if chosen.photographs or chosen.watch:
+        return _by_inspector(_checked(chosen))
+    if Path(chosen.run_folder).suffix in EXPORTED:
+        raise user_errors.UsageError(f"{chosen.run_folder} knows no data of its own: name photographs, or --watch.")
+    return _by_trainer(arguments)
 
 
 def _by_trainer(arguments: list[str]) -> int:
@@ -76,48 +79,66 @@ def _checked(options: argparse.Namespace) -> argparse.Namespace:
 
 def _by_inspector(options: argparse.Namespace) -> int:
     start = time.perf_counter()
-    folder = run_folder.find(options.run_folder, options.runs_dir)
-    from anomaly_diffusion.deploy.inspector import Inspector
-    from anomaly_diffusion.deploy.prediction_pictures import PredictionPictures
-    from anomaly_diffusion.engine.lightning_internals import quieten
+    predictor, place = _predictor(options)
     from anomaly_diffusion.runs.predictions import Predictions
 
-    quieten()
-    inspector = Inspector(folder, options.false_alarms, options.device)
-    place = _place(options, folder)
     output = sys.stdout if options.output == "-" else Path(options.output) if options.output else place / PREDICTIONS
-    pictures = None
-    if options.output is None or options.masks or options.overlays:
-        pictures = PredictionPictures(inspector, place, options.masks, options.overlays)
     unjudged = None
     if options.output is None:
-        files.write_json(place / LIMITS, inspector.limits)
+        files.write_json(place / LIMITS, predictor.limits)
         unjudged = place / UNJUDGED
     with Predictions(output, options.json) as table:
-        work = _Work(inspector, table, pictures, unjudged, sys.stderr if options.output == "-" else sys.stdout)
+        work = _Work(predictor, table, unjudged, sys.stderr if options.output == "-" else sys.stdout)
         try:
-            alone = inspector.one_by_one or options.watch or "-" in options.photographs  # which may be long in coming
+            alone = options.watch or "-" in options.photographs  # which may be long in coming
             work.carry_out(_found(options, table.done), 1 if alone else _TOGETHER)
         except KeyboardInterrupt:
             if not options.watch:
                 raise
         finally:
-            if pictures is not None:
-                pictures.finish()
+            sheet = predictor.finish()
     work.sum_up(time.perf_counter() - start, None if options.output == "-" else output)
-    if pictures is not None and (place / "panels").is_dir():
-        print(f"pictures: {place / 'panels' / 'predict.png'}", file=work.told)
+    if sheet is not None:
+        print(f"pictures: {sheet}", file=work.told)
     return 1 if work.bad else 0
+
+
+def _predictor(options: argparse.Namespace) -> "tuple[Predictor, Path]":
+    """What judges, an ONNX file without torch, and the folder of what is written."""
+    from anomaly_diffusion.deploy.exporting.inspector_of_file import of_file
+
+    exported = of_file(options.run_folder, options.false_alarms, options.device)
+    if exported is not None:
+        from anomaly_diffusion.deploy.predicting.file_predictor import FilePredictor
+
+        place = _place(options, Path(options.run_folder).parent)
+        return FilePredictor(exported, place, options.masks, options.overlays), place
+    folder = run_folder.find(options.run_folder, options.runs_dir)
+    from anomaly_diffusion.deploy.inspector import Inspector
+    from anomaly_diffusion.deploy.predicting.run_predictor import RunPredictor
+    from anomaly_diffusion.deploy.prediction_pictures import PredictionPictures
+    from anomaly_diffusion.engine.lightning_internals import quieten
+
+    quieten()
+    inspector = Inspector(folder, options.false_alarms, options.device)
+    place = _place(options, folder)
+    drawn = options.output is None or options.masks or options.overlays
+    pictures = PredictionPictures(inspector, place, options.masks, options.overlays) if drawn else None
+    return RunPredictor(inspector, pictures), place
 
 
 def _place(options: argparse.Namespace, folder: Path) -> Path:
     """The folder of what is written: beside a named table, or an evaluation of the run."""
     if options.output not in (None, "-"):
         return Path(options.output).parent
+    if options.output == "-" and not (options.watch or options.masks or options.overlays):
+        return folder
+    if not (folder / run_folder.CONFIG).is_file():
+        raise user_errors.UsageError(
+            f"{options.run_folder} lies in no run folder, which would take the files: name a place by --output FILE.csv"
+        )
     if options.watch:
         return folder / run_folder.EVALUATIONS / f"watch-{files.safe_name(str(options.watch.resolve()))}"
-    if options.output == "-" and not (options.masks or options.overlays):
-        return folder
     return run_folder.claim_evaluation(folder, "predict")
 
 
@@ -132,26 +153,19 @@ def _found(options: argparse.Namespace, done: set[str]) -> "Iterator[Path | Bad]
     return (one for one in named if not isinstance(one, Path) or one.as_posix() not in done)
 
 
-class _Taken(NamedTuple):
-    path: str
-    image: "GivenImage"
-
-
 @dataclass
 class _Work:
     """Judges photographs in the order in which they come, and counts.
 
     Attributes:
-        inspector: that judges.
+        predictor: that judges.
         table: where results go.
-        pictures: what is drawn; None: nothing.
         unjudged: the file that lists what could not be judged; None: none does.
         told: where lines for people go.
     """
 
-    inspector: "Inspector"
+    predictor: "Predictor"
     table: "Predictions"
-    pictures: "PredictionPictures | None"
     unjudged: Path | None
     told: TextIO
     judged: int = 0
@@ -162,7 +176,7 @@ class _Work:
     def carry_out(self, found: "Iterable[Path | Bad]", together: int) -> None:
         """Judge all photographs, so many side by side."""
         readable = self._readable(found)
-        while some := list(islice(readable, min(together, self.inspector.batch_size))):
+        while some := list(islice(readable, min(together, self.predictor.at_once))):
             self._judge(some)
 
     def sum_up(self, seconds: float, output: Path | TextIO | None) -> None:
@@ -172,15 +186,16 @@ class _Work:
         line += f"; {self.bad} could not be judged" if self.bad else ""
         print(line + (f"\n{output}" if output else ""), file=self.told, flush=True)
 
-    def _readable(self, found: "Iterable[Path | Bad]") -> Iterator[_Taken]:
+    def _readable(self, found: "Iterable[Path | Bad]") -> "Iterator[Taken]":
         from anomaly_diffusion.data.reading.photographs import BadImages
+        from anomaly_diffusion.deploy.predicting.predictor import Taken
 
         for one in found:
             if not isinstance(one, Path):
                 self._refuse(one.name, one.problem)
                 continue
             try:
-                yield _Taken(one.as_posix(), self.inspector.take(one))
+                yield Taken(one.as_posix(), self.predictor.take(one))
             except BadImages as error:
                 self._refuse(one.as_posix(), next(iter(error.problems.values())))
 
@@ -192,20 +207,11 @@ class _Work:
         if self.unjudged is not None:
             note_unjudged(self.unjudged, name, problem)
 
-    def _judge(self, some: Sequence[_Taken]) -> None:
-        from anomaly_diffusion.runs.image_results import image_results, unlabelled
-
-        start = time.perf_counter()
-        judged = self.inspector.judge([one.image for one in some])
-        seconds = time.perf_counter() - start
-        results = unlabelled(image_results(judged.prediction, judged.batch, seconds, judged.verdicts))
-        for index, (one, result) in enumerate(zip(some, results, strict=True)):
-            named = replace(result, path=one.path)
-            self.table.write(named)
-            print(_line(named), file=self.told, flush=True)
-            if self.pictures is not None:
-                self.pictures.add(judged, index, named, one.image.pixels)
-            self._count(named)
+    def _judge(self, some: "Sequence[Taken]") -> None:
+        for result in self.predictor(some):
+            self.table.write(result)
+            print(_line(result), file=self.told, flush=True)
+            self._count(result)
 
     def _count(self, result: "ImageResult") -> None:
         self.judged += 1

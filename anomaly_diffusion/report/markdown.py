@@ -62,8 +62,8 @@ def _predictions(report: Report, pictures: dict[str, bytes]) -> Iterator[str]:
             name = f"{_FOLDER}/prediction-{place}.webp"
             pictures[name] = picture.data
             yield f"![{plain(run.name)}, the highest scores]({name})\n"
-    for run, name, problem in report.predicted.unjudged:
-        yield f"- {plain(run)}: **{plain(name)}** was not judged: {plain(problem)}"
+    for source, path, problem in report.predicted.unjudged:
+        yield f"- {plain(source)}: **{plain(path)}** was not judged: {plain(problem)}"
 
 
 def _sheets(run: RunRecord, place: int, pictures: dict[str, bytes]) -> Iterator[str]:

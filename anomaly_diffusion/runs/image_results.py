@@ -7,10 +7,13 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from anomaly_diffusion import files
-from anomaly_diffusion.types import AnomalousRegion, ImageBatch, ImageResult, Prediction, Verdict
+from anomaly_diffusion.verdict_records import AnomalousRegion, ImageResult, Verdict
+
+if TYPE_CHECKING:
+    from anomaly_diffusion.types import ImageBatch, Prediction
 
 __all__ = ["COLUMNS", "as_csv", "cells", "from_row", "image_results", "read", "unlabelled"]
 
@@ -23,7 +26,7 @@ _LABELS = {"0": 0, "1": 1, "False": 0, "True": 1}  # as CSV and JSON have them
 
 
 def image_results(
-    prediction: Prediction, batch: ImageBatch, seconds: float, verdicts: Sequence[Verdict | None] | None = None
+    prediction: "Prediction", batch: "ImageBatch", seconds: float, verdicts: Sequence[Verdict | None] | None = None
 ) -> list[ImageResult]:
     """One result for each image of a batch.
 

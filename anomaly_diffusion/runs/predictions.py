@@ -10,7 +10,7 @@ from typing import Any, Self, TextIO
 
 from anomaly_diffusion import files
 from anomaly_diffusion.runs.image_results import COLUMNS, cells
-from anomaly_diffusion.types import ImageResult
+from anomaly_diffusion.verdict_records import ImageResult
 
 __all__ = ["JSON_LINES", "Predictions", "as_json", "note_unjudged"]
 

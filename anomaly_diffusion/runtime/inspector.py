@@ -77,8 +77,23 @@ class ExportedInspector:
         """
         return one_or_many(image, self._inspected, self.batch_size)
 
-    def _inspected(self, images: Sequence[Any]) -> list[Inspection]:
-        taken = [given(image, self.description.white_level) for image in images]
+    def take(self, image: Any) -> GivenImage:
+        """Read a photograph as training has read its own.
+
+        Raises:
+            BadImages: the file cannot be used.
+            TypeError: it is nothing of the kind.
+            ValueError: its shape or its values are not those of a photograph.
+        """
+        return given(image, self.description.white_level)
+
+    @property
+    def cut(self) -> float:
+        """What a map exceeds in a region."""
+        return self.description.cut
+
+    def judge(self, taken: Sequence[GivenImage]) -> list[Inspection]:
+        """Judge photographs that have been read."""
         frame, channels = self.description.frame, self.description.channels
         placed = [self._policy.place(one.pixels.shape[:2], frame) for one in taken]
         shown = [with_channels(place.image(one.pixels), channels) for place, one in zip(placed, taken, strict=True)]
@@ -86,6 +101,9 @@ class ExportedInspector:
         told = self._engine(np.stack(shown), valid)
         rows = zip(taken, told.maps, told.scores.tolist(), told.statistics.tolist(), valid, strict=True)
         return [self._judged(*row) for row in rows]
+
+    def _inspected(self, images: Sequence[Any]) -> list[Inspection]:
+        return self.judge([self.take(image) for image in images])
 
     def _judged(
         self, one: GivenImage, framed: np.ndarray, score: float, statistics: list[float], valid: np.ndarray

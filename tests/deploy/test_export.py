@@ -15,6 +15,7 @@ import anomaly_diffusion
 from anomaly_diffusion.api import train
 from anomaly_diffusion.cli.main import main
 from anomaly_diffusion.deploy.inspector import Inspector
+from anomaly_diffusion.runs.record import RunRecord
 from anomaly_diffusion.runtime import ExportedInspector, OnnxEngine, OpenVINOEngine
 from anomaly_diffusion.runtime.description import Description
 
@@ -178,6 +179,83 @@ def test_what_cannot_be_exported_is_refused_in_one_sentence(folder, exported, tm
     with unchanged_process():
         assert main(["export", "--run_folder", str(other)]) == 1
     assert "several `scales` cannot be exported" in capsys.readouterr().err
+
+
+@pytest.fixture
+def typed(folder, monkeypatch, capsys):
+    """`typed(word, ...)` is the exit status, standard output and standard error of a prediction."""
+    monkeypatch.chdir(folder)
+
+    def run(*words):
+        capsys.readouterr()
+        with unchanged_process():
+            status = main(["predict", *map(str, words)])
+        return status, *capsys.readouterr()
+
+    return run
+
+
+@pytest.mark.slow
+def test_predict_by_a_file_writes_what_it_writes_by_the_run(folder, exported, typed):
+    run = exported("pixel")
+    places = []
+    for source in (run, run / "exported.onnx"):
+        assert typed("--run_folder", source, *photographs(folder), "--masks", "--overlays")[0] == 0
+        places.append(max(run.glob("evaluations/predict-*")))
+    theirs, ours = (RunRecord(place) for place in places)
+    assert ours.limits == theirs.limits
+    for expected, found in zip(theirs.predictions, ours.predictions, strict=True):
+        assert (found.path, found.word, found.label) == (expected.path, expected.word, None)
+        for name in ("score", "map_max", "map_mean", "map_p99"):
+            assert found.number(name) == pytest.approx(expected.number(name), abs=2e-3)
+        assert [region[:4] for region in found.verdict.regions] == [region[:4] for region in expected.verdict.regions]
+    for kind in ("masks", "overlays"):
+        names = [sorted(path.name for path in (place / kind).iterdir()) for place in places]
+        assert names[0] == names[1]
+        for name in names[0]:
+            one, other = (cv2.imread(str(place / kind / name)).astype(int) for place in places)
+            assert np.abs(one - other).mean() < 1
+
+
+@pytest.mark.slow
+def test_predict_by_a_file_needs_no_torch_and_goes_on_where_it_ended(folder, exported, tmp_path):
+    path, photograph, output = exported("pixel") / "exported.onnx", folder / "3.png", tmp_path / "out.jsonl"
+    told = in_a_process_without(
+        ("torch", "scipy", "pandas", "pytorch_lightning", "torchmetrics"),
+        f"""
+        from anomaly_diffusion.cli.main import main
+        words = ["predict", "--run_folder", {str(path)!r}, "--masks", "--overlays", "--output", {str(output)!r}]
+        assert main([*words, {str(photograph)!r}]) == 0
+        assert main([*words, {str(photograph)!r}, {str(folder / "0.png")!r}, "--append"]) == 0
+        """,
+    )
+    assert told.count("judged 1 photographs") == 2
+    first, second = map(json.loads, output.read_text().splitlines())
+    assert first["score"] == ExportedInspector(path)(photograph).score
+    assert second["path"] == (folder / "0.png").as_posix()
+    assert len(list((tmp_path / "overlays").iterdir())) == len(list((tmp_path / "masks").iterdir())) == 2
+
+
+@pytest.mark.slow
+def test_what_a_file_cannot_predict_is_refused_in_one_sentence(folder, exported, typed, tmp_path):
+    path = tmp_path / "alone.onnx"
+    path.write_bytes((exported("pixel") / "exported.onnx").read_bytes())
+    for words, status, told in (
+        (["0.png"], 2, "lies in no run folder, which would take the files: name a place by --output FILE.csv"),
+        (["--watch", "."], 2, "lies in no run folder"),
+        ([], 2, "knows no data of its own: name photographs, or --watch."),
+        (["0.png", "--output", "-", "--device", "cuda"], 1, '`device` must be "cpu" for an exported file, got cuda.'),
+    ):
+        found, _, error = typed("--run_folder", path, *words)
+        assert found == status
+        assert told in error
+        assert len(error.splitlines()) <= 2
+    status, _, error = typed("--run_folder", tmp_path / "absent.onnx", "0.png", "--output", "-")
+    assert (status, "There is no file" in error) == (1, True)
+    assert sorted(tmp_path.iterdir()) == [path]
+    status, told, _ = typed("--run_folder", path, "0.png", "--output", "-", "--false_alarms", ".2", "--json")
+    assert status == 0
+    assert json.loads(told)["limit"] == ExportedInspector(path, false_alarms=0.2).limits["limit"]
 
 
 def test_a_file_that_is_none_is_refused(tmp_path):
