@@ -1,6 +1,6 @@
 """Names that several rooms share: the figures of a run, and how people call them."""
 
-__all__ = ["CHARTS", "CONTROLS", "COSTS", "FIGURES", "RUN_COSTS"]
+__all__ = ["CHARTS", "CONTROLS", "COSTS", "EXPORTED", "FIGURES", "RUN_COSTS"]
 
 FIGURES = {
     "image_auroc": "image AUROC",
@@ -16,6 +16,7 @@ FIGURES = {
 COSTS = {"nfe": "NFE", "seconds_per_image": "s/image"}
 RUN_COSTS = {"train_seconds": "train s", "peak_memory_mb": "peak MB"}
 CHARTS = (".png", ".pdf", ".svg")  # endings of the files that a chart may go to
+EXPORTED = (".onnx", ".pt2")  # endings of exported files
 CONTROLS = {
     "blurred_self": "blurred self",
     "mean_image": "mean image",

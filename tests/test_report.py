@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 from commands import unchanged_process
+from served import photographs
 
 from anomaly_diffusion.cli.main import main
+from anomaly_diffusion.runs.record import RunRecord, predictions_of
 
 SIZES = {"train": 8, "validation": 8, "test": 6}
 COMMAND = (
@@ -20,6 +22,7 @@ COMMAND = (
     "--model.init_args.reconstruction.init_args.depths=[0.3, 1.0]",
 )
 WIDTHS = (1280, 400)
+HOSTILE_FILE = '<script>alert("x").png'
 HOSTILE = '<script>alert("x")</script>.png'
 
 
@@ -67,10 +70,38 @@ def tab(browser, page):
     assert [url for url in asked if not url.startswith("data:")] == [page.as_uri()]
 
 
-def column(tab, number):
+@pytest.fixture(scope="module")
+def predicted(runs, tmp_path_factory):
+    """The page about a prediction of the run, whose photographs are in `new`, beside a torn and an absent one."""
+    place = tmp_path_factory.mktemp("predicted")
+    first, *_ = photographs(place / "new", 6)
+    shutil.copy(first, first.with_name(HOSTILE_FILE))
+    (place / "new/torn.png").write_bytes((place / "new/000.png").read_bytes()[:200])
+    shutil.copytree(runs / "small/001", place / "runs/small/001", ignore=shutil.ignore_patterns("evaluations"))
+    words = ("--run_folder", str(place / "runs/small/001"), "--masks", "--overlays", "--false_alarms", ".2")
+    with unchanged_process():
+        os.chdir(place)
+        assert main(["predict", "new", "absent.png", *words]) == 1
+    assert main(["report", str(place / "runs/small/001"), "--output", str(place / "page")]) == 0
+    return place / "page/index.html"
+
+
+@pytest.fixture
+def predicted_tab(browser, predicted):
+    context = browser.new_context(viewport={"width": WIDTHS[0], "height": 900})
+    opened, said = context.new_page(), []
+    opened.on("console", lambda message: said.append(message.text))
+    opened.on("pageerror", lambda error: said.append(str(error)))
+    opened.goto(predicted.as_uri())
+    yield opened
+    context.close()
+    assert said == []
+
+
+def column(tab, number, table="table"):
     """The visible cells of a column of the table of images."""
     return tab.eval_on_selector_all(
-        f"#table tbody tr:not([hidden]) > :nth-child({number})", "cells => cells.map(cell => cell.textContent)"
+        f"#{table} tbody tr:not([hidden]) > :nth-child({number})", "cells => cells.map(cell => cell.textContent)"
     )
 
 
@@ -189,3 +220,72 @@ def test_the_table_filters_by_label_and_by_words(tab):
 def test_nothing_is_wider_than_the_window(tab, width):
     tab.set_viewport_size({"width": width, "height": 900})
     assert tab.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_predictions_are_shown_as_they_were_written(predicted, predicted_tab):
+    (run,) = predictions_of(predicted.parents[1] / "runs/small/001")
+    told = {result.path: result for result in run.predictions}
+    paths, verdicts, p_values, scores, limits = (column(predicted_tab, place, "predicted") for place in range(1, 6))
+    assert set(paths) == set(told)
+    assert p_values == sorted(p_values, key=float)
+    for path, verdict, score, limit in zip(paths, verdicts, scores, limits, strict=True):
+        said = told[path]
+        assert (verdict, score, limit) == (said.word, f"{said.score:.3f}", f"{said.verdict.limit:.3g}")
+    grid = predicted_tab.text_content("#predictions table")
+    assert "20 %" in grid
+    places = predicted_tab.text_content("#predicted")
+    for region in (region for result in told.values() for region in result.verdict.regions):
+        assert f"{region.width} x {region.height} at ({region.x}, {region.y}), {region.area} pixels" in places
+
+
+def test_files_that_could_not_be_judged_are_listed_with_their_reason(predicted, predicted_tab):
+    told = predicted_tab.text_content(".unjudged")
+    assert "new/torn.png: is corrupt or no image" in told
+    assert "absent.png: does not exist" in told
+    markdown = (predicted.parent / "index.md").read_text()
+    assert "absent.png** was not judged: does not exist" in markdown
+    assert (predicted.parent / "pictures/prediction-1.webp").is_file()
+
+
+def test_predictions_filter_by_verdict_and_their_pictures_go_through_regions(predicted, predicted_tab):
+    (run,) = predictions_of(predicted.parents[1] / "runs/small/001")
+    for word in ("defective", "normal"):
+        predicted_tab.select_option("#predictions [name=verdict]", word)
+        assert set(column(predicted_tab, 1, "predicted")) == {one.path for one in run.predictions if one.word == word}
+    predicted_tab.select_option("#predictions [name=verdict]", "")
+    assert len(column(predicted_tab, 1)) == SIZES["test"]  # the table of tests is another
+    slider = predicted_tab.locator("#predictions .slide input").first
+    slider.focus()
+    predicted_tab.keyboard.press("End")
+    assert slider.get_attribute("aria-valuetext") == "regions"
+    shown = predicted_tab.eval_on_selector_all("#predictions .slide", "all => all.length")
+    assert shown == len(run.predictions)  # overlays are those of all
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_predictions_are_not_wider_than_the_window(predicted_tab, width):
+    predicted_tab.set_viewport_size({"width": width, "height": 900})
+    assert predicted_tab.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_names_of_predicted_files_are_escaped(predicted):
+    text = predicted.read_text()
+    assert "<script>alert" not in text
+    assert "&lt;script&gt;alert" in text
+
+
+def test_a_prediction_is_shown_by_itself(predicted, tmp_path, capsys):
+    (run,) = predictions_of(predicted.parents[1] / "runs/small/001")
+    capsys.readouterr()
+    assert main(["report", str(run.folder), "--output", str(tmp_path)]) == 0
+    assert "0 runs, 1 predictions" in capsys.readouterr().out
+    text = (tmp_path / "index.html").read_text()
+    assert '<section id="predictions"' in text
+    assert '<section id="results"' not in text
+
+
+def test_a_file_that_was_judged_later_is_no_longer_told_as_bad(predicted):
+    (run,) = predictions_of(predicted.parents[1] / "runs/small/001")
+    assert set(run.unjudged) == {"new/torn.png", "absent.png"}
+    (run.folder / "unjudged.csv").write_text("path,problem\nnew/001.png,is empty\ngone.png,does not exist\n")
+    assert RunRecord(run.folder).unjudged == {"gone.png": "does not exist"}

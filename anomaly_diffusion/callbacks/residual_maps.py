@@ -14,12 +14,12 @@ from torch import Tensor
 
 from anomaly_diffusion import files
 from anomaly_diffusion.callbacks import weights_and_biases as wb
-from anomaly_diffusion.callbacks.image_files import at_original_size, npy, scale_note, tiff, write_tiles
+from anomaly_diffusion.callbacks.image_files import at_original_size, npy, scale_note, tiff
+from anomaly_diffusion.callbacks.region_mask import region_mask
 from anomaly_diffusion.callbacks.result_callback import ResultCallback, compared_by, data_module, from_all_processes
 from anomaly_diffusion.callbacks.selection import DisplaySampler
 from anomaly_diffusion.callbacks.sheets import MOST, Shown, captions, highest, write_sheet
 from anomaly_diffusion.callbacks.verdicts import BatchJudge
-from anomaly_diffusion.figures.region_mask import region_mask
 from anomaly_diffusion.figures.result_pictures import Compared, by_depth, cut, pixels, result_pictures
 from anomaly_diffusion.measures.failures import Worst
 from anomaly_diffusion.types import ImageBatch, ImageResult, Prediction
@@ -31,9 +31,10 @@ class ResidualMaps(ResultCallback):
     """Draws panels image | reconstruction | difference | map, with the true defect's contour, into `<run>/panels`.
 
     `test.png` and `val.png` are contact sheets, `test-001.png` and so on show single images, which `test.json` names.
-    Tiles of the images of a test are in `tiles/`. Where features are compared, panels are image | features | normal
-    features | map. Images are chosen by kind and place only (see `DisplaySampler`); all sheets share one colour scale.
-    Under several processes the first one shows its share of the images, and each writes the raw maps of its own.
+    Tiles of the images of a test or prediction are in `tiles/`. Where features are compared, panels are image |
+    features | normal features | map. Images are chosen by kind and place only (see `DisplaySampler`); all sheets share
+    one colour scale. Under several processes the first one shows its share of the images, and each writes the raw maps
+    of its own.
 
     `predict.png` and so on show the images of highest score, in that order: all that are called defective, up to 100,
     and at least `count` images.
@@ -119,15 +120,13 @@ class ResidualMaps(ResultCallback):
         self._draw(trainer, "test", chosen, _headline(trainer, pl_module, "test"))
         if not trainer.is_global_zero:
             return
-        for shown in chosen:
-            write_tiles(Path(trainer.default_root_dir), shown.rows[0], self.limit)
         if wb.runs(trainer):
             frame = tuple(np.max([shown.rows[0].mask.shape for shown in chosen], axis=0)) if chosen else (0, 0)
             limit = float(getattr(pl_module, "pixel_threshold"))  # noqa: B009  a buffer, which mypy takes for a module
             wb.log_pictures(trainer, "test/panels", [_logged(shown, frame, limit) for shown in chosen])
 
     def on_predict_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Draw the sheet and the single panels, those called defective first."""
+        """Draw the sheet, the single panels and their tiles, those called defective first."""
         whole: Worst[Shown] = Worst(max(MOST, self.count))
         for score, path, shown in from_all_processes(self._highest.kept()):
             whole.offer(score, path, partial(_itself, shown))

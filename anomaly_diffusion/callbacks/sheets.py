@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from anomaly_diffusion import files
+from anomaly_diffusion.callbacks.image_files import write_tiles
 from anomaly_diffusion.figures.result_pictures import ResultPictures
 from anomaly_diffusion.types import ImageBatch, ImageResult, Prediction
 
@@ -30,7 +31,7 @@ class Shown:
 
 
 def write_sheet(folder: Path, split: str, chosen: Sequence[Shown], title: str, limit: float) -> None:
-    """Write `panels/<split>.png` and, but for a validation, each of its images by itself and a list of them.
+    """Write `panels/<split>.png` and, but for a validation, each of its images by itself, its tiles, and a list of all.
 
     Args:
         folder: of the run.
@@ -50,6 +51,8 @@ def write_sheet(folder: Path, split: str, chosen: Sequence[Shown], title: str, l
     names = [f"{split}-{number:03d}.png" for number in range(1, 1 + len(panels))]
     for name, panel in zip(names, panels, strict=True):
         files.write(folder / "panels" / name, contact_sheet([panel], limit=limit, tile=256))
+    for shown in chosen:
+        write_tiles(folder, shown.rows[0], limit)
     files.write_json(folder / "panels" / f"{split}.json", {"images": _contents(names, chosen)})
 
 

@@ -13,6 +13,7 @@ from anomaly_diffusion import files
 from anomaly_diffusion.callbacks import weights_and_biases as wb
 from anomaly_diffusion.callbacks.result_callback import ResultCallback, data_module, from_all_processes
 from anomaly_diffusion.measures.controls import STATISTICS, statistics
+from anomaly_diffusion.runs.record import LIMITS
 from anomaly_diffusion.scoring.normal_scores import HELD_OUT, OF_IMAGE, NormalScores
 from anomaly_diffusion.types import ImageBatch, Prediction, Verdict
 from anomaly_diffusion.verdicts.anomalous_regions import cut_of, largest_mass, quantile_of
@@ -33,7 +34,7 @@ class Verdicts(ResultCallback):
     After each validation the scores of its normal images go into the module's `normal_scores`, and the limits into
     `image_threshold` and `pixel_threshold`, hence into its checkpoints: painted images have no say. A test or a
     prediction takes limits for its own `false_alarms` from the same scores. A test leaves `verdict.png`: scores and the
-    limit, both curves with the operating point, recall by kind.
+    limit, both curves with the operating point, recall by kind; a prediction leaves `limits.json`.
 
     Args:
         false_alarms: rate of normal images that may be called defective, in (0, 1); null: .01 where at least 99 normal
@@ -102,6 +103,11 @@ class Verdicts(ResultCallback):
             drawn = verdict_chart(self.shared.results, self.shared.verdicts)
             files.write(Path(trainer.default_root_dir) / "verdict.png", drawn)
             wb.log_chart(trainer, "test/verdict", drawn)
+
+    def on_predict_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Write the limits by which unknown images were judged."""
+        if trainer.is_global_zero and isinstance(self.shared.judge, BatchJudge):
+            files.write_json(Path(trainer.default_root_dir) / LIMITS, self.shared.judge.described())
 
     def _take_limits(self, pl_module: Any, data: Any) -> None:
         scores = getattr(pl_module, "normal_scores", None)

@@ -92,9 +92,8 @@ usage: anomaly-diffusion predict [--run_folder RUN] PHOTOGRAPH... [options]
 
   PHOTOGRAPH...             files, folders, patterns such as 'line/*.png'; -: names on standard input, one a line
   --watch FOLDER            judge photographs as they arrive there, until Ctrl-C; none twice, after a restart either
-  --run_folder RUN|last     the run (default: last); --runs_dir FOLDER: where runs are
-  --run_folder FILE         what `export` wrote, .onnx or .pt2: starts three times as fast, without torch; no pictures
-                            but --masks; predictions.csv lies where the command is started
+  --run_folder RUN|last     the run (default: last), or an exported file: .onnx, which needs no torch and starts at
+                            once, or .pt2; --runs_dir FOLDER: where runs are
   --false_alarms RATE       rate of good parts that may be called defective (default: the run's)
   --output FILE             .csv or .jsonl; -: standard output, with --json as JSON lines
                             (default: predictions.csv and pictures, in the run's evaluations)
@@ -111,7 +110,8 @@ examples
   anomaly-diffusion predict new/1.png new/2.png
   anomaly-diffusion predict --run_folder runs/feature-tile/001 new_photographs --false_alarms .01
   find line -name '*.png' | anomaly-diffusion predict - --output verdicts.jsonl
-  anomaly-diffusion predict --watch arriving"""
+  anomaly-diffusion predict --watch arriving
+  anomaly-diffusion predict --run_folder screw.onnx new_photographs --output verdicts.csv"""
 
 PURPOSES = {
     "train": "train, then test the checkpoint that was best on validation images",

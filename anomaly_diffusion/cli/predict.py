@@ -7,20 +7,22 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, Protocol, TextIO
+from typing import TYPE_CHECKING, TextIO
 
+from anomaly_diffusion import files
 from anomaly_diffusion.cli import user_errors
 from anomaly_diffusion.cli.parsing.arguments import prepare
+from anomaly_diffusion.names import EXPORTED
 from anomaly_diffusion.runs import run_folder
+from anomaly_diffusion.runs.record import LIMITS, PREDICTIONS, UNJUDGED
 
 if TYPE_CHECKING:
     from anomaly_diffusion.deploy.found_photographs import Bad
-    from anomaly_diffusion.deploy.given_images import GivenImage
+    from anomaly_diffusion.deploy.predicting.predictor import Predictor, Taken
     from anomaly_diffusion.runs.predictions import Predictions
     from anomaly_diffusion.verdict_records import ImageResult
 
-_TABLE = "predictions.csv"
-_EXPORTED = (".onnx", ".pt2")
+_TOGETHER = 4  # photographs that are judged side by side: no more fit into a part on a CPU
 _OF_TRAINER = (  # first words of settings of a run, which only the trainer's way of predicting knows
     *("data", "model", "trainer", "optimizer", "lr_scheduler", "config", "c", "ckpt_path", "wandb", "seed_everything"),
     *("print_config", "help_full", "experiment", "run", "ema", "card", "verdicts", "metrics", "panels", "checkpoint"),
@@ -40,9 +42,11 @@ def main(arguments: list[str]) -> int:
             f"`{settings[0]}` is no option of predict.{user_errors.closest(settings[0], known)}"
         )
     chosen = _parser().parse_args(arguments)
-    if Path(chosen.run_folder).suffix in _EXPORTED:
-        return _by_file(_checked(_of_file(chosen)))
-    return _by_run(_checked(chosen)) if chosen.photographs or chosen.watch else _by_trainer(arguments)
+    if chosen.photographs or chosen.watch:
+        return _by_inspector(_checked(chosen))
+    if Path(chosen.run_folder).suffix in EXPORTED:
+        raise user_errors.UsageError(f"{chosen.run_folder} knows no data of its own: name photographs, or --watch.")
+    return _by_trainer(arguments)
 
 
 def _by_trainer(arguments: list[str]) -> int:
@@ -63,6 +67,8 @@ def _checked(options: argparse.Namespace) -> argparse.Namespace:
     output = options.output
     if output not in (None, "-") and Path(output).suffix not in (".csv", ".jsonl"):
         raise user_errors.UsageError(f"`--output` must end in .csv or .jsonl, or be -, got {output}.")
+    if options.json and output != "-":
+        raise user_errors.UsageError("`--json` is for `--output -`. For a file of JSON lines: --output FILE.jsonl")
     exists = output not in (None, "-") and Path(output).exists()
     if exists and not (options.append or options.watch):
         raise user_errors.UsageError(
@@ -71,90 +77,68 @@ def _checked(options: argparse.Namespace) -> argparse.Namespace:
     return options
 
 
-def _of_file(options: argparse.Namespace) -> argparse.Namespace:
-    """The options for an exported file: its table lies here, as there is no run folder."""
-    if not (options.photographs or options.watch):
-        raise user_errors.UsageError(f"name photographs that {options.run_folder} is to judge, or --watch FOLDER")
-    if options.overlays:
-        raise user_errors.UsageError("`--overlays` are drawn by a run folder; an exported file writes --masks.")
-    if not Path(options.run_folder).is_file():
-        raise user_errors.UsageError(f"{options.run_folder} does not exist. Write one: anomaly-diffusion export")
-    options.output = options.output or _TABLE
-    return options
-
-
-def _by_file(options: argparse.Namespace) -> int:
+def _by_inspector(options: argparse.Namespace) -> int:
     start = time.perf_counter()
-    from anomaly_diffusion.deploy.file_predictor import FilePredictor
-    from anomaly_diffusion.runtime.inspector import ExportedInspector
-
-    inspector: ExportedInspector
-    if Path(options.run_folder).suffix == ".onnx" and options.device == "cpu":  # torch stays away
-        inspector = ExportedInspector(options.run_folder, options.false_alarms)
-    else:
-        from anomaly_diffusion.deploy.inspector import Inspector
-
-        inspector = Inspector(options.run_folder, options.false_alarms, options.device)
-    masks = Path("" if options.output == "-" else options.output).parent / "masks" if options.masks else None
-    work = _predicted(options, FilePredictor(inspector, masks), Path(options.output))
-    work.sum_up(time.perf_counter() - start)
-    return 1 if work.bad else 0
-
-
-def _by_run(options: argparse.Namespace) -> int:
-    start = time.perf_counter()
-    folder = run_folder.find(options.run_folder, options.runs_dir)
-    from anomaly_diffusion.deploy.inspector import Inspector
-    from anomaly_diffusion.deploy.prediction_pictures import PredictionPictures
-    from anomaly_diffusion.deploy.run_predictor import RunPredictor
-    from anomaly_diffusion.engine.lightning_internals import quieten
-
-    quieten()
-    inspector = Inspector(folder, options.false_alarms, options.device)
-    place, pictures = _place(options, folder), None
-    if options.output is None or options.masks or options.overlays:
-        pictures = PredictionPictures(inspector, place, options.masks, options.overlays)
-    work = _predicted(options, RunPredictor(inspector, pictures), place / _TABLE)
-    work.sum_up(time.perf_counter() - start)
-    if pictures is not None and (place / "panels").is_dir():
-        print(f"pictures: {place / 'panels' / 'predict.png'}", file=work.told)
-    return 1 if work.bad else 0
-
-
-def _predicted(options: argparse.Namespace, predictor: "_Predictor", table: Path) -> "_Work":
-    """Judge all that was asked for.
-
-    Args:
-        options: of the command.
-        predictor: that judges.
-        table: the file of results, where `--output` names none.
-    """
+    predictor, place = _predictor(options)
     from anomaly_diffusion.runs.predictions import Predictions
 
-    output = sys.stdout if options.output == "-" else Path(options.output or table)
-    with Predictions(output, options.json) as results:
-        work = _Work(predictor, results, sys.stderr if options.output == "-" else sys.stdout)
+    output = sys.stdout if options.output == "-" else Path(options.output) if options.output else place / PREDICTIONS
+    unjudged = None
+    if options.output is None:
+        files.write_json(place / LIMITS, predictor.limits)
+        unjudged = place / UNJUDGED
+    with Predictions(output, options.json) as table:
+        work = _Work(predictor, table, unjudged, sys.stderr if options.output == "-" else sys.stdout)
         try:
             alone = options.watch or "-" in options.photographs  # which may be long in coming
-            work.carry_out(_found(options, results.done), 1 if alone else predictor.together)
+            work.carry_out(_found(options, table.done), 1 if alone else _TOGETHER)
         except KeyboardInterrupt:
             if not options.watch:
                 raise
         finally:
-            predictor.finish()
-    return work
+            sheet = predictor.finish()
+    work.sum_up(time.perf_counter() - start, None if options.output == "-" else output)
+    if sheet is not None:
+        print(f"pictures: {sheet}", file=work.told)
+    return 1 if work.bad else 0
+
+
+def _predictor(options: argparse.Namespace) -> "tuple[Predictor, Path]":
+    """What judges, an ONNX file without torch, and the folder of what is written."""
+    from anomaly_diffusion.deploy.exporting.inspector_of_file import of_file
+
+    exported = of_file(options.run_folder, options.false_alarms, options.device)
+    if exported is not None:
+        from anomaly_diffusion.deploy.predicting.file_predictor import FilePredictor
+
+        place = _place(options, Path(options.run_folder).parent)
+        return FilePredictor(exported, place, options.masks, options.overlays), place
+    folder = run_folder.find(options.run_folder, options.runs_dir)
+    from anomaly_diffusion.deploy.inspector import Inspector
+    from anomaly_diffusion.deploy.predicting.run_predictor import RunPredictor
+    from anomaly_diffusion.deploy.prediction_pictures import PredictionPictures
+    from anomaly_diffusion.engine.lightning_internals import quieten
+
+    quieten()
+    inspector = Inspector(folder, options.false_alarms, options.device)
+    place = _place(options, folder)
+    drawn = options.output is None or options.masks or options.overlays
+    pictures = PredictionPictures(inspector, place, options.masks, options.overlays) if drawn else None
+    return RunPredictor(inspector, pictures), place
 
 
 def _place(options: argparse.Namespace, folder: Path) -> Path:
     """The folder of what is written: beside a named table, or an evaluation of the run."""
     if options.output not in (None, "-"):
         return Path(options.output).parent
-    if options.watch:
-        from anomaly_diffusion import files
-
-        return folder / run_folder.EVALUATIONS / f"watch-{files.safe_name(str(options.watch.resolve()))}"
-    if options.output == "-" and not (options.masks or options.overlays):
+    if options.output == "-" and not (options.watch or options.masks or options.overlays):
         return folder
+    if not (folder / run_folder.CONFIG).is_file():
+        raise user_errors.UsageError(
+            f"{options.run_folder} lies in no run folder, which would take the files: name a place by --output FILE.csv"
+        )
+    if options.watch:
+        return folder / run_folder.EVALUATIONS / f"watch-{files.safe_name(str(options.watch.resolve()))}"
     return run_folder.claim_evaluation(folder, "predict")
 
 
@@ -169,24 +153,6 @@ def _found(options: argparse.Namespace, done: set[str]) -> "Iterator[Path | Bad]
     return (one for one in named if not isinstance(one, Path) or one.as_posix() not in done)
 
 
-class _Predictor(Protocol):
-    """Judges photographs, by whatever: see `RunPredictor` and `FilePredictor`."""
-
-    @property
-    def together(self) -> int: ...
-
-    def take(self, path: Path) -> "GivenImage": ...
-
-    def __call__(self, paths: Sequence[str], images: "Sequence[GivenImage]") -> "list[ImageResult]": ...
-
-    def finish(self) -> None: ...
-
-
-class _Taken(NamedTuple):
-    path: str
-    image: "GivenImage"
-
-
 @dataclass
 class _Work:
     """Judges photographs in the order in which they come, and counts.
@@ -194,11 +160,13 @@ class _Work:
     Attributes:
         predictor: that judges.
         table: where results go.
+        unjudged: the file that lists what could not be judged; None: none does.
         told: where lines for people go.
     """
 
-    predictor: _Predictor
+    predictor: "Predictor"
     table: "Predictions"
+    unjudged: Path | None
     told: TextIO
     judged: int = 0
     defective: int = 0
@@ -208,34 +176,39 @@ class _Work:
     def carry_out(self, found: "Iterable[Path | Bad]", together: int) -> None:
         """Judge all photographs, so many side by side."""
         readable = self._readable(found)
-        while some := list(islice(readable, together)):
+        while some := list(islice(readable, min(together, self.predictor.at_once))):
             self._judge(some)
 
-    def sum_up(self, seconds: float) -> None:
+    def sum_up(self, seconds: float, output: Path | TextIO | None) -> None:
         """Say what came of it."""
         counts = [f"{self.defective} defective"] + ([f"{self.drifted} unlike any seen"] if self.drifted else [])
         line = f"judged {self.judged} photographs in {seconds:.1f} s: {', '.join(counts)}"
         line += f"; {self.bad} could not be judged" if self.bad else ""
-        print(line + (f"\n{self.table.path}" if self.table.path else ""), file=self.told, flush=True)
+        print(line + (f"\n{output}" if output else ""), file=self.told, flush=True)
 
-    def _readable(self, found: "Iterable[Path | Bad]") -> Iterator[_Taken]:
+    def _readable(self, found: "Iterable[Path | Bad]") -> "Iterator[Taken]":
         from anomaly_diffusion.data.reading.photographs import BadImages
+        from anomaly_diffusion.deploy.predicting.predictor import Taken
 
         for one in found:
             if not isinstance(one, Path):
                 self._refuse(one.name, one.problem)
                 continue
             try:
-                yield _Taken(one.as_posix(), self.predictor.take(one))
+                yield Taken(one.as_posix(), self.predictor.take(one))
             except BadImages as error:
                 self._refuse(one.as_posix(), next(iter(error.problems.values())))
 
     def _refuse(self, name: str, problem: str) -> None:
+        from anomaly_diffusion.runs.predictions import note_unjudged
+
         self.bad += 1
         print(f"{name}: {problem}", file=sys.stderr, flush=True)
+        if self.unjudged is not None:
+            note_unjudged(self.unjudged, name, problem)
 
-    def _judge(self, some: Sequence[_Taken]) -> None:
-        for result in self.predictor([one.path for one in some], [one.image for one in some]):
+    def _judge(self, some: "Sequence[Taken]") -> None:
+        for result in self.predictor(some):
             self.table.write(result)
             print(_line(result), file=self.told, flush=True)
             self._count(result)

@@ -78,6 +78,12 @@ class Inspection:
         """Where the map exceeds `pixel_limit`."""
         return self.map > self.pixel_limit
 
+    @property
+    def framed_values(self) -> Float[np.ndarray, " n"]:
+        """The map's values in its frame, without padding."""
+        frame = self._framed.shape[-2:]
+        return np.asarray(self._framed[0][self._policy.place(self.size, frame).valid()])
+
     def _original(self) -> Float[np.ndarray, "H W"]:
         import torch  # which an exported file does without
 

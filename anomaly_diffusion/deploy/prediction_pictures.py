@@ -6,17 +6,17 @@ from pathlib import Path
 import numpy as np
 
 from anomaly_diffusion import files
+from anomaly_diffusion.callbacks.region_mask import region_mask
 from anomaly_diffusion.callbacks.sheets import MOST, Shown, highest, write_sheet
 from anomaly_diffusion.data.reading.photographs import Pixels
 from anomaly_diffusion.deploy.inspector import Inspector, Judged
-from anomaly_diffusion.figures.region_mask import region_mask
+from anomaly_diffusion.deploy.predicting.predictor import LIMIT
 from anomaly_diffusion.figures.result_pictures import result_pictures
 from anomaly_diffusion.measures.failures import Worst
 from anomaly_diffusion.types import ImageResult
 
 __all__ = ["PredictionPictures"]
 
-_LIMIT = 8.0  # where the colour scale of maps ends, in standard deviations of normal images
 _COUNT = 8  # images on the sheet where fewer are called defective
 
 
@@ -60,12 +60,13 @@ class PredictionPictures:
         if self.overlays:
             from anomaly_diffusion.figures.tiles import overlay_file  # loads matplotlib
 
-            files.write(self.folder / "overlays" / name, overlay_file(_unit(pixels), values, _LIMIT))
+            files.write(self.folder / "overlays" / name, overlay_file(_unit(pixels), values, LIMIT))
 
-    def finish(self) -> None:
-        """Write the sheet."""
+    def finish(self) -> Path | None:
+        """Write the sheet and return where it lies; None without any photograph."""
         kept = [shown for _, _, shown in self._highest.kept()]
-        write_sheet(self.folder, "predict", *highest(kept, _COUNT), _LIMIT)
+        write_sheet(self.folder, "predict", *highest(kept, _COUNT), LIMIT)
+        return self.folder / "panels" / "predict.png" if kept else None
 
 
 def _unit(pixels: Pixels) -> np.ndarray:

@@ -1,6 +1,6 @@
 """The four tiles of a judged image that every sheet composes: of photographs and of features."""
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import cv2
 import numpy as np
@@ -16,7 +16,9 @@ from anomaly_diffusion.figures.canvas import (
     overlay,
     scaled,
 )
-from anomaly_diffusion.figures.result_pictures import ResultPictures
+
+if TYPE_CHECKING:
+    from anomaly_diffusion.figures.result_pictures import ResultPictures  # imports torch
 
 __all__ = ["SINGLE", "FeatureTiles", "Tiles", "legend", "overlay_file", "tile_files", "tile_height", "tiles"]
 
@@ -55,7 +57,7 @@ class FeatureTiles(NamedTuple):
     anomaly_map: Picture
 
 
-def tiles(pictures: ResultPictures, limit: float, height: int) -> Tiles | FeatureTiles:
+def tiles(pictures: "ResultPictures", limit: float, height: int) -> Tiles | FeatureTiles:
     """Draw the tiles of one image.
 
     Args:
@@ -74,7 +76,7 @@ def tiles(pictures: ResultPictures, limit: float, height: int) -> Tiles | Featur
     )
 
 
-def legend(pictures: ResultPictures) -> list[str]:
+def legend(pictures: "ResultPictures") -> list[str]:
     """What tiles mean, a line each."""
     if pictures.photographs:
         how = f"difference: of image and reconstruction; white is {RESIDUAL_WHITE:.0%} of the pixel range"
@@ -83,13 +85,13 @@ def legend(pictures: ResultPictures) -> list[str]:
     return ["contour on the map: true defect; cross: where the map is highest", how]
 
 
-def tile_height(pictures: ResultPictures, tile: int) -> int:
+def tile_height(pictures: "ResultPictures", tile: int) -> int:
     """The height of tiles that should be `tile` pixels high: less of wide images, to fit a screen, and more of tall."""
     H, W = pictures.mask.shape
     return int(tile * min(1.0, 1.5 * H / W) * min(2.0, max(1.0, H / W / 1.5)))
 
 
-def tile_files(pictures: ResultPictures, limit: float) -> dict[str, bytes]:
+def tile_files(pictures: "ResultPictures", limit: float) -> dict[str, bytes]:
     """The tiles of a single image as PNG files, by their names."""
     drawn = tiles(pictures, limit, tile_height(pictures, SINGLE))
     return {f"{name}.png": encoded(tile) for name, tile in drawn._asdict().items()}
@@ -109,7 +111,7 @@ def overlay_file(image: Picture, anomaly_map: Float[np.ndarray, "H W"], limit: f
     return encoded(crossed(overlay(large, anomaly_map, limit), (int(column), int(row))))
 
 
-def _map(pictures: ResultPictures, limit: float, height: int) -> Picture:
+def _map(pictures: "ResultPictures", limit: float, height: int) -> Picture:
     """Over the dimmed image, with the contour of the true defect and a cross at the peak."""
     values = pictures.anomaly_map
     mask = scaled(pictures.mask.astype(np.float32), height, cv2.INTER_NEAREST) > 0.5

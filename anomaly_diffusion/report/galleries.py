@@ -12,7 +12,7 @@ from anomaly_diffusion.report.thumbnails import Thumbnail, photograph
 from anomaly_diffusion.runs.record import RunRecord
 from anomaly_diffusion.types import ImageResult
 
-__all__ = ["Gallery", "Slide", "galleries", "within"]
+__all__ = ["Gallery", "Slide", "galleries", "slide_of", "within"]
 
 # what a slide goes through, in its order: of photographs, or of features
 TILES = ("image", "reconstruction", "anomaly_map"), ("image", "normal_features", "anomaly_map")
@@ -21,12 +21,12 @@ WIDE = 1.5  # width over height from which pictures are laid out in fewer column
 
 @dataclass(frozen=True)
 class Slide:
-    """One test image.
+    """One image.
 
     Args:
         result: what was found in it.
         note: a number in words.
-        pictures: those of one of `TILES`, by their names.
+        pictures: those of one of `TILES`, by their names; of a prediction also "overlay" and "regions".
     """
 
     result: ImageResult
@@ -35,9 +35,14 @@ class Slide:
 
     @property
     def verdict(self) -> str:
-        """`ImageResult.outcome` with its mark."""
+        """`ImageResult.outcome` with its mark; the bare verdict where nobody knows the truth."""
         outcome = self.result.outcome
-        return f"{MARKS[outcome]} {outcome}" if outcome else ""
+        return f"{MARKS[outcome]} {outcome}" if outcome else self.result.word if self.result.label is None else ""
+
+    @property
+    def names(self) -> list[str]:
+        """Of its pictures, as people call them."""
+        return [name.replace("_", " ") for name in self.pictures]
 
     @property
     def bytes_in_page(self) -> int:
@@ -64,7 +69,8 @@ class Gallery:
     @property
     def wide(self) -> bool:
         """Whether most pictures are so much wider than high that fewer fit beside one another."""
-        shapes = [slide.pictures["image"].width / slide.pictures["image"].height for slide in self.slides]
+        first = [next(iter(slide.pictures.values())) for slide in self.slides]
+        shapes = [picture.width / picture.height for picture in first]
         return bool(shapes) and median(shapes) > WIDE
 
 
@@ -95,7 +101,7 @@ def within(limit: int, found: Sequence[Gallery]) -> list[Gallery]:
 def _of_test(run: RunRecord, result: ImageResult) -> Slide | None:
     said = result.verdict
     note = f"score {result.score:.2f}" + (f", limit {said.limit:.2f}" if said else "")
-    return _slide(run, result, note)
+    return slide_of(run, result, note)
 
 
 def _of_failure(run: RunRecord, failure: Failure) -> Iterator[Slide | None]:
@@ -105,7 +111,7 @@ def _of_failure(run: RunRecord, failure: Failure) -> Iterator[Slide | None]:
         result = run.measured.get(case["path"])
         note = f"severity {case['severity']:.3g}" if result is None else failure.verdict(result)
         unknown = ImageResult(case["path"], None, "", math.nan, math.nan)
-        yield _slide(run, tested.get(case["path"], result or unknown), note)
+        yield slide_of(run, tested.get(case["path"], result or unknown), note)
 
 
 def _counted(run: RunRecord, failure: Failure) -> str:
@@ -114,8 +120,8 @@ def _counted(run: RunRecord, failure: Failure) -> str:
     return f": {failed['count']} of {failed['of']}" if {"count", "of"} <= failed.keys() else ""
 
 
-def _slide(run: RunRecord, result: ImageResult, note: str) -> Slide | None:
-    """None without all its pictures."""
+def slide_of(run: RunRecord, result: ImageResult, note: str) -> Slide | None:
+    """The slide of an image; None without all its tiles."""
     for names in TILES:
         files_of = {name: run.tile(result.path, name) for name in names}
         if all(tile.is_file() for tile in files_of.values()):

@@ -24,7 +24,8 @@ def markdown_page(report: Report) -> tuple[str, dict[str, bytes]]:
 
 def _lines(report: Report, pictures: dict[str, bytes]) -> Iterator[str]:
     yield "# Report\n\nThe same with sliders, and with a table of all images: [index.html](index.html)\n"
-    yield "## Results\n\nMean ± standard deviation over runs that differ in their seed; controls have learnt nothing.\n"
+    if report.runs:
+        yield "## Results\n\nMean ± standard deviation over runs that differ in their seed; controls learnt nothing.\n"
     for grid in report.results:
         yield _grid(grid)
     if report.verdicts:
@@ -47,7 +48,22 @@ def _lines(report: Report, pictures: dict[str, bytes]) -> Iterator[str]:
         yield from _charts(report.spectra, "spectra", pictures)
     for place, one in enumerate(report.pictured):
         yield from _sheets(one.run, place, pictures)
+    if report.predicted.runs:
+        yield from _predictions(report, pictures)
     yield from _missing(report)
+
+
+def _predictions(report: Report, pictures: dict[str, bytes]) -> Iterator[str]:
+    """What each has found, its sheet, and what could not be judged; single photographs are in the page alone."""
+    yield f"## Predictions\n\n{report.predicted.grid.markdown()}"
+    for place, run in enumerate(report.predicted.runs, start=1):
+        sheet = run.folder / "panels" / "predict.png"
+        if picture := photograph(sheet.read_bytes(), _WIDEST) if sheet.is_file() else None:
+            name = f"{_FOLDER}/prediction-{place}.webp"
+            pictures[name] = picture.data
+            yield f"![{plain(run.name)}, the highest scores]({name})\n"
+    for source, path, problem in report.predicted.unjudged:
+        yield f"- {plain(source)}: **{plain(path)}** was not judged: {plain(problem)}"
 
 
 def _sheets(run: RunRecord, place: int, pictures: dict[str, bytes]) -> Iterator[str]:

@@ -20,6 +20,7 @@ from anomaly_diffusion.report.charts import Chart, cost_chart, depth_charts, spe
 from anomaly_diffusion.report.galleries import Gallery, galleries, within
 from anomaly_diffusion.report.grids import depth_grid, failure_grid, found_grids, result_grids
 from anomaly_diffusion.report.image_table import ImageTable, image_table
+from anomaly_diffusion.report.predicted import PicturedPrediction, Predicted, left_out, predicted, predicted_pictures
 from anomaly_diffusion.runs.record import Groups, RunRecord
 from anomaly_diffusion.runs.tables import Grid
 
@@ -58,11 +59,6 @@ class PicturedRun:
     run: RunRecord
     galleries: Sequence[Gallery]
 
-    @property
-    def features(self) -> bool:
-        """Whether what its pictures slide into are normal features, not reconstructions."""
-        return any("normal_features" in slide.pictures for gallery in self.galleries for slide in gallery.slides)
-
 
 @dataclass(frozen=True)
 class Report:
@@ -79,6 +75,8 @@ class Report:
         spectra: drawings.
         pictured: pictures, group by group.
         images: all images.
+        predicted: photographs that were judged without knowing the truth.
+        predicted_pictures: their pictures, prediction by prediction.
         gaps: what runs lack.
         left_out: what there was no room for.
     """
@@ -94,16 +92,25 @@ class Report:
     spectra: Sequence[Chart]
     pictured: Sequence[PicturedRun]
     images: ImageTable
+    predicted: Predicted
+    predicted_pictures: Sequence[PicturedPrediction]
     gaps: Sequence[Gap]
     left_out: Sequence[str]
 
 
-def make_report(groups: Groups, gaps: Sequence[Gap], limit: int = LIMIT, all_controls: bool = False) -> Report:
+def make_report(
+    groups: Groups,
+    gaps: Sequence[Gap],
+    predictions: Sequence[RunRecord] = (),
+    limit: int = LIMIT,
+    all_controls: bool = False,
+) -> Report:
     """Everything but the page itself.
 
     Args:
         groups: runs that differ in their seed only, by name.
         gaps: what runs lack.
+        predictions: evaluations that hold some.
         limit: bytes that the page should not exceed.
         all_controls: whether tables have every control, not the best of each figure.
     """
@@ -112,7 +119,10 @@ def make_report(groups: Groups, gaps: Sequence[Gap], limit: int = LIMIT, all_con
     drawn = [depth_charts(groups), spectra_charts(groups), verdict_charts(groups)]
     used = sum(len(line.result.path) + 220 + 12 * len(images.columns) for line in images.lines)
     used += sum(chart.picture.bytes_in_page for charts in drawn for chart in charts)
-    room = max(_LEAST, (limit - used) // max(1, len(groups)))
+    found = predicted(predictions)
+    used += sum(len(line.result.path) + 300 + 90 * len(line.regions) + 100 * len(line.drift) for line in found.lines)
+    room = max(_LEAST, (limit - used) // max(1, len(groups) + len(predictions)))
+    of_predictions = [predicted_pictures(run, room) for run in predictions]
     pictured = [_pictured(several, room) for several in groups.values()]
     return Report(
         runs=runs,
@@ -126,8 +136,10 @@ def make_report(groups: Groups, gaps: Sequence[Gap], limit: int = LIMIT, all_con
         spectra=drawn[1],
         pictured=pictured,
         images=images,
+        predicted=found,
+        predicted_pictures=of_predictions,
         gaps=gaps,
-        left_out=list(_left_out(groups, pictured, images)),
+        left_out=[*_left_out(groups, pictured, images), *left_out(found, of_predictions)],
     )
 
 
@@ -162,14 +174,25 @@ def _left_out(groups: Groups, pictured: Sequence[PicturedRun], images: ImageTabl
 
 
 def _shared(report: Report) -> dict[str, Any]:
-    counts = {"groups": len({run.group for run in report.runs}), "runs": len(report.runs)}
+    counts = {"model": len({run.group for run in report.runs}), "run": len(report.runs)}
     shown = {
         (report.runs.index(one.run), slide.result.path): f"s{place}-0-{number}"
         for place, one in enumerate(report.pictured)
         if one.galleries and one.galleries[0].title == "Test images"
         for number, slide in enumerate(one.galleries[0].slides)
     }
-    return {"report": report, "counts": counts, "shown": shown, "version": __version__}
+    title = ", ".join(
+        f"{count} {noun}{'' if count == 1 else 's'}"
+        for noun, count in (*counts.items(), ("prediction", len(report.predicted.runs)))
+        if count
+    )
+    judged = {
+        (report.predicted.runs.index(one.run), slide.result.path): f"p{place}-0-{number}"
+        for place, one in enumerate(report.predicted_pictures)
+        for gallery in one.galleries
+        for number, slide in enumerate(gallery.slides)
+    }
+    return {"report": report, "title": title, "shown": shown, "judged": judged, "version": __version__}
 
 
 @cache

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from anomaly_diffusion import files
 from anomaly_diffusion.verdict_records import AnomalousRegion, ImageResult, Verdict
 
-if TYPE_CHECKING:  # torch: what reads and writes results does without
+if TYPE_CHECKING:
     from anomaly_diffusion.types import ImageBatch, Prediction
 
 __all__ = ["COLUMNS", "as_csv", "cells", "from_row", "image_results", "read", "unlabelled"]

@@ -12,7 +12,7 @@ from anomaly_diffusion import files
 from anomaly_diffusion.runs.image_results import COLUMNS, cells
 from anomaly_diffusion.verdict_records import ImageResult
 
-__all__ = ["JSON_LINES", "Predictions", "as_json", "drop_half_a_line"]
+__all__ = ["JSON_LINES", "Predictions", "as_json", "drop_half_a_line", "note_unjudged"]
 
 JSON_LINES = ".jsonl"
 
@@ -74,6 +74,18 @@ class Predictions:
             raise
         except OSError as error:
             raise OSError(error.errno, f"{error.strerror}; results before are whole", str(self.path)) from None
+
+
+def note_unjudged(path: Path, name: str, problem: str) -> None:
+    """Append a file that could not be judged to a table of them, with what is wrong.
+
+    Raises:
+        OSError: the table cannot be written.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    head = "" if path.is_file() else _csv(("path", "problem"))
+    with path.open("a", encoding="utf-8", newline="") as stream:
+        stream.write(head + _csv((name, problem)))
 
 
 def as_json(result: ImageResult) -> dict[str, Any]:

@@ -14,10 +14,26 @@ if TYPE_CHECKING:
     from anomaly_diffusion.runs.display import Picture
     from anomaly_diffusion.types import ImageResult
 
-__all__ = ["DETECTION_LIMIT", "UNSET", "VERDICTS", "Groups", "Run", "RunRecord", "finished_runs", "grouped"]
+__all__ = [
+    "DETECTION_LIMIT",
+    "LIMITS",
+    "PREDICTIONS",
+    "UNJUDGED",
+    "UNSET",
+    "VERDICTS",
+    "Groups",
+    "Run",
+    "RunRecord",
+    "finished_runs",
+    "grouped",
+    "predictions_of",
+]
 
 SUMMARY = "summary.json"
 DETECTION_LIMIT = "detection_limit.json"
+PREDICTIONS = "predictions.csv"
+LIMITS = "limits.json"  # by which photographs were predicted
+UNJUDGED = "unjudged.csv"  # files that could not be predicted
 OPTIONAL = ("per_image.csv", "failures.csv", "failures.json", "panels/test.png", "tiles/", "depths.csv")
 VERDICTS = "verdicts"  # of the lines of per_image.csv
 UNSET = "not set"
@@ -107,6 +123,24 @@ class RunRecord:
         return self._images("per_image.csv")
 
     @cached_property
+    def predictions(self) -> "list[ImageResult]":
+        """The photographs that it has judged without knowing the truth, the lines of `predictions.csv`."""
+        return self._images(PREDICTIONS)
+
+    @cached_property
+    def limits(self) -> dict[str, Any]:
+        """By which limits these were judged and what the limits promise, the content of `limits.json`."""
+        return self._mapping(LIMITS)
+
+    @cached_property
+    def unjudged(self) -> dict[str, str]:
+        """What was wrong with each file that could not be judged, nor has been since: the lines of `unjudged.csv`."""
+        path = self.folder / UNJUDGED
+        rows = files.read_table(path, ["path", "problem"]) if path.is_file() else []
+        judged = {result.path for result in self.predictions}
+        return {row["path"]: row["problem"] for row in rows if row["path"] not in judged}
+
+    @cached_property
     def measured(self) -> "dict[str, ImageResult]":
         """The same images with their `measures`, the lines of `failures.csv`, by path."""
         return {result.path: result for result in self._images("failures.csv")}
@@ -157,7 +191,7 @@ class RunRecord:
         return [tested.get(result.path, result) for result in told]
 
     def tile(self, path: str, name: str) -> Path:
-        """The file of one picture of a test image.
+        """The file of one picture of an image of a test or prediction.
 
         Args:
             path: of the image, as in its result.
@@ -257,6 +291,12 @@ def finished_runs(path: Path) -> list[RunRecord]:
     if not found:
         raise FileNotFoundError(f"No finished run in {path}. Expected {path}/{SUMMARY} or {path}/*/{SUMMARY}.")
     return [RunRecord(folder) for folder in found]
+
+
+def predictions_of(path: Path) -> list[RunRecord]:
+    """The evaluations with predictions of a run, or of all runs of an experiment; one of them by itself."""
+    below = ("", "*/", f"{run_folder.EVALUATIONS}/*/", f"*/{run_folder.EVALUATIONS}/*/")
+    return [RunRecord(table.parent) for start in below for table in sorted(path.glob(start + PREDICTIONS))]
 
 
 def grouped(runs: Sequence[RunRecord], name: Callable[[RunRecord], str]) -> dict[str, list[RunRecord]]:

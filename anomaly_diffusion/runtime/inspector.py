@@ -87,14 +87,19 @@ class ExportedInspector:
         """
         return given(image, self.description.white_level)
 
-    def judge(self, images: Sequence[GivenImage]) -> list[Inspection]:
+    @property
+    def cut(self) -> float:
+        """What a map exceeds in a region."""
+        return self.description.cut
+
+    def judge(self, taken: Sequence[GivenImage]) -> list[Inspection]:
         """Judge photographs that have been read."""
         frame, channels = self.description.frame, self.description.channels
-        placed = [self._policy.place(one.pixels.shape[:2], frame) for one in images]
-        shown = [with_channels(place.image(one.pixels), channels) for place, one in zip(placed, images, strict=True)]
+        placed = [self._policy.place(one.pixels.shape[:2], frame) for one in taken]
+        shown = [with_channels(place.image(one.pixels), channels) for place, one in zip(placed, taken, strict=True)]
         valid = np.stack([place.valid() for place in placed])
         told = self._engine(np.stack(shown), valid)
-        rows = zip(images, told.maps, told.scores.tolist(), told.statistics.tolist(), valid, strict=True)
+        rows = zip(taken, told.maps, told.scores.tolist(), told.statistics.tolist(), valid, strict=True)
         return [self._judged(*row) for row in rows]
 
     def _inspected(self, images: Sequence[Any]) -> list[Inspection]:

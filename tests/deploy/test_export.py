@@ -3,7 +3,6 @@
 import importlib.util
 import json
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -16,7 +15,7 @@ import anomaly_diffusion
 from anomaly_diffusion.api import train
 from anomaly_diffusion.cli.main import main
 from anomaly_diffusion.deploy.inspector import Inspector
-from anomaly_diffusion.runs import image_results
+from anomaly_diffusion.runs.record import RunRecord
 from anomaly_diffusion.runtime import ExportedInspector, OnnxEngine, OpenVINOEngine
 from anomaly_diffusion.runtime.description import Description
 
@@ -26,6 +25,7 @@ pytest.importorskip("onnxruntime", reason="the extra `runtime` is not installed"
 SIDE = (32, 48)
 SMALL = SMALL_RUN | {"data.image_size": SIDE, "data.loading.policy": "Letterbox"}
 AUTOENCODER = {"class_path": "ConvAutoencoder", "init_args": {"channels": 4, "widths": [16], "patch": 4}}
+RANDOM = {"class_path": "ConvAutoencoder", "init_args": AUTOENCODER["init_args"] | {"weights": None}}
 FEATURES = {"class_path": "AutoencoderFeatures", "init_args": {"autoencoder": AUTOENCODER, "stride": 4}}
 ONE_EPOCH = {"trainer.max_steps": 1, "trainer.val_check_interval": 1}
 FEW = {"components": 8}  # of two steps of training, more would be but rounding, whitened
@@ -41,6 +41,13 @@ SCORING = {
 }
 KINDS = {
     "pixel": NARROW | {"model.init_args.scoring": SCORING},
+    "scales": NARROW
+    | {
+        "model.init_args.scoring": SCORING | {"weights": "least_variance"},
+        "model.init_args.scales": [1.0, 0.5],
+        "data.loading.policy": "CenterCrop",
+    },
+    "latent": NARROW | {"model.init_args.autoencoder": RANDOM},
     "feature": NARROW | {"model.init_args.features": FEATURES, "model.init_args.components": 8},
     "padim": ONE_EPOCH | {"model.init_args.features": FEATURES, "model.init_args.channels": 6},
     "patchcore": ONE_EPOCH | {"model.init_args.features": FEATURES, "model.init_args.memory.share": 0.2},
@@ -72,7 +79,7 @@ def exported(folder):
             settings = SMALL | KINDS[kind] | (FEATURE_SETTINGS if kind == "feature" else {})
             with unchanged_process():
                 settings |= {"runs_dir": folder / "runs", "experiment": kind}
-                known[kind] = train(f"model/{kind}.yaml", settings=settings).folder
+                known[kind] = train(f"model/{'pixel' if kind == 'scales' else kind}.yaml", settings=settings).folder
                 assert main(["export", "--run_folder", str(known[kind])]) == 0
         return known[kind]
 
@@ -131,65 +138,6 @@ def test_a_program_of_torch_says_the_same(folder, exported):
 
 
 @pytest.mark.slow
-def test_predict_says_by_a_file_what_it_says_by_the_run(folder, exported, tmp_path, monkeypatch, capsys):
-    run = exported("pixel")
-    words = [*map(str, photographs(folder)), str(folder / "nowhere.png")]
-    monkeypatch.chdir(tmp_path)
-    with unchanged_process():
-        assert main(["predict", "--run_folder", str(run), *words, "--output", "by_run/predictions.csv", "--masks"]) == 1
-        capsys.readouterr()
-        assert main(["predict", "--run_folder", str(run / "exported.onnx"), *words, "--masks"]) == 1
-    told = capsys.readouterr()
-    assert "nowhere.png" in told.err
-    assert f"judged {len(words) - 1} photographs" in told.out
-    assert told.out.splitlines()[-1] == "predictions.csv"
-    by_run, by_file = (image_results.read(Path(name)) for name in ("by_run/predictions.csv", "predictions.csv"))
-    for found, expected in zip(by_file, by_run, strict=True):
-        assert (found.path, found.word, found.label, found.kind) == (expected.path, expected.word, None, "")
-        for name in ("score", "map_max", "map_mean", "map_p99"):
-            assert getattr(found, name) == pytest.approx(getattr(expected, name), abs=1e-3)
-        assert found.verdict.limit == expected.verdict.limit
-    names = sorted(path.name for path in Path("masks").iterdir())
-    assert names == sorted(path.name for path in Path("by_run/masks").iterdir())
-    for name in names:
-        ours, theirs = (cv2.imread(str(Path(place, name)), cv2.IMREAD_UNCHANGED) for place in ("masks", "by_run/masks"))
-        assert (ours != theirs).mean() < 0.01  # maps are interpolated by OpenCV here and by torch there
-    with unchanged_process():  # what is judged stays as it is
-        assert main(["predict", "--run_folder", str(run / "exported.onnx"), *words[:1]]) != 0
-        assert "exists. Name another file" in capsys.readouterr().err
-        again = ["--output", "predictions.csv", "--append"]
-        assert main(["predict", "--run_folder", str(run / "exported.onnx"), *words[:2], *again]) == 0
-    assert "judged 0 photographs" in capsys.readouterr().out
-
-
-@pytest.mark.parametrize(
-    ("words", "told"),
-    [
-        (["nowhere.onnx", "a.png"], "nowhere.onnx does not exist. Write one: anomaly-diffusion export"),
-        (["nowhere.onnx"], "name photographs that nowhere.onnx is to judge"),
-        (["nowhere.onnx", "a.png", "--overlays"], "`--overlays` are drawn by a run folder"),
-    ],
-)
-def test_predict_by_a_file_refuses_what_it_cannot_do(tmp_path, monkeypatch, capsys, words, told):
-    monkeypatch.chdir(tmp_path)
-    assert main(["predict", "--run_folder", *words]) != 0
-    assert told in capsys.readouterr().err
-
-
-@pytest.mark.slow
-def test_predict_by_a_file_imports_no_torch(folder, exported, tmp_path):
-    file, photograph = exported("pixel") / "exported.onnx", folder / "3.png"
-    told = in_a_process_without(
-        ("torch", "pytorch_lightning"),
-        f"""
-        from anomaly_diffusion.cli.main import main
-        main(["predict", "--run_folder", {str(file)!r}, {str(photograph)!r}, "--output", {str(tmp_path / "a.csv")!r}])
-        """,
-    )
-    assert "judged 1 photographs" in told
-
-
-@pytest.mark.slow
 def test_no_torch_is_imported_where_a_file_judges(folder, exported):
     path = exported("pixel") / "exported.onnx"
     told = in_a_process_without(
@@ -233,12 +181,83 @@ def test_what_cannot_be_exported_is_refused_in_one_sentence(folder, exported, tm
         assert main(["export", "--run_folder", str(other)]) == 1
     said = capsys.readouterr().err
     assert "scores of normal photographs" in said or "draws noise" in said
-    config = yaml.safe_load((run / "config.yaml").read_text())
-    config["model"]["init_args"]["scales"] = [1.0, 0.5]
-    (other / "config.yaml").write_text(yaml.safe_dump(config))
-    with unchanged_process():
-        assert main(["export", "--run_folder", str(other)]) == 1
-    assert "several `scales` cannot be exported" in capsys.readouterr().err
+
+
+@pytest.fixture
+def typed(folder, monkeypatch, capsys):
+    """`typed(word, ...)` is the exit status, standard output and standard error of a prediction."""
+    monkeypatch.chdir(folder)
+
+    def run(*words):
+        capsys.readouterr()
+        with unchanged_process():
+            status = main(["predict", *map(str, words)])
+        return status, *capsys.readouterr()
+
+    return run
+
+
+@pytest.mark.slow
+def test_predict_by_a_file_writes_what_it_writes_by_the_run(folder, exported, typed):
+    run = exported("pixel")
+    places = []
+    for source in (run, run / "exported.onnx"):
+        assert typed("--run_folder", source, *photographs(folder), "--masks", "--overlays")[0] == 0
+        places.append(max(run.glob("evaluations/predict-*")))
+    theirs, ours = (RunRecord(place) for place in places)
+    assert ours.limits == theirs.limits
+    for expected, found in zip(theirs.predictions, ours.predictions, strict=True):
+        assert (found.path, found.word, found.label) == (expected.path, expected.word, None)
+        for name in ("score", "map_max", "map_mean", "map_p99"):
+            assert found.number(name) == pytest.approx(expected.number(name), abs=2e-3)
+        assert [region[:4] for region in found.verdict.regions] == [region[:4] for region in expected.verdict.regions]
+    for kind in ("masks", "overlays"):
+        names = [sorted(path.name for path in (place / kind).iterdir()) for place in places]
+        assert names[0] == names[1]
+        for name in names[0]:
+            one, other = (cv2.imread(str(place / kind / name)).astype(int) for place in places)
+            assert np.abs(one - other).mean() < 1
+
+
+@pytest.mark.slow
+def test_predict_by_a_file_needs_no_torch_and_goes_on_where_it_ended(folder, exported, tmp_path):
+    path, photograph, output = exported("pixel") / "exported.onnx", folder / "3.png", tmp_path / "out.jsonl"
+    told = in_a_process_without(
+        ("torch", "scipy", "pandas", "pytorch_lightning", "torchmetrics"),
+        f"""
+        from anomaly_diffusion.cli.main import main
+        words = ["predict", "--run_folder", {str(path)!r}, "--masks", "--overlays", "--output", {str(output)!r}]
+        assert main([*words, {str(photograph)!r}]) == 0
+        assert main([*words, {str(photograph)!r}, {str(folder / "0.png")!r}, "--append"]) == 0
+        """,
+    )
+    assert told.count("judged 1 photographs") == 2
+    first, second = map(json.loads, output.read_text().splitlines())
+    assert first["score"] == ExportedInspector(path)(photograph).score
+    assert second["path"] == (folder / "0.png").as_posix()
+    assert len(list((tmp_path / "overlays").iterdir())) == len(list((tmp_path / "masks").iterdir())) == 2
+
+
+@pytest.mark.slow
+def test_what_a_file_cannot_predict_is_refused_in_one_sentence(folder, exported, typed, tmp_path):
+    path = tmp_path / "alone.onnx"
+    path.write_bytes((exported("pixel") / "exported.onnx").read_bytes())
+    for words, status, told in (
+        (["0.png"], 2, "lies in no run folder, which would take the files: name a place by --output FILE.csv"),
+        (["--watch", "."], 2, "lies in no run folder"),
+        ([], 2, "knows no data of its own: name photographs, or --watch."),
+        (["0.png", "--output", "-", "--device", "cuda"], 1, '`device` must be "cpu" for an exported file, got cuda.'),
+    ):
+        found, _, error = typed("--run_folder", path, *words)
+        assert found == status
+        assert told in error
+        assert len(error.splitlines()) <= 2
+    status, _, error = typed("--run_folder", tmp_path / "absent.onnx", "0.png", "--output", "-")
+    assert (status, "There is no file" in error) == (1, True)
+    assert sorted(tmp_path.iterdir()) == [path]
+    status, told, _ = typed("--run_folder", path, "0.png", "--output", "-", "--false_alarms", ".2", "--json")
+    assert status == 0
+    assert json.loads(told)["limit"] == ExportedInspector(path, false_alarms=0.2).limits["limit"]
 
 
 def test_a_file_that_is_none_is_refused(tmp_path):

@@ -3,7 +3,7 @@
 from os import PathLike
 from pathlib import Path
 
-from anomaly_diffusion.deploy.exporting.program_engine import ProgramEngine
+from anomaly_diffusion.names import EXPORTED
 from anomaly_diffusion.runtime.inspector import ExportedInspector
 
 __all__ = ["of_file"]
@@ -18,10 +18,14 @@ def of_file(
         ValueError: it is asked for on another device than the CPU.
     """
     suffix = Path(path).suffix
-    if suffix not in (".onnx", ".pt2"):
+    if suffix not in EXPORTED:
         return None
     if device != "cpu":
         raise ValueError(
             f'`device` must be "cpu" for an exported file, got {device}. A run folder can be judged there.'
         )
-    return ExportedInspector(path if suffix == ".onnx" else ProgramEngine(path), false_alarms, batch_size)
+    if suffix == ".onnx":
+        return ExportedInspector(path, false_alarms, batch_size)
+    from anomaly_diffusion.deploy.exporting.program_engine import ProgramEngine  # imports torch
+
+    return ExportedInspector(ProgramEngine(path), false_alarms, batch_size)

@@ -1,18 +1,15 @@
 "use strict";
 document.documentElement.classList.add("js");
 
-const NAMES = ["image", "reconstruction", "anomaly map"];
-
-// value 0 shows the image, 100 its reconstruction or normal features, 200 its map; between them one fades into the next
-function say(value) {
-  const part = Math.min(Math.floor(value / 100), 1), share = value - 100 * part;
-  if (share % 100 === 0) return NAMES[part + share / 100];
-  return `${share} % from ${NAMES[part]} to ${NAMES[part + 1]}`;
+// value 0 shows the first picture, the image mostly, 100 the second and so on; between them one fades into the next
+function say(names, value) {
+  const part = Math.floor(value / 100), share = value % 100;
+  return share ? `${share} % from ${names[part]} to ${names[part + 1]}` : names[part];
 }
 
 function mark(slider, value) {
   slider.value = value;
-  slider.setAttribute("aria-valuetext", say(Number(slider.value)));
+  slider.setAttribute("aria-valuetext", say(slider.dataset.names.split("|"), Number(slider.value)));
   for (const tick of slider.parentElement.querySelectorAll("[data-to]"))
     tick.classList.toggle("now", Math.abs(tick.dataset.to - slider.value) < 50);
 }
@@ -20,15 +17,17 @@ function mark(slider, value) {
 function show(slide, value) {
   const slider = slide.querySelector("input"), stage = slide.querySelector(".stage");
   mark(slider, value);
-  stage.style.setProperty("--second", Math.min(slider.value / 100, 1));
-  stage.style.setProperty("--third", Math.max(slider.value / 100 - 1, 0));
+  stage.querySelectorAll("img").forEach((picture, place) => {
+    if (place) picture.style.opacity = Math.min(Math.max(slider.value / 100 - place + 1, 0), 1);
+  });
 }
 
 for (const slide of document.querySelectorAll(".slide")) {
   const slider = slide.querySelector("input"), stage = slide.querySelector(".stage");
+  if (!slider) continue;  // of one picture
   const drag = (event) => {
     const box = stage.getBoundingClientRect();
-    show(slide, 200 * (event.clientX - box.left) / box.width);
+    show(slide, slider.max * (event.clientX - box.left) / box.width);
   };
   slider.addEventListener("input", () => show(slide, slider.value));
   stage.addEventListener("pointerdown", (event) => { stage.setPointerCapture(event.pointerId); drag(event); });
@@ -38,7 +37,7 @@ for (const slide of document.querySelectorAll(".slide")) {
 }
 
 for (const slider of document.querySelectorAll("[data-all]")) {
-  const slides = slider.closest(".run").querySelectorAll(".slide");
+  const slides = [...slider.closest(".run").querySelectorAll(".slide")].filter((slide) => slide.querySelector("input"));
   const move = (value) => { mark(slider, value); for (const slide of slides) show(slide, slider.value); };
   slider.addEventListener("input", () => move(slider.value));
   for (const tick of slider.parentElement.querySelectorAll("[data-to]"))
@@ -60,9 +59,8 @@ function reveal() {
 addEventListener("hashchange", reveal);
 reveal();
 
-const table = document.getElementById("table");
-if (table) {
-  const body = table.tBodies[0], heads = [...table.tHead.rows[0].cells];
+for (const form of document.querySelectorAll("form.filter")) {
+  const table = document.getElementById(form.dataset.table), body = table.tBodies[0], heads = [...table.tHead.rows[0].cells];
   const rows = [...body.rows].map((row, place) => ({
     row, place, cells: [...row.cells].map((cell) => cell.textContent),
   }));
@@ -85,20 +83,20 @@ if (table) {
     sort(column, now === "none" ? !number : now === "descending");
   }));
 
-  const words = document.getElementById("words"), label = document.getElementById("label");
-  const run = document.getElementById("run"), count = document.getElementById("count");
+  const words = form.querySelector("[type=search]"), choices = [...form.querySelectorAll("select")];
+  const count = form.querySelector("output");
   const filter = () => {
     const wanted = words.value.toLowerCase().split(/\s+/).filter(Boolean);
     let left = 0;
     for (const { row, text } of rows) {
-      const kept = (!label.value || row.dataset.label === label.value)
-        && (!run || !run.value || row.dataset.run === run.value) && wanted.every((word) => text.includes(word));
+      const kept = choices.every((choice) => !choice.value || row.dataset[choice.name] === choice.value)
+        && wanted.every((word) => text.includes(word));
       row.hidden = !kept;
       left += kept;
     }
     count.textContent = `${left} of ${rows.length} lines`;
   };
-  for (const field of [words, label, run]) if (field) field.addEventListener("input", filter);
-  words.form.addEventListener("submit", (event) => event.preventDefault());
+  for (const field of [words, ...choices]) field.addEventListener("input", filter);
+  form.addEventListener("submit", (event) => event.preventDefault());
   filter();  // a browser may have kept what was typed before
 }

@@ -1,15 +1,16 @@
-"""The regions of a verdict as a picture."""
+"""The regions of a verdict as a picture, without torch."""
 
 import cv2
 import numpy as np
 from jaxtyping import Float
+from numpy import ndarray
 
 from anomaly_diffusion.verdict_records import Verdict
 
 __all__ = ["region_mask"]
 
 
-def region_mask(anomaly_map: Float[np.ndarray, "H W"], cut: float, verdict: Verdict) -> bytes:
+def region_mask(anomaly_map: Float[ndarray, "H W"], cut: float, verdict: Verdict) -> bytes:
     """The regions of a verdict as a PNG of a file's size: 255 where the map exceeds the cut inside one of their boxes.
 
     Args:
