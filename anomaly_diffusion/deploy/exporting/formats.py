@@ -9,7 +9,7 @@ import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch.export import ExportedProgram
@@ -59,16 +59,29 @@ class Onnx(Format):
 
     def content(self, program: ExportedProgram, description: str) -> bytes:
         """A ModelProto."""
-        onnx = torch.onnx.export(
-            program, dynamo=True, input_names=_INPUTS, output_names=_OUTPUTS, verbose=False, optimize=True
-        )
-        if onnx is None:
-            raise ValueError("torch.onnx.export has written nothing.")
-        model = onnx.model_proto
+        model = _whole(program, optimize=True) or _whole(program, optimize=False)
+        if model is None:
+            raise ValueError("torch.onnx.export has written no valid model.")
         entry = model.metadata_props.add()
         entry.key, entry.value = KEY, description
         written: bytes = model.SerializeToString()
         return written
+
+
+def _whole(program: ExportedProgram, optimize: bool) -> Any:
+    """The model; None if it is none: onnxscript 0.7 loses limits where it joins what clips one tensor several times."""
+    import onnx
+
+    written = torch.onnx.export(
+        program, dynamo=True, input_names=_INPUTS, output_names=_OUTPUTS, verbose=False, optimize=optimize
+    )
+    if written is None:
+        return None
+    try:
+        onnx.checker.check_model(written.model_proto)
+    except onnx.checker.ValidationError:
+        return None
+    return written.model_proto
 
 
 class TorchProgram(Format):
