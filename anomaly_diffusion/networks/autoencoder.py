@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from anomaly_diffusion.networks.in_parts import in_parts
 from anomaly_diffusion.networks.layers import group_norm, zeroed
 from anomaly_diffusion.settings import Configured
 from anomaly_diffusion.types import Encoded, Images
@@ -53,11 +54,11 @@ class Autoencoder(Configured, nn.Module, ABC):
         height, width = image.shape[-2:]
         if height % self.factor or width % self.factor:
             raise ValueError(f"`image_size` must be multiples of {self.factor}, got {height} x {width}.")
-        return torch.cat([self.mean(chunk) for chunk in image.split(_CHUNK)])
+        return torch.cat([self.mean(chunk) for chunk in in_parts(image, _CHUNK)])
 
     def pixels(self, latent: Encoded) -> Images:
         """Decoded pixels, clipped to [-1, 1]; however many latents, few are decoded at a time."""
-        return torch.cat([self.decode(chunk).clamp(-1, 1) for chunk in latent.split(_CHUNK)])
+        return torch.cat([self.decode(chunk).clamp(-1, 1) for chunk in in_parts(latent, _CHUNK)])
 
 
 class ConvAutoencoder(Autoencoder):

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from anomaly_diffusion.networks.buffers import AnySize
 from anomaly_diffusion.networks.components import principal_components, products
-from anomaly_diffusion.networks.one_by_one import one_by_one
+from anomaly_diffusion.networks.in_parts import one_by_one
 from anomaly_diffusion.scoring.mahalanobis import MahalanobisResidual
 from anomaly_diffusion.scoring.nearest import NearestResidual
 from anomaly_diffusion.scoring.residual import (

@@ -9,6 +9,7 @@ from jaxtyping import Bool, Float, Int64
 from torch import Generator, Tensor
 
 from anomaly_diffusion.networks.buffers import AnySize
+from anomaly_diffusion.networks.in_parts import in_parts
 from anomaly_diffusion.settings import Configured
 
 __all__ = ["Candidates", "Memory", "coreset", "nearest"]
@@ -139,7 +140,7 @@ def nearest(items: Float[Tensor, "M C"], patches: Patches, count: int = 1) -> In
     lengths = items.square().sum(1)
     found = []
     with torch.autocast(patches.device.type, enabled=False):  # neighbours differ in the last digits
-        for chunk in (patches,) if torch.compiler.is_exporting() else patches.split(_CHUNK):  # of any number there
+        for chunk in in_parts(patches, _CHUNK):
             squared = torch.addmm(lengths, chunk, items.T, alpha=-2)  # less |patch|^2, alike for all items
             found.append(squared.topk(count, largest=False).indices)
     return torch.cat(found)

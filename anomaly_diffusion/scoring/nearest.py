@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from anomaly_diffusion.networks.buffers import AnySize
-from anomaly_diffusion.networks.one_by_one import one_by_one
+from anomaly_diffusion.networks.in_parts import one_by_one
 from anomaly_diffusion.scoring.memory import Candidates, coreset, nearest
 from anomaly_diffusion.scoring.residual import Residual
 from anomaly_diffusion.types import Encoded, Maps, Masks, inside

@@ -25,7 +25,6 @@ pytest.importorskip("onnxruntime", reason="the extra `runtime` is not installed"
 SIDE = (32, 48)
 SMALL = SMALL_RUN | {"data.image_size": SIDE, "data.loading.policy": "Letterbox"}
 AUTOENCODER = {"class_path": "ConvAutoencoder", "init_args": {"channels": 4, "widths": [16], "patch": 4}}
-RANDOM = {"class_path": "ConvAutoencoder", "init_args": AUTOENCODER["init_args"] | {"weights": None}}
 FEATURES = {"class_path": "AutoencoderFeatures", "init_args": {"autoencoder": AUTOENCODER, "stride": 4}}
 ONE_EPOCH = {"trainer.max_steps": 1, "trainer.val_check_interval": 1}
 FEW = {"components": 8}  # of two steps of training, more would be but rounding, whitened
@@ -47,7 +46,7 @@ KINDS = {
         "model.init_args.scales": [1.0, 0.5],
         "data.loading.policy": "CenterCrop",
     },
-    "latent": NARROW | {"model.init_args.autoencoder": RANDOM},
+    "latent": NARROW,  # on an autoencoder that is trained before
     "feature": NARROW | {"model.init_args.features": FEATURES, "model.init_args.components": 8},
     "padim": ONE_EPOCH | {"model.init_args.features": FEATURES, "model.init_args.channels": 6},
     "patchcore": ONE_EPOCH | {"model.init_args.features": FEATURES, "model.init_args.memory.share": 0.2},
@@ -69,6 +68,13 @@ def folder(tmp_path_factory):
     return folder
 
 
+def autoencoder(folder):
+    """A trained one: with weights of its own a run would have others when it is loaded."""
+    settings = SMALL | {"model.init_args.autoencoder": AUTOENCODER, "model.init_args.crop": 16}
+    made = train("model/autoencoder.yaml", settings=settings | {"runs_dir": folder / "runs", "experiment": "before"})
+    return {**AUTOENCODER, "init_args": AUTOENCODER["init_args"] | {"weights": str(made.folder)}}
+
+
 @pytest.fixture(scope="module")
 def exported(folder):
     """From a kind of detector to its run, which holds its file; each is trained once."""
@@ -79,6 +85,8 @@ def exported(folder):
             settings = SMALL | KINDS[kind] | (FEATURE_SETTINGS if kind == "feature" else {})
             with unchanged_process():
                 settings |= {"runs_dir": folder / "runs", "experiment": kind}
+                if kind == "latent":
+                    settings["model.init_args.autoencoder"] = autoencoder(folder)
                 known[kind] = train(f"model/{'pixel' if kind == 'scales' else kind}.yaml", settings=settings).folder
                 assert main(["export", "--run_folder", str(known[kind])]) == 0
         return known[kind]
