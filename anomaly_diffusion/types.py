@@ -87,6 +87,7 @@ class ImageBatch(NamedTuple):
         kind: "good", or the kind of defect; empty where nobody says.
         place: top, left, bottom and right of the image in its frame, which reaches from -1 to 1; None: all of it.
         tiles: how networks walk over images that they must not see at once; None: they see them whole.
+        categories: names of the categories, by their numbers; empty where nobody names them.
     """
 
     image: Images
@@ -100,6 +101,7 @@ class ImageBatch(NamedTuple):
     kind: list[str] = []  # noqa: RUF012  a list as the others are; nobody adds to it
     place: Places | None = None
     tiles: Tiling | None = None
+    categories: tuple[str, ...] = ()
 
     @property
     def kinds(self) -> list[str]:
@@ -107,12 +109,17 @@ class ImageBatch(NamedTuple):
         kinds = self.kind or [""] * len(self.path)
         return [kind or "defect" if label else "good" for kind, label in zip(kinds, self.label.tolist(), strict=True)]
 
+    @property
+    def shows(self) -> list[str]:
+        """The name of each image's category; empty where nobody names it."""
+        return [self.categories[number] if self.categories else "" for number in self.category.tolist()]
+
     def rows(self, keep: Labels | Int64[Tensor, " K"]) -> "ImageBatch":
         """The images that `keep` marks, in their order, or those whose numbers it holds, in its order."""
         numbers = keep.nonzero()[:, 0].tolist() if keep.dtype == torch.bool else keep.tolist()
         path, kind = ([field[number] for number in numbers if field] for field in (self.path, self.kind))
         tensors = {name: field[keep] for name, field in self._asdict().items() if isinstance(field, Tensor)}
-        return ImageBatch(**tensors, path=path, kind=kind, tiles=self.tiles)
+        return ImageBatch(**tensors, path=path, kind=kind, tiles=self.tiles, categories=self.categories)
 
 
 @runtime_checkable
@@ -242,6 +249,7 @@ class ImageResult:
         map_mean: its mean.
         map_p99: what 99 % of its pixels stay below.
         seconds: the batch's time, shared equally.
+        category: the name of its category; empty where nobody names it.
         measures: further numbers by their names; those of `failures.csv` are `failure_measures.MEASURES`.
         verdict: what is said about it; None where no limit was known.
     """
@@ -255,6 +263,7 @@ class ImageResult:
     map_mean: float = math.nan
     map_p99: float = math.nan
     seconds: float = math.nan
+    category: str = ""
     measures: Mapping[str, float] = field(default_factory=dict)
     verdict: Verdict | None = None
 

@@ -94,6 +94,7 @@ usage: anomaly-diffusion predict [--run_folder RUN] PHOTOGRAPH... [options]
   --watch FOLDER            judge photographs as they arrive there, until Ctrl-C; none twice, after a restart either
   --run_folder RUN|last     the run (default: last); --runs_dir FOLDER: where runs are
   --false_alarms RATE       rate of good parts that may be called defective (default: the run's)
+  --category NAME           what they show, where the run knows several; else a folder of that name tells
   --output FILE             .csv or .jsonl; -: standard output, with --json as JSON lines
                             (default: predictions.csv and pictures, in the run's evaluations)
   --append                  go on with an output: what it holds is not judged again

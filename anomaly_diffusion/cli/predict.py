@@ -80,7 +80,7 @@ def _by_inspector(options: argparse.Namespace) -> int:
     from anomaly_diffusion.runs.predictions import Predictions
 
     quieten()
-    inspector = Inspector(folder, options.false_alarms, options.device)
+    inspector = Inspector(folder, options.false_alarms, options.device, category=options.category)
     place = _place(options, folder)
     output = sys.stdout if options.output == "-" else Path(options.output) if options.output else place / _TABLE
     pictures = None
@@ -220,6 +220,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--run_folder", default="last")
     parser.add_argument("--runs_dir", type=Path, default=Path("runs"))
     parser.add_argument("--false_alarms", "--verdicts.false_alarms", type=float)
+    parser.add_argument("--category")
     parser.add_argument("--output")
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--append", action="store_true")

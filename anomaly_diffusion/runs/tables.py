@@ -127,6 +127,8 @@ def told(verdicts: Mapping[str, Any]) -> list[str]:
     if "found" not in verdicts:
         return []
     found, alarms, place = (_rate(verdicts[name]) for name in ("found", "false_alarms", "in_place"))
+    if "by_category" in verdicts:
+        return [f"finds {found} at limits of each category; false alarms {alarms}; in the right place {place}"]
     made = "extrapolated" if verdicts["extrapolated"] else "set"
     lines = [
         f"finds {found} at a limit for {verdicts['promised']:.2g} false alarms a normal image; false alarms {alarms}; "
