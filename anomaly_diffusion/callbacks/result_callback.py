@@ -10,9 +10,10 @@ import torch
 import torch.distributed
 
 from anomaly_diffusion.figures.result_pictures import Compared
+from anomaly_diffusion.scoring.categories import Categories
 from anomaly_diffusion.types import ImageBatch, ImageResult, Prediction, Verdict
 
-__all__ = ["ResultCallback", "RunFigures", "compared_by", "data_module", "from_all_processes"]
+__all__ = ["ResultCallback", "RunFigures", "compared_by", "data_module", "from_all_processes", "numbered"]
 
 Item = TypeVar("Item")
 
@@ -105,7 +106,7 @@ class ResultCallback(pl.Callback, ABC):
     ) -> None:
         """Consume a batch."""
         if self.consumes_validation:
-            self.consume(trainer, pl_module, *self._new(trainer, trainer.val_dataloaders, outputs, batch))
+            self.consume(trainer, pl_module, *self._new(trainer, pl_module, trainer.val_dataloaders, outputs, batch))
 
     def on_test_batch_end(
         self,
@@ -117,7 +118,7 @@ class ResultCallback(pl.Callback, ABC):
         dataloader_idx: int = 0,
     ) -> None:
         """Consume a batch."""
-        self.consume(trainer, pl_module, *self._new(trainer, trainer.test_dataloaders, outputs, batch))
+        self.consume(trainer, pl_module, *self._new(trainer, pl_module, trainer.test_dataloaders, outputs, batch))
 
     def on_predict_batch_end(
         self,
@@ -130,12 +131,15 @@ class ResultCallback(pl.Callback, ABC):
     ) -> None:
         """Consume a batch."""
         if self.consumes_predict:
-            self.consume(trainer, pl_module, *self._new(trainer, trainer.predict_dataloaders, outputs, batch))
+            self.consume(
+                trainer, pl_module, *self._new(trainer, pl_module, trainer.predict_dataloaders, outputs, batch)
+            )
 
     def _new(
-        self, trainer: pl.Trainer, loader: Any, prediction: Prediction, batch: ImageBatch
+        self, trainer: pl.Trainer, pl_module: Any, loader: Any, prediction: Prediction, batch: ImageBatch
     ) -> tuple[Prediction, ImageBatch]:
-        """A batch without the images that a sampler has added at the end of the pass."""
+        """A batch without what a sampler has added at the end of the pass, with categories as the module knows them."""
+        batch = numbered(pl_module, batch)
         count, world = len(batch.path), trainer.world_size
         place = torch.arange(self._seen, self._seen + count) * world + trainer.global_rank
         self._seen += count
@@ -153,6 +157,12 @@ def from_all_processes(items: Sequence[Item]) -> list[Item]:
     torch.distributed.all_gather_object(gathered, list(items))
     rounds = range(max(map(len, gathered)))
     return [items[place] for place in rounds for items in gathered if place < len(items)]
+
+
+def numbered(pl_module: Any, batch: ImageBatch) -> ImageBatch:
+    """A batch with categories as a module knows them; as it is where it knows none apart."""
+    categories = getattr(pl_module, "categories", None)
+    return categories.numbered(batch) if isinstance(categories, Categories) else batch
 
 
 def data_module(trainer: pl.Trainer) -> Any:

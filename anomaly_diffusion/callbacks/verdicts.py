@@ -13,9 +13,8 @@ from torch import Tensor
 
 from anomaly_diffusion import files
 from anomaly_diffusion.callbacks import weights_and_biases as wb
-from anomaly_diffusion.callbacks.result_callback import ResultCallback, data_module, from_all_processes
+from anomaly_diffusion.callbacks.result_callback import ResultCallback, data_module, from_all_processes, numbered
 from anomaly_diffusion.measures.controls import STATISTICS, statistics
-from anomaly_diffusion.scoring.categories import Categories
 from anomaly_diffusion.scoring.normal_scores import HELD_OUT, OF_IMAGE, NormalScores
 from anomaly_diffusion.types import ImageBatch, ImageResult, Prediction, Verdict
 from anomaly_diffusion.verdicts.anomalous_regions import cut_of, largest_mass, quantile_of
@@ -76,7 +75,7 @@ class Verdicts(ResultCallback):
         """Keep the maps of a validation's normal images."""
         if trainer.testing:
             return
-        numbers = numbers_of(pl_module, batch)
+        numbers = _numbers_of(pl_module, batch)
         for index in (~batch.label).nonzero()[:, 0].tolist():
             values, valid = prediction.anomaly_map[index, 0].float().cpu().numpy(), batch.valid[index, 0].cpu().numpy()
             score = float(prediction.score[index])
@@ -207,18 +206,21 @@ def judge_of(pl_module: Any, false_alarms: float | None, data: Any) -> BatchJudg
     """
     known = _known(pl_module)
     judges = [Judge(reference_of(scores), false_alarms) if scores.known else None for scores in known]
-    return BatchJudge(judges, pl_module.categories.names, data) if any(judges) else None
+    return (
+        BatchJudge(judges, getattr(getattr(pl_module, "categories", None), "names", ()), data) if any(judges) else None
+    )
 
 
-def numbers_of(pl_module: Any, batch: ImageBatch) -> list[int]:
+def _numbers_of(pl_module: Any, batch: ImageBatch) -> list[int]:
     """The number of the category of each image, as far as a module knows several apart."""
-    categories = getattr(pl_module, "categories", None)
-    return categories.numbers(batch) if isinstance(categories, Categories) else [0] * len(batch.path)
+    return numbered(pl_module, batch).category.tolist() if len(_known(pl_module)) > 1 else [0] * len(batch.path)
 
 
 def _known(pl_module: Any) -> list[NormalScores]:
     """The normal scores of each category of a detector; none of a module that keeps none."""
-    return list(getattr(pl_module, "normals_of_categories", ()))
+    alone = getattr(pl_module, "normal_scores", None)
+    of_one = [alone] if isinstance(alone, NormalScores) else []
+    return list(getattr(pl_module, "normals_of_categories", of_one))
 
 
 def _grouped(pairs: Sequence[tuple[int, Item]]) -> dict[int, list[Item]]:
@@ -254,7 +256,7 @@ def _of_training(pl_module: Any) -> dict[int, Tensor]:
     seen: list[tuple[int, Tensor]] = []
     counts = dict.fromkeys(range(len(_known(pl_module))), 0)
     for batch in pl_module.training_batches():
-        numbers = numbers_of(pl_module, batch)
+        numbers = _numbers_of(pl_module, batch)
         seen += zip(numbers, statistics(batch.image, batch.valid).double().cpu(), strict=True)
         for number in numbers:
             counts[number] += 1

@@ -262,15 +262,6 @@ class Detector(Configured, pl.LightningModule, ABC):
                 one.learn_normals()
             self.calibrate(validation_batches(self))
 
-    def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
-        """A batch on the device, with the numbers of categories by which the detector knows them.
-
-        Raises:
-            ValueError: an image shows a category that is unknown.
-        """
-        moved = super().transfer_batch_to_device(batch, device, dataloader_idx)
-        return self.categories.numbered(moved) if isinstance(moved, ImageBatch) else moved
-
     def sees_all_categories(self) -> bool:
         """Whether the data have all categories that are known: what all have taught, some alone must not change."""
         shown = _categories_of(getattr(self._trainer, "datamodule", None))

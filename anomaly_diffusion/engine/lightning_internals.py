@@ -41,7 +41,6 @@ TRIED = ("2.6.6",)  # versions of Lightning that the tests have passed with
 _HARMLESS = (  # warnings about choices that are ours, not the user's
     ".*does not have many workers.*",
     ".*LeafSpec.*",
-    "You have overridden `transfer_batch_to_device` in .*",  # a detector numbers categories itself
     "Found .* module.s. in eval mode at the start of training.*",
     ".*Checkpoint directory .* exists and is not empty.*",
     ".*`srun` command is available.*",

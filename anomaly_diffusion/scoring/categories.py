@@ -106,10 +106,11 @@ class Categories(nn.ModuleList):
 
     def numbers(self, batch: ImageBatch) -> list[int]:
         """The number of the category of each image; 0 where no more than one is known."""
-        return batch.category.tolist() if len(self) else [0] * len(batch.path)
+        return self.numbered(batch).category.tolist() if len(self) else [0] * len(batch.path)
 
     def rows(self, batch: ImageBatch) -> list[tuple[int, slice | torch.Tensor]]:
         """Which images show which category, by their numbers in the batch, for those that are there."""
         if not len(self):
             return [(0, slice(None))]
-        return [(number, (batch.category == number).nonzero()[:, 0]) for number in sorted(set(self.numbers(batch)))]
+        numbers = self.numbered(batch).category
+        return [(number, (numbers == number).nonzero()[:, 0]) for number in sorted(set(numbers.tolist()))]

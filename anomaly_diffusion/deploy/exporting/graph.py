@@ -37,7 +37,7 @@ class JudgingGraph(nn.Module):
             image: framed photographs.
             valid: pixels that belong to them.
         """
-        batch = _batch(image, valid, self.category)
+        batch = _batch(image, valid, self.category)._replace(categories=self.detector.categories.names)
         told = [self._judged(one, batch) for one in self.detector.ensemble]
         maps, scores = (
             parts[0] if len(parts) == 1 else torch.stack(parts).mean(0) for parts in zip(*told, strict=True)
