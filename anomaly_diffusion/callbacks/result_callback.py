@@ -24,6 +24,7 @@ class RunFigures:
 
     Args:
         figures: by split, "val" or "test", then by "model" or the name of a control, then by their own names.
+        by_category: by split, then by the name of a category, then by their own names, where there are several.
         pixels: by split, at what "size" pixels were measured, and what became there of the files' "regions".
         fidelity: of reconstructions of normal test images.
         order: names of the callbacks, in the order in which they are called.
@@ -34,6 +35,7 @@ class RunFigures:
     """
 
     figures: dict[str, dict[str, dict[str, float]]] = field(default_factory=dict)
+    by_category: dict[str, dict[str, dict[str, float]]] = field(default_factory=dict)
     pixels: dict[str, dict[str, Any]] = field(default_factory=dict)
     fidelity: dict[str, float] = field(default_factory=dict)
     order: list[str] = field(default_factory=list)
