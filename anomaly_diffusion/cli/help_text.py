@@ -19,6 +19,7 @@ experiments
   validate  measure a run on its validation images
   test      measure a run on its test images
   predict   judge photographs: files, folders, patterns, or those that arrive in a folder
+  add       let a finished run judge a category more, and all others as before
   sweep     every trial of a W&B sweep file, offline; done trials are skipped
   compare   finished runs side by side, mean and spread over seeds
   report    a page about finished runs: tables, charts, pictures that slide, every image
