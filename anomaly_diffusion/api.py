@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from anomaly_diffusion.detectors.detector import Detector
     from anomaly_diffusion.types import ImageBatch
 
-__all__ = ["data_module", "evaluate", "load", "test_images", "train", "validate"]
+__all__ = ["built", "data_module", "evaluate", "load", "test_images", "train", "validate"]
 
 torchvision_import.install()
 _log = logging.getLogger(__name__)
@@ -90,7 +90,7 @@ def load(run: Run) -> "Detector":
 
     evaluation = run_folder.evaluation_of(run.folder)
     folder = run.folder if evaluation is None else evaluation[0]
-    detector: Detector = _built(Detector, folder, "model")
+    detector: Detector = built(Detector, folder, "model")
     path = run_folder.checkpoint(folder, run_folder.BEST, run_folder.LAST)
     stored = torch.load(path, map_location="cpu", weights_only=True)
     detector.on_load_checkpoint(stored)
@@ -108,7 +108,7 @@ def data_module(run: Run) -> "AnomalyDataModule":
     from anomaly_diffusion.data.datamodule import AnomalyDataModule
     from anomaly_diffusion.data.split import Split
 
-    data: AnomalyDataModule = _built(AnomalyDataModule, run.folder, "data")
+    data: AnomalyDataModule = built(AnomalyDataModule, run.folder, "data")
     path = run.folder / run_folder.SPLIT
     data.split = Split.load(path, data.dataset) if path.is_file() else None
     return data
@@ -120,7 +120,7 @@ def framing(run: Run) -> "AnomalyDataModule":
 
     described = run.config.get("data", {}).get("dataset", {}).get("init_args", {})
     instead = {"dataset": {"class_path": "anomaly_diffusion.Textures"}} | dict.fromkeys(_OF_TRAINING)
-    data: AnomalyDataModule = _built(AnomalyDataModule, run.folder, "data", **instead)
+    data: AnomalyDataModule = built(AnomalyDataModule, run.folder, "data", **instead)
     data.dataset.white_level = described.get("white_level", data.dataset.white_level)
     return data
 
@@ -170,7 +170,7 @@ def _nothing_shown() -> contextlib.AbstractContextManager[Any]:
     return hidden
 
 
-def _built(base: type, folder: Path, key: str, **instead: Any) -> Any:
+def built(base: type, folder: Path, key: str, **instead: Any) -> Any:
     """The object that the config of a run describes under `key`, some of its arguments others."""
     from jsonargparse import ArgumentParser
 

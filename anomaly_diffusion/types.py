@@ -86,6 +86,7 @@ class ImageBatch(NamedTuple):
         kind: "good", or the kind of defect; empty where nobody says.
         place: top, left, bottom and right of the image in its frame, which reaches from -1 to 1; None: all of it.
         tiles: how networks walk over images that they must not see at once; None: they see them whole.
+        categories: names of the categories, by their numbers; empty where nobody names them.
     """
 
     image: Images
@@ -99,6 +100,7 @@ class ImageBatch(NamedTuple):
     kind: list[str] = []  # noqa: RUF012  a list as the others are; nobody adds to it
     place: Places | None = None
     tiles: Tiling | None = None
+    categories: tuple[str, ...] = ()
 
     @property
     def kinds(self) -> list[str]:
@@ -106,12 +108,17 @@ class ImageBatch(NamedTuple):
         kinds = self.kind or [""] * len(self.path)
         return [kind or "defect" if label else "good" for kind, label in zip(kinds, self.label.tolist(), strict=True)]
 
+    @property
+    def shows(self) -> list[str]:
+        """The name of each image's category; empty where nobody names it."""
+        return [self.categories[number] if self.categories else "" for number in self.category.tolist()]
+
     def rows(self, keep: Labels | Int64[Tensor, " K"]) -> "ImageBatch":
         """The images that `keep` marks, in their order, or those whose numbers it holds, in its order."""
         numbers = keep.nonzero()[:, 0].tolist() if keep.dtype == torch.bool else keep.tolist()
         path, kind = ([field[number] for number in numbers if field] for field in (self.path, self.kind))
         tensors = {name: field[keep] for name, field in self._asdict().items() if isinstance(field, Tensor)}
-        return ImageBatch(**tensors, path=path, kind=kind, tiles=self.tiles)
+        return ImageBatch(**tensors, path=path, kind=kind, tiles=self.tiles, categories=self.categories)
 
 
 @runtime_checkable

@@ -69,6 +69,7 @@ class ImageResult:
         map_mean: its mean.
         map_p99: what 99 % of its pixels stay below.
         seconds: the batch's time, shared equally.
+        category: the name of its category; empty where nobody names it.
         measures: further numbers by their names; those of `failures.csv` are `failure_measures.MEASURES`.
         verdict: what is said about it; None where no limit was known.
     """
@@ -82,6 +83,7 @@ class ImageResult:
     map_mean: float = math.nan
     map_p99: float = math.nan
     seconds: float = math.nan
+    category: str = ""
     measures: Mapping[str, float] = field(default_factory=dict)
     verdict: Verdict | None = None
 

@@ -86,6 +86,8 @@ class InvAD(FeatureDetector):
                 yield batch
 
         super().calibrate(watched())
+        if not self.sees_all_categories():
+            return
         parts = torch.cat(seen)
         if len(parts) < 2:
             raise ValueError("One normal image has no spread. Hold out at least two for validation.")

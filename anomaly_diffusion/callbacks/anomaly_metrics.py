@@ -53,6 +53,8 @@ class AnomalyMetrics(ResultCallback):
     pixel_f1_max, aupro, aupro_05 and aupimo; of validation also `image_f1_threshold`, the score at which F1 is largest:
     a limit that knows painted defects, to be compared with that of `Verdicts`.
 
+    Where the data have several categories, the model is also measured within each of them: `shared.by_category`.
+
     The controls (`measures.controls`) are measured on the very same images. What they know of normal images comes
     from the first training batches, as the model sees them, but in whole frames where it sees crops, and is kept in
     the checkpoint: never from validation or test. Their maps are pooled like a detector's by default (`TopKMean`).
@@ -80,6 +82,7 @@ class AnomalyMetrics(ResultCallback):
         self._measured: FramePixels | FilePixels = FramePixels(None)
         self._normals: Normals | None = None
         self._cards: dict[str, Scorecard] = {}
+        self._of_category: dict[str, Scorecard] = {}
         self._settled = False  # the controls have been measured on this validation split with all they will ever know
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -101,7 +104,7 @@ class AnomalyMetrics(ResultCallback):
 
     def begin(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Begin a new count."""
-        self._cards = {}
+        self._cards, self._of_category = {}, {}
         self._settled &= trainer.state.fn == TrainerFn.FITTING
         self._measured = (self._in_test if trainer.testing else FramePixels)(data_module(trainer))
 
@@ -123,6 +126,18 @@ class AnomalyMetrics(ResultCallback):
         for part in self._measured.of(batch, maps):
             for name, anomaly_map in part.maps.items():
                 self._cards[name].count_pixels(anomaly_map, part.mask, part.valid)
+        if len(batch.categories) > 1:
+            self._count_by_category(prediction, batch)
+
+    def _count_by_category(self, prediction: Prediction, batch: ImageBatch) -> None:
+        """Measure the images of each category by themselves; every process knows all of them."""
+        for number, name in enumerate(batch.categories):
+            card = self._of_category.setdefault(name, Scorecard(batch.image.device, maps=True))
+            rows = (batch.category == number).nonzero()[:, 0]
+            own = batch.rows(rows)
+            card.count_images(prediction.score[rows], own.label)
+            for part in self._measured.of(own, {"model": prediction.anomaly_map[rows]}):
+                card.count_pixels(part.maps["model"], part.mask, part.valid)
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Log the figures."""
@@ -139,13 +154,19 @@ class AnomalyMetrics(ResultCallback):
     def state_dict(self) -> dict[str, Any]:
         """What the controls know of normal images, and the figures of the latest validation."""
         normals = None if self._normals is None else dict(vars(self._normals))
-        return {"normals": normals, "val": self.shared.figures.get("val"), "pixels": self.shared.pixels.get("val")}
+        return {
+            "normals": normals,
+            "val": self.shared.figures.get("val"),
+            "pixels": self.shared.pixels.get("val"),
+            "by_category": self.shared.by_category.get("val"),
+        }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Show the validation that belongs to the checkpoint; keep what is known of normal images if it is more."""
         if state_dict["val"] is not None:
             self.shared.figures["val"] = state_dict["val"]
             self.shared.pixels["val"] = state_dict.get("pixels") or {}  # runs of before did not say
+            self.shared.by_category["val"] = state_dict.get("by_category") or {}
         normals = state_dict["normals"]
         if normals is not None and (self._normals is None or self._normals.count < normals["count"]):
             self._normals = Normals(**normals)
@@ -165,8 +186,9 @@ class AnomalyMetrics(ResultCallback):
         if split == "val":
             measured["model"]["image_f1_threshold"] = results["model"][1]
         self.shared.figures[split] = {**self.shared.figures[split], **measured} if self._settled else measured
+        self.shared.by_category[split] = {name: card.compute()[0] for name, card in self._of_category.items()}
         self.shared.pixels[split] = self._measured.described({"val": "validation"}.get(split, split))
-        self._cards = {}
+        self._cards, self._of_category = {}, {}
         for name, figure in measured["model"].items():
             pl_module.log(f"{split}/{name}", figure, sync_dist=True, reduce_fx="max")
 

@@ -122,8 +122,14 @@ class ResidualMaps(ResultCallback):
             return
         if wb.runs(trainer):
             frame = tuple(np.max([shown.rows[0].mask.shape for shown in chosen], axis=0)) if chosen else (0, 0)
-            limit = float(getattr(pl_module, "pixel_threshold"))  # noqa: B009  a buffer, which mypy takes for a module
-            wb.log_pictures(trainer, "test/panels", [_logged(shown, frame, limit) for shown in chosen])
+            drawn = [_logged(shown, frame, self._pixel_limit(pl_module, shown)) for shown in chosen]
+            wb.log_pictures(trainer, "test/panels", drawn)
+
+    def _pixel_limit(self, pl_module: pl.LightningModule, shown: Shown) -> float:
+        """Of the category that an image shows; the module's own where nothing judges."""
+        if isinstance(self.shared.judge, BatchJudge):
+            return self.shared.judge.of(shown.result.category).pixel_limit.value
+        return float(getattr(pl_module, "pixel_threshold"))  # noqa: B009  a buffer, which mypy takes for a module
 
     def on_predict_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Draw the sheet, the single panels and their tiles, those called defective first."""
@@ -137,11 +143,12 @@ class ResidualMaps(ResultCallback):
         judge = self.shared.judge if _judged(trainer) else None
         verdicts = judge(prediction, batch) if judge else [None] * len(batch.path)
         results = []
-        for index, (path, kind) in enumerate(zip(batch.path, batch.kinds, strict=True)):
+        for index, (path, kind, category) in enumerate(zip(batch.path, batch.kinds, batch.shows, strict=True)):
             label = None if trainer.predicting else int(batch.label[index])
             kind = "" if label is None else kind if _judged(trainer) else "painted" if label else "good"
             score = float(prediction.score[index])
-            results.append(ImageResult(path, label, kind, math.nan, score, verdict=verdicts[index]))
+            known = {"category": category, "verdict": verdicts[index]}
+            results.append(ImageResult(path, label, kind, math.nan, score, **known))
         return results
 
     def _shown(
@@ -182,7 +189,8 @@ class ResidualMaps(ResultCallback):
             files.write(folder / "maps" / f"{name}.{self.raw}", WRITERS[self.raw](values))
         values = whole[0].float().cpu().numpy()
         if self.masks and result.verdict is not None and isinstance(self.shared.judge, BatchJudge):
-            files.write(folder / "masks" / f"{name}.png", region_mask(values, self.shared.judge.cut, result.verdict))
+            cut = self.shared.judge.of(result.category).reference.cut
+            files.write(folder / "masks" / f"{name}.png", region_mask(values, cut, result.verdict))
         if self.overlays:
             from anomaly_diffusion.figures.tiles import overlay_file  # loads matplotlib
 

@@ -10,9 +10,10 @@ import torch
 import torch.distributed
 
 from anomaly_diffusion.figures.result_pictures import Compared
+from anomaly_diffusion.scoring.categories import Categories
 from anomaly_diffusion.types import ImageBatch, ImageResult, Prediction, Verdict
 
-__all__ = ["ResultCallback", "RunFigures", "compared_by", "data_module", "from_all_processes"]
+__all__ = ["ResultCallback", "RunFigures", "compared_by", "data_module", "from_all_processes", "numbered"]
 
 Item = TypeVar("Item")
 
@@ -23,6 +24,7 @@ class RunFigures:
 
     Args:
         figures: by split, "val" or "test", then by "model" or the name of a control, then by their own names.
+        by_category: by split, then by the name of a category, then by their own names, where there are several.
         pixels: by split, at what "size" pixels were measured, and what became there of the files' "regions".
         fidelity: of reconstructions of normal test images.
         order: names of the callbacks, in the order in which they are called.
@@ -33,6 +35,7 @@ class RunFigures:
     """
 
     figures: dict[str, dict[str, dict[str, float]]] = field(default_factory=dict)
+    by_category: dict[str, dict[str, dict[str, float]]] = field(default_factory=dict)
     pixels: dict[str, dict[str, Any]] = field(default_factory=dict)
     fidelity: dict[str, float] = field(default_factory=dict)
     order: list[str] = field(default_factory=list)
@@ -105,7 +108,7 @@ class ResultCallback(pl.Callback, ABC):
     ) -> None:
         """Consume a batch."""
         if self.consumes_validation:
-            self.consume(trainer, pl_module, *self._new(trainer, trainer.val_dataloaders, outputs, batch))
+            self.consume(trainer, pl_module, *self._new(trainer, pl_module, trainer.val_dataloaders, outputs, batch))
 
     def on_test_batch_end(
         self,
@@ -117,7 +120,7 @@ class ResultCallback(pl.Callback, ABC):
         dataloader_idx: int = 0,
     ) -> None:
         """Consume a batch."""
-        self.consume(trainer, pl_module, *self._new(trainer, trainer.test_dataloaders, outputs, batch))
+        self.consume(trainer, pl_module, *self._new(trainer, pl_module, trainer.test_dataloaders, outputs, batch))
 
     def on_predict_batch_end(
         self,
@@ -130,12 +133,15 @@ class ResultCallback(pl.Callback, ABC):
     ) -> None:
         """Consume a batch."""
         if self.consumes_predict:
-            self.consume(trainer, pl_module, *self._new(trainer, trainer.predict_dataloaders, outputs, batch))
+            self.consume(
+                trainer, pl_module, *self._new(trainer, pl_module, trainer.predict_dataloaders, outputs, batch)
+            )
 
     def _new(
-        self, trainer: pl.Trainer, loader: Any, prediction: Prediction, batch: ImageBatch
+        self, trainer: pl.Trainer, pl_module: Any, loader: Any, prediction: Prediction, batch: ImageBatch
     ) -> tuple[Prediction, ImageBatch]:
-        """A batch without the images that a sampler has added at the end of the pass."""
+        """A batch without what a sampler has added at the end of the pass, with categories as the module knows them."""
+        batch = numbered(pl_module, batch)
         count, world = len(batch.path), trainer.world_size
         place = torch.arange(self._seen, self._seen + count) * world + trainer.global_rank
         self._seen += count
@@ -153,6 +159,12 @@ def from_all_processes(items: Sequence[Item]) -> list[Item]:
     torch.distributed.all_gather_object(gathered, list(items))
     rounds = range(max(map(len, gathered)))
     return [items[place] for place in rounds for items in gathered if place < len(items)]
+
+
+def numbered(pl_module: Any, batch: ImageBatch) -> ImageBatch:
+    """A batch with categories as a module knows them; as it is where it knows none apart."""
+    categories = getattr(pl_module, "categories", None)
+    return categories.numbered(batch) if isinstance(categories, Categories) else batch
 
 
 def data_module(trainer: pl.Trainer) -> Any:

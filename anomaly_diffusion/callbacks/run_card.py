@@ -18,9 +18,10 @@ from anomaly_diffusion.callbacks.result_callback import ResultCallback, data_mod
 from anomaly_diffusion.callbacks.training_curve import Course
 from anomaly_diffusion.names import FIGURES
 from anomaly_diffusion.runs import parts, process
+from anomaly_diffusion.runs.categories import of_one_run
 from anomaly_diffusion.runs.image_results import COLUMNS, as_csv, cells, image_results, unlabelled
 from anomaly_diffusion.runs.predictions import Predictions
-from anomaly_diffusion.runs.tables import beaten_by, losses, summary_table, told
+from anomaly_diffusion.runs.tables import beaten_by, losses, summary_table, terminal_table, told
 from anomaly_diffusion.types import ImageBatch, ImageResult, Prediction
 
 REDRAW_SECONDS = 30.0
@@ -34,11 +35,12 @@ class RunCard(ResultCallback):
     Must stand before the other callbacks of this package, so that the seconds per image are the detector's alone.
 
     `summary.json` holds the figures of the test (null before it), those of the validation of the same weights under
-    "validation", the controls of both, under "pixels" the size at which pixel figures were taken and what became there
-    of the files' defective regions, what `Fidelity` measures under "fidelity", limits and what came of them under
-    "verdicts" (`verdicts.rates`), under "copying" how many painted defects of the validation keep more than half of
-    themselves in the reconstructions of each depth, under "left" the mean squares of what reconstructions leave of the
-    photographs learnt from and of those held out (of this process; empty before a validation), under "test_set" what
+    "validation", those of each category under "by_category" of both (empty where there is but one), the controls of
+    both, under "pixels" the size at which pixel figures were taken and what became there of the files' defective
+    regions, what `Fidelity` measures under "fidelity", limits and what came of them under "verdicts"
+    (`verdicts.rates`), under "copying" how many painted defects of the validation keep more than half of themselves in
+    the reconstructions of each depth, under "left" the mean squares of what reconstructions leave of the photographs
+    learnt from and of those held out (of this process; empty before a validation), under "test_set" what
     `files.names_hash` makes of the names of all test images (null before a test), and the cost: `seconds_per_image` of
     test steps without the first batch; `train_seconds` of fitting without validation, `fit_seconds` with it;
     `peak_memory_mb` of the process and `peak_gpu_memory_mb` of its GPU. "beaten_by" says which control is better than
@@ -173,6 +175,8 @@ class RunCard(ResultCallback):
         console = Console()
         title = "test" if judged == "test" else "validation, with painted defects"
         console.print(summary_table(shown, title, self.controls == "all"))
+        if (by_category := of_one_run(shown)).rows:
+            console.print(terminal_table(by_category))
         for line in losses(beaten_by(shown)):
             console.print(f"{line[0].upper()}{line[1:]}.", style="bold", soft_wrap=True, highlight=False, markup=False)
         for line in told(summary["verdicts"]):
@@ -224,8 +228,11 @@ class RunCard(ResultCallback):
         return summary
 
     def _figures(self) -> dict[str, Any]:
-        splits, pixels = self.shared.figures, self.shared.pixels
-        test, validation = (_with_controls(splits.get(split, {}), pixels.get(split)) for split in ("test", "val"))
+        splits, pixels, within = self.shared.figures, self.shared.pixels, self.shared.by_category
+        test, validation = (
+            _with_controls(splits.get(split, {}), pixels.get(split)) | {"by_category": within.get(split, {})}
+            for split in ("test", "val")
+        )
         known = validation if "val" in splits else None
         copying = [dict(zip(("depth", "copied", "of"), one, strict=True)) for one in self.shared.copying]
         others = {

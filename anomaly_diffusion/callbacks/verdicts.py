@@ -1,8 +1,10 @@
 """Verdicts: limits from held-out normal images, and what they are worth on a test set."""
 
+import math
+from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pytorch_lightning as pl
@@ -11,30 +13,32 @@ from torch import Tensor
 
 from anomaly_diffusion import files
 from anomaly_diffusion.callbacks import weights_and_biases as wb
-from anomaly_diffusion.callbacks.result_callback import ResultCallback, data_module, from_all_processes
+from anomaly_diffusion.callbacks.result_callback import ResultCallback, data_module, from_all_processes, numbered
 from anomaly_diffusion.measures.controls import STATISTICS, statistics
 from anomaly_diffusion.runs.record import LIMITS
 from anomaly_diffusion.scoring.normal_scores import HELD_OUT, OF_IMAGE, NormalScores
-from anomaly_diffusion.types import ImageBatch, Prediction, Verdict
+from anomaly_diffusion.types import ImageBatch, ImageResult, Prediction, Verdict
 from anomaly_diffusion.verdicts.anomalous_regions import cut_of, largest_mass, quantile_of
 from anomaly_diffusion.verdicts.in_file import corners, in_file
 from anomaly_diffusion.verdicts.judge import Judge, NormalReference
 from anomaly_diffusion.verdicts.rates import rates
 
-__all__ = ["BatchJudge", "Verdicts", "reference_of"]
+__all__ = ["BatchJudge", "Verdicts", "judge_of", "reference_of"]
 
 _OF_TRAINING = 512  # normal images that a photograph is compared with: more of them only take more time
 _LARGE = 4_000_000  # bytes
-Normal = tuple[float, np.ndarray, np.ndarray]  # score, map and valid pixels of a normal image
+Item = TypeVar("Item")
+Normal = tuple[int, float, np.ndarray, np.ndarray]  # category, score, map and valid pixels of a normal image
 
 
 class Verdicts(ResultCallback):
     """Finds limits on held-out normal images, and lets every judged image have a verdict.
 
     After each validation the scores of its normal images go into the module's `normal_scores`, and the limits into
-    `image_threshold` and `pixel_threshold`, hence into its checkpoints: painted images have no say. A test or a
-    prediction takes limits for its own `false_alarms` from the same scores. A test leaves `verdict.png`: scores and the
-    limit, both curves with the operating point, recall by kind; a prediction leaves `limits.json`.
+    `image_threshold` and `pixel_threshold`, hence into its checkpoints: painted images have no say. Where a run knows
+    several categories apart, each has scores and limits of its own (and no threshold is that of all: both are NaN). A
+    test or a prediction takes limits for its own `false_alarms` from the same scores. A test leaves `verdict.png`:
+    scores and the limit, both curves with the operating point, recall by kind; a prediction leaves `limits.json`.
 
     Args:
         false_alarms: rate of normal images that may be called defective, in (0, 1); null: .01 where at least 99 normal
@@ -49,11 +53,11 @@ class Verdicts(ResultCallback):
         super().__init__()
         self.false_alarms = false_alarms
         self._held_out: list[Normal] = []
-        self._of_image: Tensor | None = None  # statistics of training images, which do not change within a fit
+        self._of_image: dict[int, Tensor] = {}  # statistics of training images, which do not change within a fit
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Forget the training images of another fit."""
-        self._of_image = None
+        self._of_image = {}
 
     def begin(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Forget the last validation; in a test, take limits from the module's normal scores."""
@@ -72,31 +76,34 @@ class Verdicts(ResultCallback):
         """Keep the maps of a validation's normal images."""
         if trainer.testing:
             return
+        numbers = _numbers_of(pl_module, batch)
         for index in (~batch.label).nonzero()[:, 0].tolist():
             values, valid = prediction.anomaly_map[index, 0].float().cpu().numpy(), batch.valid[index, 0].cpu().numpy()
-            self._held_out.append((float(prediction.score[index]), _set_aside(values), _set_aside(valid)))
+            score = float(prediction.score[index])
+            self._held_out.append((numbers[index], score, _set_aside(values), _set_aside(valid)))
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Set normal scores and limits."""
-        scores = getattr(pl_module, "normal_scores", None)
-        if trainer.sanity_checking or not isinstance(scores, NormalScores):
+        """Set normal scores and limits, of each category that the validation shows."""
+        known = _known(pl_module)
+        if trainer.sanity_checking or not known:
             return
-        quantiles = from_all_processes([quantile_of(values, valid) for _, values, valid in self._held_out])
+        quantiles = from_all_processes([(one[0], quantile_of(*one[2:])) for one in self._held_out])
         if not quantiles:
             return
-        cut = cut_of(np.array(quantiles))
-        found = from_all_processes([_numbers(one, cut) for one in self._held_out])
+        cuts = {number: cut_of(np.array(some)) for number, some in _grouped(quantiles).items()}
+        found = from_all_processes([(one[0], _numbers(one, cuts[one[0]])) for one in self._held_out])
         self._held_out = []
-        columns = torch.tensor(found, dtype=torch.float64).unbind(1)
-        if self._of_image is None:
-            self._of_image = _of_training(pl_module)
-        scores.set(dict(zip(HELD_OUT, columns, strict=True)), self._of_image, cut)
+        self._of_image = self._of_image or _of_training(pl_module)
+        for number, rows in _grouped(found).items():
+            columns = torch.tensor(rows, dtype=torch.float64).unbind(1)
+            of_image = self._of_image.get(number, torch.zeros(len(OF_IMAGE), 0))
+            known[number].set(dict(zip(HELD_OUT, columns, strict=True)), of_image, cuts[number])
         self._take_limits(pl_module, data_module(trainer))
 
     def on_test_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Sum up what the verdicts are worth, and draw it."""
         if isinstance(self.shared.judge, BatchJudge):
-            self.shared.verdicts = self.shared.judge.described() | rates(self.shared.results)
+            self.shared.verdicts = self.shared.judge.summed_up(self.shared.results)
         if trainer.is_global_zero and self.shared.results:
             from anomaly_diffusion.figures.verdict_chart import verdict_chart  # loads matplotlib
 
@@ -110,25 +117,24 @@ class Verdicts(ResultCallback):
             files.write_json(Path(trainer.default_root_dir) / LIMITS, self.shared.judge.described())
 
     def _take_limits(self, pl_module: Any, data: Any) -> None:
-        scores = getattr(pl_module, "normal_scores", None)
-        self.shared.judge = None
-        if isinstance(scores, NormalScores) and scores.known:
-            judge = Judge(reference_of(scores), self.false_alarms)
-            pl_module.image_threshold.fill_(judge.limit.value)
-            pl_module.pixel_threshold.fill_(judge.pixel_limit.value)
-            self.shared.judge = BatchJudge(judge, data)
+        self.shared.judge = judge_of(pl_module, self.false_alarms, data)
+        if self.shared.judge is not None:
+            limits = self.shared.judge.thresholds
+            pl_module.image_threshold.fill_(limits[0])
+            pl_module.pixel_threshold.fill_(limits[1])
 
 
 class BatchJudge:
     """The verdicts on a batch, regions and peaks in the pixels of the files; those on the latest one are remembered.
 
     Args:
-        judge: of single photographs.
+        judges: of single photographs, one for each category; None for one that nothing is known of yet.
+        names: of the categories; of one that stands alone it does not matter.
         data: the data module, which knows where frames lie in their files; else they are taken to show all of them.
     """
 
-    def __init__(self, judge: Judge, data: Any) -> None:
-        self.judge, self._data = judge, data
+    def __init__(self, judges: Sequence[Judge | None], names: Sequence[str], data: Any) -> None:
+        self._judges, self._names, self._data = judges, names, data
         self._latest: tuple[Prediction, list[Verdict]] | None = None
 
     def __call__(self, prediction: Prediction, batch: ImageBatch) -> list[Verdict]:
@@ -137,14 +143,38 @@ class BatchJudge:
             self._latest = prediction, self._verdicts(prediction, batch)
         return self._latest[1]
 
+    def of(self, category: str = "") -> Judge:
+        """The judge of a category, by its name; where there is but one, of whatever is asked for.
+
+        Raises:
+            ValueError: nothing is known of its normal photographs.
+        """
+        found = self._judges[self._names.index(category) if len(self._judges) > 1 else 0]
+        if found is None:
+            raise ValueError(
+                f"No normal photographs of {category} are known, so nothing has a limit. Validate the run."
+            )
+        return found
+
     @property
-    def cut(self) -> float:
-        """What a map exceeds in a region."""
-        return self.judge.reference.cut
+    def thresholds(self) -> tuple[float, float]:
+        """The limits of scores and of maps; NaN where each category has its own."""
+        judge = self.of() if len(self._judges) == 1 else None
+        return (judge.limit.value, judge.pixel_limit.value) if judge else (math.nan, math.nan)
 
     def described(self) -> dict[str, Any]:
-        """The limits, and what they promise."""
-        return self.judge.described()
+        """The limits, and what they promise; those of several categories below "by_category"."""
+        if len(self._judges) == 1:
+            return self.of().described()
+        known = {name: self.of(name) for name, judge in zip(self._names, self._judges, strict=True) if judge}
+        return {"by_category": {name: judge.described() for name, judge in known.items()}}
+
+    def summed_up(self, results: Sequence[ImageResult]) -> dict[str, Any]:
+        """The limits and what came of them on the photographs of a test, of all and of each category."""
+        said = self.described()
+        for name, limits in said.get("by_category", {}).items():
+            limits |= rates([one for one in results if one.category == name])
+        return said | rates(results)
 
     def _verdicts(self, prediction: Prediction, batch: ImageBatch) -> list[Verdict]:
         known = statistics(batch.image, batch.valid).double().cpu().numpy()
@@ -152,11 +182,12 @@ class BatchJudge:
             part[:, 0].cpu().numpy() for part in (prediction.anomaly_map.float(), batch.valid, batch.mask)
         )
         said = []
-        for index, (label, size) in enumerate(zip(batch.label.tolist(), batch.size.tolist(), strict=True)):
+        rows = zip(batch.label.tolist(), batch.size.tolist(), batch.shows, strict=True)
+        for index, (label, size, category) in enumerate(rows):
             values = dict(zip(STATISTICS, known[index].tolist(), strict=True))
             values["background"] = float(np.median(maps[index][valid[index]]))
             mask = masks[index] if label else None
-            verdict = self.judge(float(prediction.score[index]), maps[index], valid[index], values, mask)
+            verdict = self.of(category)(float(prediction.score[index]), maps[index], valid[index], values, mask)
             said.append(in_file(verdict, corners(getattr(self._data, "policy", None), size, valid[index].shape)))
         return said
 
@@ -169,6 +200,41 @@ def _set_aside(values: np.ndarray) -> np.ndarray:
         mapped = np.memmap(file, values.dtype, "w+", shape=values.shape)
     mapped[:] = values
     return mapped
+
+
+def judge_of(pl_module: Any, false_alarms: float | None, data: Any) -> BatchJudge | None:
+    """What judges by the normal scores of a detector; None where it has none.
+
+    Args:
+        pl_module: the detector.
+        false_alarms: as of `Judge`.
+        data: as of `BatchJudge`.
+    """
+    known = _known(pl_module)
+    judges = [Judge(reference_of(scores), false_alarms) if scores.known else None for scores in known]
+    return (
+        BatchJudge(judges, getattr(getattr(pl_module, "categories", None), "names", ()), data) if any(judges) else None
+    )
+
+
+def _numbers_of(pl_module: Any, batch: ImageBatch) -> list[int]:
+    """The number of the category of each image, as far as a module knows several apart."""
+    return numbered(pl_module, batch).category.tolist() if len(_known(pl_module)) > 1 else [0] * len(batch.path)
+
+
+def _known(pl_module: Any) -> list[NormalScores]:
+    """The normal scores of each category of a detector; none of a module that keeps none."""
+    alone = getattr(pl_module, "normal_scores", None)
+    of_one = [alone] if isinstance(alone, NormalScores) else []
+    return list(getattr(pl_module, "normals_of_categories", of_one))
+
+
+def _grouped(pairs: Sequence[tuple[int, Item]]) -> dict[int, list[Item]]:
+    """What belongs to each number, in its order."""
+    groups: dict[int, list[Item]] = {}
+    for number, one in pairs:
+        groups.setdefault(number, []).append(one)
+    return groups
 
 
 def reference_of(scores: NormalScores) -> NormalReference:
@@ -186,16 +252,20 @@ def reference_of(scores: NormalScores) -> NormalReference:
 
 def _numbers(normal: Normal, cut: float) -> list[float]:
     """Score, peak, mass and background of a normal image."""
-    score, values, valid = normal
+    _, score, values, valid = normal
     inside = values[valid]
     return [score, float(inside.max()), largest_mass(values, valid, cut), float(np.median(inside))]
 
 
-def _of_training(pl_module: Any) -> Tensor:
-    """Statistics (3, t) of training images."""
-    seen: list[Tensor] = []
+def _of_training(pl_module: Any) -> dict[int, Tensor]:
+    """Statistics (3, t) of training images of each category."""
+    seen: list[tuple[int, Tensor]] = []
+    counts = dict.fromkeys(range(len(_known(pl_module))), 0)
     for batch in pl_module.training_batches():
-        seen.append(statistics(batch.image, batch.valid).double().cpu())
-        if sum(map(len, seen)) >= _OF_TRAINING:
+        numbers = _numbers_of(pl_module, batch)
+        seen += zip(numbers, statistics(batch.image, batch.valid).double().cpu(), strict=True)
+        for number in numbers:
+            counts[number] += 1
+        if min(counts.values()) >= _OF_TRAINING:
             break
-    return torch.cat(seen).T
+    return {number: torch.stack(rows).T for number, rows in _grouped(seen).items()}

@@ -10,7 +10,7 @@ from typing import Any
 from anomaly_diffusion import files
 from anomaly_diffusion.cli import user_errors
 from anomaly_diffusion.names import CHARTS, FIGURES
-from anomaly_diffusion.runs.categories import category_grid
+from anomaly_diffusion.runs.categories import category_grids
 from anomaly_diffusion.runs.cost import cost_panels, lacking
 from anomaly_diffusion.runs.defect_sizes import SizeClass, by_size
 from anomaly_diffusion.runs.detection_panels import detection_panels
@@ -33,7 +33,7 @@ def main(arguments: list[str]) -> int:
     if options.by_size:
         grids.append(size_grid({name: [_sizes(run) for run in runs] for name, runs in groups.items()}))
     if options.by_category:
-        grids.append(category_grid(groups))
+        grids += category_grids(groups)
     paired = paired_report(groups, _baseline(groups, options.baseline)) if options.group_by or options.baseline else ""
     table = "\n".join(filter(None, [*(grid.markdown() for grid in grids), paired]))
     print(_latex(grids, paired) if options.latex == _PRINTED else table)
@@ -140,7 +140,7 @@ def _parser() -> argparse.ArgumentParser:
         "--all_controls", action="store_true", help="a row for each control, not the best of each figure"
     )
     parser.add_argument("--by_size", action="store_true", help="also image AUROC of small, middle and large defects")
-    categories = "also image AUROC of each category, a column for each method, with the mean, as papers print it"
+    categories = "also figures of each category, a column for each method, with the mean, as papers print them"
     parser.add_argument("--by_category", action="store_true", help=categories)
     parser.add_argument(
         "--group-by", "--group_by", nargs="+", metavar="SETTING", dest="group_by",

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from anomaly_diffusion.callbacks.verdicts import BatchJudge
     from anomaly_diffusion.data.datamodule import AnomalyDataModule
     from anomaly_diffusion.data.painted_grid import PaintedGrid
+    from anomaly_diffusion.data.sample import Sample
     from anomaly_diffusion.detectors.detector import Detector
 
 __all__ = ["main"]
@@ -36,14 +37,15 @@ def main(arguments: list[str]) -> int:
     quieten()
     run = RunRecord(folder)
     detector, data = api.load(run), api.data_module(run)
+    detector.categories.chosen(options.category)  # refused before anything is painted
     judge = _judge(detector, data, options.false_alarms, folder)
     painted = _painted(data, options)
     limit = DetectionLimit(
-        judge.judge.limit.promised,
+        judge.of(options.category or "").limit.promised,
         options.widths,
         options.contrasts,
         [_limit(family, defects) for family, defects in _found(detector, judge, data, painted).items()],
-        list(_real(data)),
+        list(_real(data, options.category)),
     )
     files.write_json(folder / f"{_OF_RUN}.json", limit.as_dict())
     files.write(folder / f"{_OF_RUN}.png", detection_chart(limit))
@@ -73,15 +75,15 @@ def _judge(detector: "Detector", data: "AnomalyDataModule", false_alarms: float 
     Raises:
         ValueError: the run has no normal scores, for it is of a version that kept none.
     """
-    from anomaly_diffusion.callbacks.verdicts import BatchJudge, reference_of
-    from anomaly_diffusion.verdicts.judge import Judge
+    from anomaly_diffusion.callbacks.verdicts import judge_of
 
-    if not detector.normal_scores.known:
+    judge = judge_of(detector, false_alarms, data)
+    if judge is None:
         raise ValueError(
             f"The checkpoint of {folder} holds no scores of normal photographs, so nothing has a limit. Train it "
             f"again, or go on with it: anomaly-diffusion train --resume {folder}"
         )
-    return BatchJudge(Judge(reference_of(detector.normal_scores), false_alarms), data)
+    return judge
 
 
 def _painted(data: "AnomalyDataModule", options: argparse.Namespace) -> "PaintedGrid":
@@ -95,7 +97,7 @@ def _painted(data: "AnomalyDataModule", options: argparse.Namespace) -> "Painted
             hint = user_errors.closest(kind, known)
             raise user_errors.UsageError(f"`--families` must be some of {', '.join(known)}, got {kind!r}.{hint}")
     families = [known[kind] for kind in options.families or known]
-    normal = data.held_out()
+    normal = list(_of_category(data, data.held_out(), options.category))
     if not normal:
         raise ValueError(f"{data.dataset.folder} has no held-out photographs to paint defects on.")
     grid = Grid(families, options.widths, options.contrasts, options.defects, options.seed)
@@ -144,11 +146,17 @@ def _limit(family: str, defects: Sequence[SizedDefect]) -> FamilyLimit:
         return FamilyLimit(family, defects, why=str(reason))
 
 
-def _real(data: "AnomalyDataModule") -> Iterator[SizedDefect]:
+def _of_category(data: "AnomalyDataModule", samples: "Sequence[Sample]", category: str | None) -> "Iterator[Sample]":
+    """Those that show a category, or all."""
+    names = data.dataset.category_names
+    return (one for one in samples if category is None or names[one.category] == category)
+
+
+def _real(data: "AnomalyDataModule", category: str | None) -> Iterator[SizedDefect]:
     """The defects of the test photographs that have masks."""
     from anomaly_diffusion.data.painting.statistics import defect_statistics
 
-    for sample in data.dataset.test_samples():
+    for sample in _of_category(data, data.dataset.test_samples(), category):
         if sample.label:
             pixels, mask = data.dataset.read(sample)
             for met in defect_statistics(pixels, mask):
@@ -163,6 +171,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--run_folder", default="last", help="the run, or last (default)")
     parser.add_argument("--runs_dir", type=Path, default=Path("runs"), help="where runs go (default: runs)")
+    parser.add_argument("--category", metavar="NAME", help="which one is painted on, where the run knows several")
     parser.add_argument("--families", nargs="+", metavar="NAME", help="which kinds of defects; default: all")
     shares = f"shares of the shorter side (default: {' '.join(f'{width:g}' for width in _WIDTHS)})"
     parser.add_argument("--widths", nargs="+", type=float, default=_WIDTHS, metavar="W", help=shares)

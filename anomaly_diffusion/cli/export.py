@@ -18,7 +18,7 @@ def main(arguments: list[str]) -> int:
     from anomaly_diffusion.deploy.exporting.export import export
     from anomaly_diffusion.deploy.exporting.formats import FORMATS
 
-    path, told = export(run, FORMATS[options.format](), options.output)
+    path, told = export(run, FORMATS[options.format](), options.output, options.category)
     size, seconds = path.stat().st_size / 1e6, time.perf_counter() - start
     height, width = told.frame
     print(f"{path}: {size:.1f} MB, {seconds:.0f} s")
@@ -40,5 +40,6 @@ def _parser() -> argparse.ArgumentParser:
         "--format", choices=("onnx", "torch"), default="onnx", help="ONNX (default), or a program of torch.export"
     )
     parser.add_argument("--output", type=Path, help="the file (default: exported.onnx or exported.pt2 in the run)")
+    parser.add_argument("--category", metavar="NAME", help="which one the file judges, where the run knows several")
     parser.add_argument("--runs_dir", type=Path, default=Path("runs"), help="where runs are (default: runs)")
     return parser

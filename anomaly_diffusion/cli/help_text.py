@@ -19,6 +19,7 @@ experiments
   validate  measure a run on its validation images
   test      measure a run on its test images
   predict   judge photographs: files, folders, patterns, or those that arrive in a folder
+  add       let a finished run judge a category more, and all others as before
   sweep     every trial of a W&B sweep file, offline; done trials are skipped
   compare   finished runs side by side, mean and spread over seeds
   report    a page about finished runs: tables, charts, pictures that slide, every image
@@ -95,6 +96,7 @@ usage: anomaly-diffusion predict [--run_folder RUN] PHOTOGRAPH... [options]
   --run_folder RUN|last     the run (default: last), or an exported file: .onnx, which needs no torch and starts at
                             once, or .pt2; --runs_dir FOLDER: where runs are
   --false_alarms RATE       rate of good parts that may be called defective (default: the run's)
+  --category NAME           what they show, where the run knows several; else a folder of that name tells
   --output FILE             .csv or .jsonl; -: standard output, with --json as JSON lines
                             (default: predictions.csv and pictures, in the run's evaluations)
   --append                  go on with an output: what it holds is not judged again

@@ -26,7 +26,7 @@ def main(arguments: list[str]) -> int:
         from anomaly_diffusion.deploy.inspecting.opened_run import OpenedRun
         from anomaly_diffusion.deploy.inspecting.page import made, opened
 
-        page = made([OpenedRun(Run(path)) for path in folders])
+        page = made([OpenedRun(Run(path), options.category) for path in folders])
         tell_of_strangers(options.host)
         print(f"Open http://127.0.0.1:{options.port} in a browser; Ctrl-C ends it.", flush=True)
         signal.signal(signal.SIGTERM, _interrupt)
@@ -46,6 +46,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("runs", nargs="*", default=["last"], help="run folders, or last (default); two are compared")
     parser.add_argument("--runs_dir", type=Path, default=Path("runs"), help="where runs go (default: runs)")
+    parser.add_argument("--category", metavar="NAME", help="which one is looked at, where a run knows several")
     parser.add_argument("--host", default="127.0.0.1", help="default: 127.0.0.1, this machine alone; 0.0.0.0: everyone")
     parser.add_argument("--port", type=int, default=7860, metavar="N", help="default: 7860")
     return parser

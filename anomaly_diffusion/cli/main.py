@@ -25,6 +25,7 @@ COMMANDS = {
     "serve": "anomaly_diffusion.cli.serve",
     "inspect": "anomaly_diffusion.cli.inspect",
     "export": "anomaly_diffusion.cli.export",
+    "add": "anomaly_diffusion.cli.add",
     "list": "anomaly_diffusion.cli.listing",
     "checks": "anomaly_diffusion.cli.checks",
     "completion": "anomaly_diffusion.cli.completion",

@@ -107,7 +107,7 @@ def _predictor(options: argparse.Namespace) -> "tuple[Predictor, Path]":
     """What judges, an ONNX file without torch, and the folder of what is written."""
     from anomaly_diffusion.deploy.exporting.inspector_of_file import of_file
 
-    exported = of_file(options.run_folder, options.false_alarms, options.device)
+    exported = of_file(options.run_folder, options.false_alarms, options.device, category=options.category)
     if exported is not None:
         from anomaly_diffusion.deploy.predicting.file_predictor import FilePredictor
 
@@ -120,7 +120,7 @@ def _predictor(options: argparse.Namespace) -> "tuple[Predictor, Path]":
     from anomaly_diffusion.engine.lightning_internals import quieten
 
     quieten()
-    inspector = Inspector(folder, options.false_alarms, options.device)
+    inspector = Inspector(folder, options.false_alarms, options.device, category=options.category)
     place = _place(options, folder)
     drawn = options.output is None or options.masks or options.overlays
     pictures = PredictionPictures(inspector, place, options.masks, options.overlays) if drawn else None
@@ -237,6 +237,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--run_folder", default="last")
     parser.add_argument("--runs_dir", type=Path, default=Path("runs"))
     parser.add_argument("--false_alarms", "--verdicts.false_alarms", type=float)
+    parser.add_argument("--category")
     parser.add_argument("--output")
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--append", action="store_true")

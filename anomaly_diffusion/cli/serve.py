@@ -19,7 +19,13 @@ def main(arguments: list[str]) -> int:
 
     try:
         judging = Judging(
-            source, options.false_alarms, options.device, options.workers, options.batch_size, options.batch_wait
+            source,
+            options.false_alarms,
+            options.device,
+            options.workers,
+            options.batch_size,
+            options.batch_wait,
+            options.category,
         )
         limits = Limits(int(options.max_megabytes * 1e6), int(options.max_megapixels * 1e6), options.timeout)
         service = Service(judging, limits, options.host, options.port)
@@ -65,5 +71,6 @@ def _parser() -> argparse.ArgumentParser:
     times = "that a request may take to arrive, and to wait for a worker (default: 30)"
     parser.add_argument("--timeout", type=float, default=30, metavar="SECONDS", help=times)
     parser.add_argument("--false_alarms", type=float, metavar="RATE", help="default: what the run promises")
+    parser.add_argument("--category", metavar="NAME", help="what all photographs show, where the run knows several")
     parser.add_argument("--device", default="cpu", help="cpu (default), cuda, or another that torch knows")
     return parser

@@ -27,6 +27,7 @@ class BatchSource(Dataset[ImageBatch]):
         augmentation: for training; None for evaluation.
         seed: with epoch and photograph, decides what augmentation draws: neither workers nor batches matter.
         tiling: how whole photographs are to be walked over; None: they are seen whole.
+        categories: names of the categories; empty where nobody names them.
     """
 
     def __init__(
@@ -35,8 +36,9 @@ class BatchSource(Dataset[ImageBatch]):
         augmentation: Augmentation | None = None,
         seed: int = 0,
         tiling: Tiling | None = None,
+        categories: tuple[str, ...] = (),
     ) -> None:
-        self.store, self.augmentation, self.seed = store, augmentation, seed
+        self.store, self.augmentation, self.seed, self.categories = store, augmentation, seed, categories
         self.tiling = None if augmentation and augmentation.takes_parts else tiling
 
     def __len__(self) -> int:
@@ -77,6 +79,7 @@ class BatchSource(Dataset[ImageBatch]):
             frames.kind.tolist(),
             place,
             self.tiling,
+            self.categories,
         )
 
     def _augmented(self, frames: Frames, augment: Augmentation, seeds: list[int]) -> tuple[Frames, Tensor | None]:

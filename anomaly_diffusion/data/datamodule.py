@@ -258,7 +258,8 @@ class AnomalyDataModule(LightningDataModule):
         return range(rank, count, processes) if count >= processes else None
 
     def _source(self, store: FrameStore, augmentation: Augmentation | None = None) -> BatchSource:
-        return BatchSource(store, augmentation, self.seed, self.tiles.tiling if self.tiles else None)
+        tiling = self.tiles.tiling if self.tiles else None
+        return BatchSource(store, augmentation, self.seed, tiling, self.dataset.category_names)
 
     def _loader(self, source: BatchSource, sampler: DistributedSampler | None = None) -> BatchLoader:
         workers = self.loading.num_workers

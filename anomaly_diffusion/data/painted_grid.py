@@ -70,6 +70,11 @@ class PaintedGrid(AnomalyDataset):
         """Return that of the data set."""
         return self._dataset.folder
 
+    @property
+    def category_names(self) -> tuple[str, ...]:
+        """Return those of the data set."""
+        return self._dataset.category_names
+
     def places(self) -> list[Path]:
         """Return nothing: what else lies there is told elsewhere."""
         return []

@@ -122,6 +122,11 @@ class AnomalyDataset(ABC):
         left = [path for place in self.places() for path in files_below(place) if path not in used]
         return [LeftOutImage(path) if looks_like_an_image(path) else LeftOut(path) for path in left]
 
+    @property
+    def category_names(self) -> tuple[str, ...]:
+        """Return the names of the categories, by the numbers of samples; nothing where nobody names them."""
+        return ()
+
     def places(self) -> list[Path]:
         """Return the folders that hold nothing but the data set, none where it lies in no folder."""
         return [self.folder]

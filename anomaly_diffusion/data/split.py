@@ -10,7 +10,7 @@ from pathlib import Path
 
 from anomaly_diffusion.data.painting.families.family import Family
 from anomaly_diffusion.data.painting.painter import Painter
-from anomaly_diffusion.data.sample import AnomalyDataset, stable_hash
+from anomaly_diffusion.data.sample import AnomalyDataset, Sample, stable_hash
 
 __all__ = ["FILE", "Split", "Validation", "held_out"]
 
@@ -24,7 +24,7 @@ class Validation:
     """How many good photographs are held out, and how they are painted: each is judged as it is, and painted.
 
     Attributes:
-        share: part of the training photographs, in (0, 1); not used where a data set brings its own.
+        share: part of the training photographs of each category, in (0, 1); not used where a data set brings its own.
         at_least: lower bound on their number, as far as half of the photographs allow.
         at_most: upper bound on their number.
         severity: factor of the contrast of painted defects, in (0, 1].
@@ -63,6 +63,14 @@ class Validation:
         """Return how many of `total` photographs are held out."""
         return min(max(round(self.share * total), self.at_least), self.at_most, total // 2)
 
+    def held_out(self, paths: Mapping[str, Path]) -> list[str]:
+        """Return which photographs of a category are held out, whatever other categories there are.
+
+        Args:
+            paths: the file of each name.
+        """
+        return held_out(paths, self.count(len(paths)), self.seed, _LEAST, _LEAST)
+
 
 @dataclass(frozen=True)
 class Split:
@@ -95,15 +103,18 @@ class Split:
         Raises:
             ValueError: if too few good photographs differ, beside those for testing.
         """
-        train = {dataset.name(sample): sample.path for sample in dataset.train_samples()}
-        test = dataset.test_samples()
+        samples, test = dataset.train_samples(), dataset.test_samples()
+        train = {dataset.name(sample): sample.path for sample in samples}
         own = [dataset.name(sample) for sample in dataset.validation_samples()]
+        categories = sorted({sample.category for sample in samples}) or [0]
         if not own:
-            _check_enough(train, {dataset.name(item): item.path for item in test if not item.label}, dataset.folder)
+            for number in categories:
+                good = {dataset.name(item): item.path for item in test if not item.label and item.category == number}
+                _check_enough(_of(dataset, samples, number), good, _called(dataset, number))
         tested = [dataset.name(sample) for sample in test]
         if by_folds and not own and validation.folds > 1 and len(train) <= _FEW:
             return cls(list(train), sorted(train), sorted(train), tested, _folds(train, validation))
-        kept = own or held_out(train, validation.count(len(train)), validation.seed, _LEAST, _LEAST)
+        kept = set(own or chain(*(validation.held_out(_of(dataset, samples, number)) for number in categories)))
         left = [name for name in train if name not in kept]
         return cls(left, sorted(kept), sorted(kept), tested)
 
@@ -158,7 +169,7 @@ def _folds(paths: Mapping[str, Path], validation: Validation) -> list[list[str]]
     return [sorted(chain(*groups[number::count])) for number in range(count)]
 
 
-def _check_enough(train: Mapping[str, Path], test: Mapping[str, Path], folder: Path) -> None:
+def _check_enough(train: Mapping[str, Path], test: Mapping[str, Path], folder: str) -> None:
     """Make sure that there are good photographs to learn from and to validate on.
 
     Raises:
@@ -170,6 +181,17 @@ def _check_enough(train: Mapping[str, Path], test: Mapping[str, Path], folder: P
             f"{_LEAST} to train and {_LEAST} to validate on. "
             f"It holds {_counted(train)} to learn from and {_counted(test)} for testing. Add some."
         )
+
+
+def _of(dataset: AnomalyDataset, samples: Sequence[Sample], category: int) -> dict[str, Path]:
+    """The file of each name of a category."""
+    return {dataset.name(sample): sample.path for sample in samples if sample.category == category}
+
+
+def _called(dataset: AnomalyDataset, category: int) -> str:
+    """Where photographs of a category lie."""
+    names = dataset.category_names
+    return f"{dataset.folder}, category {names[category]}," if len(names) > 1 else str(dataset.folder)
 
 
 def _counted(paths: Mapping[str, Path]) -> str:

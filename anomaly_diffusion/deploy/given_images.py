@@ -25,11 +25,13 @@ class GivenImage:
         name: of the file; of what is no file, "image".
         key: a number that names it for good, from which noise is drawn: by the name of a file, or by the pixels.
         pixels: what it shows.
+        category: its number, where a run knows several apart.
     """
 
     name: str
     key: int
     pixels: Pixels
+    category: int = 0
 
 
 def given(image: Any, white_level: int = _WHITE) -> GivenImage:

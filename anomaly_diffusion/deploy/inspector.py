@@ -1,6 +1,7 @@
 """The inspector: a finished run that judges photographs one by one, without a trainer and without its data."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from os import PathLike
 from pathlib import Path
@@ -13,7 +14,7 @@ from jaxtyping import Float
 
 from anomaly_diffusion import api
 from anomaly_diffusion.callbacks.result_callback import compared_by
-from anomaly_diffusion.callbacks.verdicts import BatchJudge, reference_of
+from anomaly_diffusion.callbacks.verdicts import judge_of
 from anomaly_diffusion.data.batches import to_float
 from anomaly_diffusion.data.frame_cache import shown
 from anomaly_diffusion.data.reading.colour import with_channels
@@ -25,7 +26,6 @@ from anomaly_diffusion.figures.result_pictures import Compared
 from anomaly_diffusion.runs import run_folder
 from anomaly_diffusion.runs.record import Run
 from anomaly_diffusion.types import ImageBatch, Prediction, Verdict
-from anomaly_diffusion.verdicts.judge import Judge
 
 __all__ = ["Inspector", "Judged"]
 
@@ -54,16 +54,21 @@ class Inspector:
     A run with `data.tiles` judges photographs of any size at their own resolution, in memory that grows with the
     photograph alone; where one takes long, a terminal shows how far it is.
 
+    A run on several categories judges a photograph by the limits of its own: the one that `category` names, or else the
+    one whose name a folder of its path has.
+
     Args:
         run: a finished run, its folder, or "last"; or an exported file, .onnx or .pt2, which is judged on the CPU.
         false_alarms: rate of normal photographs that may be called defective, in (0, 1); None: that of the run, or, if
             it names none, .01 where at least 99 normal photographs were held out, else .05.
         device: "cpu", "cuda", or another that torch knows.
         batch_size: photographs of a list or stream that are judged together, at least 1; with tiles it is 1.
+        category: what all photographs show that are given without a category.
 
     Raises:
         FileNotFoundError: there is no such run, or it has no checkpoint.
-        ValueError: its checkpoint holds no scores of normal photographs, or a number lies outside its range.
+        ValueError: its checkpoint holds no scores of normal photographs, it knows no such category, or a number lies
+            outside its range.
     """
 
     def __new__(cls, run: Run | str | PathLike[str] = "last", *rest: Any, **named: Any) -> Any:
@@ -76,6 +81,7 @@ class Inspector:
         false_alarms: float | None = None,
         device: str = "cpu",
         batch_size: int = 4,
+        category: str | None = None,
     ) -> None:
         if false_alarms is not None and not 0 < false_alarms < 1:
             raise ValueError(f"`false_alarms` must lie in (0, 1), got {false_alarms}.")
@@ -85,34 +91,48 @@ class Inspector:
         self.device = torch.device(device)
         self._detector = api.load(self.run).to(self.device)
         self._detector.watch = partial(shown, task="Judging tiles")
-        scores = self._detector.normal_scores
-        if not scores.known:
+        self._categories, self.category = self._detector.categories, category
+        if category is not None:
+            self._categories.number(category)
+        self._data = api.framing(self.run)
+        self.batch_size = 1 if self._data.tiles else batch_size
+        of_run = (self.run.config.get("verdicts") or {}).get("false_alarms")
+        judge = judge_of(self._detector, false_alarms or of_run, self._data)
+        if judge is None:
             raise ValueError(
                 f"The checkpoint of {self.run.folder} holds no scores of normal photographs, so nothing has a limit. "
                 f"Go on with it: anomaly-diffusion train --resume {self.run.folder}"
             )
-        self._data = api.framing(self.run)
-        self.batch_size = 1 if self._data.tiles else batch_size
-        of_run = (self.run.config.get("verdicts") or {}).get("false_alarms")
-        self._judge = BatchJudge(Judge(reference_of(scores), false_alarms or of_run), self._data)
+        self._judge = judge
         self._one_at_a_time = Lock()  # the detector sets the threads of torch, and the judge keeps what it said last
 
     @property
     def limits(self) -> dict[str, Any]:
-        """The limits, and what they promise: as "verdicts" in `summary.json`."""
-        return self._judge.described()
+        """The limits, and what they promise: as "verdicts" in `summary.json`; of one category, if it was chosen."""
+        return self._judge.described() if self.category is None else self._judge.of(self.category).described()
 
     @property
     def normal_scores(self) -> Float[np.ndarray, " n"]:
-        """Scores of held-out normal photographs, from which `verdicts.conformal.Limit` finds a limit for any rate."""
-        return self._judge.judge.reference.scores
+        """Scores of held-out normal photographs, from which `verdicts.conformal.Limit` finds a limit for any rate.
 
-    def __call__(self, image: Any) -> Any:
+        Raises:
+            ValueError: the run knows several categories, and none was chosen.
+        """
+        self._categories.chosen(self.category)
+        return self._judge.of(self.category or "").reference.scores
+
+    @property
+    def categories(self) -> tuple[str, ...]:
+        """The categories that are judged by limits of their own; none where all photographs have the same."""
+        return self._categories.names if len(self._categories) else ()
+
+    def __call__(self, image: Any, category: str | None = None) -> Any:
         """Judge one photograph, or several.
 
         Args:
             image: a path; a picture of Pillow; an array (H, W) or (H, W, channels), RGB, of uint8, uint16 or of floats
                 in [0, 1]; a tensor (H, W) or (channels, H, W). A list or tuple of them, or an iterator.
+            category: what it shows, or all of them; as of `take`.
 
         Returns:
             An `Inspection`; of a list, a list of them; of an iterator, an iterator, which reads ahead no further than
@@ -121,19 +141,26 @@ class Inspector:
         Raises:
             BadImages: a file cannot be used.
             TypeError: it is nothing of the kind.
-            ValueError: its shape or its values are not those of a photograph.
+            ValueError: its shape or its values are not those of a photograph, or nobody knows what it shows.
         """
-        return one_or_many(image, self._inspected, self.batch_size)
+        return one_or_many(image, partial(self._inspected, category=category), self.batch_size)
 
-    def take(self, image: Any) -> GivenImage:
+    def take(self, image: Any, category: str | None = None) -> GivenImage:
         """Read a photograph as training has read its own.
+
+        Args:
+            image: as above.
+            category: what it shows; None: what the inspector says, or else the folder of its path called like one.
 
         Raises:
             BadImages: the file cannot be used.
             TypeError: it is nothing of the kind.
-            ValueError: its shape or its values are not those of a photograph.
+            ValueError: its shape or its values are not those of a photograph, or nobody knows what it shows.
         """
-        return given(image, self._data.dataset.white_level)
+        name = category if category is not None else self.category
+        if name is None and len(self._categories):
+            name = self._categories.of_path(str(image) if isinstance(image, str | PathLike) else "")
+        return replace(given(image, self._data.dataset.white_level), category=self._categories.chosen(name))
 
     def judge(self, images: Sequence[GivenImage]) -> Judged:
         """Judge photographs that have been read, with all that is to be known of them.
@@ -157,28 +184,27 @@ class Inspector:
         """Whether photographs are judged one at a time, as each has a size of its own."""
         return self._data.tiles is not None
 
-    @property
-    def cut(self) -> float:
-        """What a map exceeds in a region."""
-        return self._judge.cut
+    def cut(self, judged: Judged, index: int) -> float:
+        """What the map of a judged photograph exceeds in a region."""
+        return self._judge.of(judged.batch.shows[index]).reference.cut
 
     @property
     def compares(self) -> Compared:
         """What pictures of a judged photograph show beside it."""
         return compared_by(self._detector)
 
-    def _inspected(self, images: Sequence[Any]) -> list[Inspection]:
-        taken = [self.take(image) for image in images]
+    def _inspected(self, images: Sequence[Any], category: str | None) -> list[Inspection]:
+        taken = [self.take(image, category) for image in images]
         parts = [[one] for one in taken] if self.one_by_one else [taken]
         return [inspection for part in parts for inspection in self._said(part)]
 
     def _said(self, taken: Sequence[GivenImage]) -> list[Inspection]:
-        prediction, _, said = self.judge(taken)
+        prediction, batch, said = self.judge(taken)
         maps, scores = prediction.anomaly_map[:, 0].float().cpu().numpy(), prediction.score.tolist()
-        limit = self._judge.judge.pixel_limit.value
+        limits = [self._judge.of(name).pixel_limit.value for name in batch.shows]
         return [
             Inspection(one.name, score, verdict, one.pixels.shape[:2], limit, framed[None], self._data.policy)
-            for one, score, verdict, framed in zip(taken, scores, said, maps, strict=True)
+            for one, score, verdict, limit, framed in zip(taken, scores, said, limits, maps, strict=True)
         ]
 
     def _batch(self, images: Sequence[GivenImage]) -> ImageBatch:
@@ -194,11 +220,12 @@ class Inspector:
             torch.zeros_like(valid),
             valid,
             nothing.bool(),
-            nothing,
+            torch.tensor([one.category for one in images]),
             torch.tensor([one.key for one in images]),
             torch.tensor([one.pixels.shape[:2] for one in images]),
             [one.name for one in images],
             tiles=tiles.tiling if tiles else None,
+            categories=self._categories.names,
         )
         moved: ImageBatch = self._detector.transfer_batch_to_device(batch, self.device, 0)
         return moved

@@ -55,7 +55,7 @@ class PredictionPictures:
             return
         name, values = f"{files.safe_name(result.path)}.png", self.inspector.whole_map(judged, index)
         if self.masks:
-            content = region_mask(values, self.inspector.cut, judged.verdicts[index])
+            content = region_mask(values, self.inspector.cut(judged, index), judged.verdicts[index])
             files.write(self.folder / "masks" / name, content)
         if self.overlays:
             from anomaly_diffusion.figures.tiles import overlay_file  # loads matplotlib

@@ -24,6 +24,7 @@ from anomaly_diffusion.detectors.scales import at_scales, check_scales
 from anomaly_diffusion.detectors.tiled import Watch, over_tiles, seen_once
 from anomaly_diffusion.diffusion.recorder import Evaluation
 from anomaly_diffusion.scoring.calibration import Calibration, Moments
+from anomaly_diffusion.scoring.categories import Categories
 from anomaly_diffusion.scoring.normal_scores import NormalScores
 from anomaly_diffusion.scoring.residual import ActivationReader, Learner, reading_once
 from anomaly_diffusion.scoring.scorer import Scoring, enlarged
@@ -45,7 +46,11 @@ from anomaly_diffusion.types import (
 __all__ = ["Detector"]
 
 CODEC_LEARNS_FROM, LEARNT_FROM = 256, 512  # photographs: more of them only take more time
-_OF_JUDGEMENT = ("calibration.", "scoring.", "coarser.", "normal_scores.", "image_threshold", "pixel_threshold")
+_OF_CATEGORIES = "categories."
+_OF_JUDGEMENT = (
+    *("calibration.", "scoring.", "coarser.", "normal_scores.", _OF_CATEGORIES),
+    *("image_threshold", "pixel_threshold"),
+)
 
 
 @dataclass(frozen=True)
@@ -73,6 +78,8 @@ class Detector(Configured, pl.LightningModule, ABC):
 
     Attributes:
         coarser: a scoring like `scoring` for each scale but the first: what is learnt differs.
+        categories: where the data have several, what is known of normal images of each but the first: `calibration` and
+            `normal_scores` are those of the first.
         cross_fits: whether few images are split by folds; not where `training_step` is one's own: it knows no copies.
         withheld: paths of the images of a fold, which the detector does not learn from but judges in validation, where
             few images all train and all are held out.
@@ -108,9 +115,10 @@ class Detector(Configured, pl.LightningModule, ABC):
         self.weights = torch.ones(1) if provides_maps else scoring.weights  # of the maps of one depth
         self.calibration = scoring.calibration(len(scales) * versions * len(self.weights))
         self.normal_scores = NormalScores()
+        self.categories = Categories()
         self.micro_batches = MicroBatcher()
         self.watch: Watch | None = None
-        self._calibrated_on: Moments | None = None  # in this process
+        self._calibrated_on: dict[int, Moments] = {}  # in this process, by category
         self.left: tuple[float | None, float | None] = (None, None)
         self.folds, self.withheld = nn.ModuleList(), frozenset[str]()
         self.frame: tuple[float, ...] | None = None  # size or tiling that the calibration belongs to, if it is known
@@ -147,8 +155,10 @@ class Detector(Configured, pl.LightningModule, ABC):
         return ()
 
     def setup(self, stage: str) -> None:
-        """Make copies for the folds of the data, where there are any."""
+        """Get to know the categories of the data, and make copies for its folds, where there are any."""
         data = getattr(self.trainer, "datamodule", None)
+        if stage in ("fit", "validate") and not self.categories.names:
+            self.categories.name(_categories_of(data), self.calibration)
         if stage in ("fit", "validate") and self.cross_fits and not self.folds:
             add_copies(self, getattr(data, "folds", ()))
 
@@ -156,10 +166,16 @@ class Detector(Configured, pl.LightningModule, ABC):
         """Write down what the calibration and the thresholds belong to."""
         checkpoint["scoring_settings"], checkpoint["model"] = canonical(self.settings), type(self).__name__
         checkpoint["frame"] = None if self.frame is None else list(self.frame)
+        checkpoint["categories"] = list(self.categories.names)
         checkpoint["folds"] = [sorted(one.withheld) for one in self.ensemble] if self.folds else []
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Take the weights, but leave the calibration and thresholds of other settings; make copies for folds."""
+        if checkpoint.get("categories"):
+            self.categories.name(checkpoint["categories"], self.calibration)
+        else:  # of before there were any
+            mine = self.state_dict()
+            checkpoint["state_dict"] |= {name: mine[name] for name in mine if name.startswith(_OF_CATEGORIES)}
         if not self.folds:
             add_copies(self, checkpoint.get("folds") or ())
         if not self.is_compatible(checkpoint):
@@ -194,14 +210,14 @@ class Detector(Configured, pl.LightningModule, ABC):
     @staticmethod
     def calibrated_in(checkpoint: Mapping[str, Any]) -> bool:
         """Whether `checkpoint` holds a calibration at all, for whatever way of judging."""
-        count = checkpoint["state_dict"].get("calibration.count")
-        return count is not None and bool(count > 1)
+        counts = _of_each_category(checkpoint, "calibration.count")
+        return bool(counts) and all(bool(count > 1) for count in counts)
 
     @staticmethod
     def knows_normals(checkpoint: Mapping[str, Any]) -> bool:
         """Whether `checkpoint` holds scores of normal images, which verdicts need."""
-        held_out = checkpoint["state_dict"].get("normal_scores.held_out")
-        return held_out is not None and held_out.shape[1] > 0
+        scores = _of_each_category(checkpoint, "normal_scores.held_out")
+        return bool(scores) and all(held_out.shape[1] > 0 for held_out in scores)
 
     def on_fit_start(self) -> None:
         """Let the codec see normal images, unless it knows them from a checkpoint.
@@ -243,10 +259,25 @@ class Detector(Configured, pl.LightningModule, ABC):
         if not self.codec.fitted:
             raise ValueError("The detector has seen no normal image. Train it first, or name a checkpoint of a run.")
         with self.trainer.precision_plugin.val_step_context():
-            for one in self.ensemble:
-                learn_mean(one.scoring.registration, one.training_batches, LEARNT_FROM)
+            for one in self.ensemble if self.sees_all_categories() else ():
+                learn_mean(one.scoring.registration, one.training_batches, LEARNT_FROM, one.categories.names)
                 one.learn_normals()
             self.calibrate(validation_batches(self))
+
+    def sees_all_categories(self) -> bool:
+        """Whether the data have all categories that are known: what all have taught, some alone must not change."""
+        shown = _categories_of(getattr(self._trainer, "datamodule", None))
+        return not len(self.categories) or not shown or set(self.categories.names) <= set(shown)
+
+    @property
+    def calibrations(self) -> list[Calibration]:
+        """The calibration of each category; the only one where no more than one is known."""
+        return [self.calibration, *(one.calibration for one in self.categories)]
+
+    @property
+    def normals_of_categories(self) -> list[NormalScores]:
+        """The normal scores of each category; the only ones where no more than one is known."""
+        return [self.normal_scores, *(one.normal_scores for one in self.categories)]
 
     def learn_normals(self) -> None:
         """Learn from training images what judging needs beside trained weights."""
@@ -273,7 +304,8 @@ class Detector(Configured, pl.LightningModule, ABC):
         Raises:
             ValueError: the detector has not been calibrated.
         """
-        if not self.calibration.fitted:
+        calibrations = self.calibrations
+        if not all(calibrations[number].fitted for number in set(self.categories.numbers(batch))):
             raise ValueError(
                 "The detector is not calibrated. Validate it once, or load a checkpoint of a finished run."
             )
@@ -295,7 +327,7 @@ class Detector(Configured, pl.LightningModule, ABC):
         batch, motions = moved_there(self.scoring.registration, batch)
         decoded = self.decoded(batch)
         maps = self.residual_maps(batch, decoded)
-        depth_maps, anomaly_map = self._maps_apart(maps, batch) if apart else self._maps(maps, self.calibration)
+        depth_maps, anomaly_map = self._maps_apart(maps, batch) if apart else self._maps_together(maps, batch)
         score = self.score(batch, decoded, anomaly_map)
         nfe = decoded.nfe + len(self.scales) * self.scoring.evaluations(decoded.reconstruction.shape[1])
         found = Prediction(*self.pictures(batch, decoded), depth_maps, anomaly_map, score, nfe)
@@ -305,22 +337,31 @@ class Detector(Configured, pl.LightningModule, ABC):
         """Maps of each depth, and of all fused."""
         return self.scoring.judge(residuals, calibration, self.weights, len(self.scales))
 
+    def _maps_together(self, residuals: Tensor, batch: ImageBatch) -> tuple[Tensor, Tensor]:
+        """The same, of each image by the calibration of its category."""
+        if not len(self.categories):
+            return self._maps(residuals, self.calibration)
+        known, numbers = self.calibrations, self.categories.numbers(batch)
+        return _cat([self._maps(one, known[at]) for one, at in zip(residuals.split(1), numbers, strict=True)])
+
     def _maps_apart(self, residuals: Tensor, batch: ImageBatch) -> tuple[Tensor, Tensor]:
         """The same, of each normal image by the calibration of all others: what sets limits is in no statistic."""
-        images = zip(residuals.split(1), batch.valid.split(1), batch.label.tolist(), strict=True)
-        judged = [
-            self._maps(one, self.calibration if defective else self._calibration_without(one, valid))
-            for one, valid, defective in images
-        ]
-        depth_maps, fused = zip(*judged, strict=True)
-        return torch.cat(depth_maps), torch.cat(fused)
+        known, numbers = self.calibrations, self.categories.numbers(batch)
+        images = zip(residuals.split(1), batch.valid.split(1), batch.label.tolist(), numbers, strict=True)
+        return _cat(
+            [
+                self._maps(one, known[at] if defective else self._calibration_without(one, valid, at))
+                for one, valid, defective, at in images
+            ]
+        )
 
-    def _calibration_without(self, residuals: Tensor, valid: Masks) -> Calibration:
+    def _calibration_without(self, residuals: Tensor, valid: Masks, category: int) -> Calibration:
         """The calibration without an image that it was fitted to; as it is where there was no other image."""
-        if self._calibrated_on is None:
-            return self.calibration
-        others = self._calibrated_on.minus(self.calibration.moments(residuals, valid))
-        return self.calibration.fitted_to(others) if others.products[0, 0] > 1 else self.calibration
+        calibration, fitted_to = self.calibrations[category], self._calibrated_on.get(category)
+        if fitted_to is None:
+            return calibration
+        others = fitted_to.minus(calibration.moments(residuals, valid))
+        return calibration.fitted_to(others) if others.products[0, 0] > 1 else calibration
 
     def decoded(self, batch: ImageBatch, x_0: Encoded | None = None) -> Decoded:
         """A batch and its reconstructions, where the codec compares them, at each scale.
@@ -440,12 +481,13 @@ class Detector(Configured, pl.LightningModule, ABC):
 
     @torch.no_grad()
     def calibrate(self, batches: Iterable[ImageBatch]) -> None:
-        """Fit the calibration to the normal images among `batches`.
+        """Fit the calibration of each category to its normal images among `batches`; without any it stays as it is.
 
         Raises:
             ValueError: there is no normal image.
         """
-        total: Moments | None = None
+        totals: dict[int, Moments] = {}
+        known = self.calibrations
         left: list[Tensor] = []
         for batch in batches:
             normal = normals(self, batch)
@@ -453,14 +495,16 @@ class Detector(Configured, pl.LightningModule, ABC):
             for one, rows in routed(self, normal):
                 part, _ = moved_there(one.scoring.registration, normal.rows(rows))
                 compared = one.micro_batches(one._compared, part)
-                found = self.calibration.moments(compared.maps, part.valid)
-                total = found if total is None else total.plus(found)
+                for number, inside in self.categories.rows(part):
+                    found = known[number].moments(compared.maps[inside], part.valid[inside])
+                    totals[number] = totals[number].plus(found) if number in totals else found
                 left.append(compared.left)
-        if total is None or total.products[0, 0] < 2:
+        if not totals or any(total.products[0, 0] < 2 for total in totals.values()):
             raise ValueError("No normal image to calibrate on. Hold out some defect-free images for validation.")
         for one in self.ensemble:
-            one._calibrated_on = total
-        self.calibration.fit(total)
+            one._calibrated_on = totals
+        for number, total in totals.items():
+            known[number].fit(total)
         known = [one.left[0] for one in self.ensemble if one.left[0] is not None]
         self.left = sum(known) / len(known) if known else None, float(torch.cat(left).mean())
 
@@ -490,3 +534,20 @@ def _maps(scoring: Scoring, decoded: Decoded, size: Sequence[int]) -> Tensor:
         return scoring.compare(decoded.reference, decoded.reconstruction, size)
     smoothed: Tensor = scoring.smoothing(enlarged(decoded.anomaly_maps, size))
     return smoothed
+
+
+def _cat(judged: Sequence[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
+    """Maps of single images as those of a batch."""
+    depth_maps, fused = zip(*judged, strict=True)
+    return torch.cat(depth_maps), torch.cat(fused)
+
+
+def _categories_of(data: Any) -> tuple[str, ...]:
+    """Names of the categories of a data module; none where it names none."""
+    return tuple(getattr(getattr(data, "dataset", None), "category_names", ()))
+
+
+def _of_each_category(checkpoint: Mapping[str, Any], name: str) -> list[Tensor]:
+    """A tensor of the first category and of all others, as far as a checkpoint has them."""
+    stored = checkpoint["state_dict"].items()
+    return [tensor for key, tensor in stored if key == name or (key.startswith(_OF_CATEGORIES) and key.endswith(name))]

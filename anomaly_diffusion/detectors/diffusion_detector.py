@@ -94,7 +94,7 @@ class DiffusionDetector(Detector):
         """Mean loss of a batch; its draws depend on seed, step and process, so that a resumed run repeats them."""
         seed = mix(int(self.noise_seed), self.global_step, batch_idx, self.global_rank)
         generator = Generator(self.device).manual_seed(seed)
-        denoiser = self.denoiser.conditioned_on(batch.category, batch.place)
+        denoiser = self.denoiser.conditioned_on(self.categories.numbered(batch).category, batch.place)
         return self.objective(denoiser, self.noise, self.encode_training(batch, self.global_step), generator).mean()
 
     def restore(self, batch: ImageBatch, x_0: Encoded, denoiser: Denoiser | None = None) -> Reconstructed:
@@ -106,7 +106,7 @@ class DiffusionDetector(Detector):
             denoiser: a stand-in for the detector's own.
         """
         draw = NoiseStream(self.noise, batch.key, self.noise_seed)
-        denoiser = (denoiser or self.denoiser).conditioned_on(batch.category, batch.place)
+        denoiser = (denoiser or self.denoiser).conditioned_on(self.categories.numbered(batch).category, batch.place)
         return self.reconstruction(denoiser, x_0, draw)
 
     @torch.no_grad()

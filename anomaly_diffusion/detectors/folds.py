@@ -52,7 +52,8 @@ def add_copies(detector: "Detector", folds: Sequence[Sequence[str]]) -> None:
     if not folds:
         return
     trainer, detector._trainer = detector._trainer, None  # there is one trainer
-    shared = [*filter(_is_frozen, detector.modules()), detector.calibration, detector.micro_batches]
+    kept = [detector.calibration, detector.categories, detector.micro_batches]
+    shared = [*filter(_is_frozen, detector.modules()), *kept]
     try:
         made = [deepcopy(detector, {id(one): one for one in shared}) for _ in folds[1:]]
     finally:

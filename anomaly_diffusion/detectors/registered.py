@@ -1,6 +1,6 @@
 """Photographs moved onto the mean one between frames and judging, and predictions moved back."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from itertools import chain, islice
 
@@ -10,16 +10,31 @@ from anomaly_diffusion.types import ImageBatch, Prediction
 __all__ = ["learn_mean", "moved_back", "moved_there"]
 
 
-def learn_mean(registration: Registration | None, batches: Callable[[], Iterable[ImageBatch]], most: int) -> None:
+def learn_mean(
+    registration: Registration | None,
+    batches: Callable[[], Iterable[ImageBatch]],
+    most: int,
+    categories: Sequence[str] = (),
+) -> None:
     """Let a registration find the mean of the first of some photographs.
 
     Args:
         registration: None: nothing is learnt.
         batches: of normal photographs, each time anew.
         most: how many photographs are looked at.
+        categories: what they show.
+
+    Raises:
+        ValueError: they show several things, which have no mean.
     """
-    if registration is not None:
-        registration.learn(lambda: islice(chain.from_iterable(one.image.split(1) for one in batches()), most))
+    if registration is None:
+        return
+    if len(categories) > 1:
+        raise ValueError(
+            f"`scoring.registration` moves photographs onto one mean, but the run has {', '.join(categories)}. Train a "
+            "run of each."
+        )
+    registration.learn(lambda: islice(chain.from_iterable(one.image.split(1) for one in batches()), most))
 
 
 def moved_there(registration: Registration | None, batch: ImageBatch) -> tuple[ImageBatch, Motions | None]:

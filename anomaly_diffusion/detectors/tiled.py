@@ -143,6 +143,7 @@ class _Walk:
             torch.tensor(keys, device=batch.key.device),
             *(size, batch.path * count, batch.kind * count),
             image.new_tensor(places),
+            categories=batch.categories,
         )
 
     def _box(self, row: _Span, column: _Span) -> tuple[slice, slice]:

@@ -8,11 +8,12 @@ from typing import Any
 
 from anomaly_diffusion.measures.depth_sensitivity import robust_interval
 from anomaly_diffusion.names import FIGURES
+from anomaly_diffusion.runs.categories import of_one_run
 from anomaly_diffusion.runs.defect_sizes import by_size
 from anomaly_diffusion.runs.record import Groups, RunRecord
 from anomaly_diffusion.runs.tables import Grid, by_test_set, mean_and_std, results_grid
 
-__all__ = ["MEASURES", "depth_grid", "failure_grid", "found_grids", "mean_depths", "result_grids"]
+__all__ = ["MEASURES", "category_results", "depth_grid", "failure_grid", "found_grids", "mean_depths", "result_grids"]
 
 _CONTRASTED = ("image_auroc", "pixel_ap")
 _CLASSES = {
@@ -59,6 +60,17 @@ def result_grids(groups: Groups, all_controls: bool = False) -> list[Grid]:
         grid = results_grid({name: groups[name] for name in names}, all_controls)
         grids.append(replace(grid, title=groups[names[0]][0].data_set, heads=["model", *grid.heads[1:]]))
     return grids
+
+
+def category_results(groups: Groups) -> list[Grid]:
+    """Figures of each category, of the first run of each group that was tested on several."""
+    several = {name: [run for run in runs if run.summary.get("by_category")] for name, runs in groups.items()}
+    grids = [
+        replace(of_one_run(runs[0].summary), title=f"{name}, {runs[0].name}, by category")
+        for name, runs in several.items()
+        if runs
+    ]
+    return [grid for grid in grids if grid.rows]
 
 
 def mean_depths(runs: Sequence[RunRecord]) -> tuple[list[float], list[dict[str, float]]]:

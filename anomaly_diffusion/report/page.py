@@ -18,7 +18,7 @@ from markupsafe import Markup
 from anomaly_diffusion import __version__
 from anomaly_diffusion.report.charts import Chart, cost_chart, depth_charts, spectra_charts, verdict_charts
 from anomaly_diffusion.report.galleries import Gallery, galleries, within
-from anomaly_diffusion.report.grids import depth_grid, failure_grid, found_grids, result_grids
+from anomaly_diffusion.report.grids import category_results, depth_grid, failure_grid, found_grids, result_grids
 from anomaly_diffusion.report.image_table import ImageTable, image_table
 from anomaly_diffusion.report.predicted import PicturedPrediction, Predicted, left_out, predicted, predicted_pictures
 from anomaly_diffusion.runs.record import Groups, RunRecord
@@ -66,7 +66,7 @@ class Report:
 
     Args:
         runs: all of them, group by group.
-        results: a table for each test set.
+        results: a table for each test set, then one for each group that was tested on several categories.
         verdicts: what they are worth, group by group.
         cost: accuracy over cost, if known.
         depth: a table and curves.
@@ -126,7 +126,7 @@ def make_report(
     pictured = [_pictured(several, room) for several in groups.values()]
     return Report(
         runs=runs,
-        results=result_grids(groups, all_controls),
+        results=[*result_grids(groups, all_controls), *category_results(groups)],
         verdicts=drawn[2],
         cost=cost_chart(groups),
         depth=depth_grid(groups),

@@ -38,13 +38,13 @@ def image_results(
     """
     results = []
     verdicts = verdicts or [None] * len(batch.path)
-    for index, (path, kind) in enumerate(zip(batch.path, batch.kinds, strict=True)):
+    for index, (path, kind, category) in enumerate(zip(batch.path, batch.kinds, batch.shows, strict=True)):
         values = prediction.anomaly_map[index][batch.valid[index]].float().cpu()
         label, score = bool(batch.label[index]), float(prediction.score[index])
         statistics = float(values.max()), float(values.mean()), float(values.quantile(0.99))
         share = float(batch.mask[index].sum()) / values.numel()
         took, verdict = seconds / len(batch.path), verdicts[index]
-        results.append(ImageResult(path, int(label), kind, share, score, *statistics, took, verdict=verdict))
+        results.append(ImageResult(path, int(label), kind, share, score, *statistics, took, category, verdict=verdict))
     return results
 
 
@@ -100,9 +100,10 @@ def from_row(row: Mapping[str, Any], path: Path) -> ImageResult:
     numbers = {name: _known(row.get(name), name, path) for name in _NUMBERS}
     measures = {name: _known(cell, name, path) for name, cell in row.items() if name not in COLUMNS}
     score = math.nan if row["score"] is None else _number(row["score"], "score", path)
-    label, kind = _LABELS.get(str(row["label"])), str(row.get("kind") or "")
+    label, kind, category = _LABELS.get(str(row["label"])), str(row.get("kind") or ""), str(row.get("category") or "")
     said = _verdict(row, path)
-    return ImageResult(str(row["path"]), label, kind, score=score, **numbers, measures=measures, verdict=said)
+    known = numbers | {"category": category, "measures": measures, "verdict": said}
+    return ImageResult(str(row["path"]), label, kind, score=score, **known)
 
 
 def _verdict(row: Mapping[str, Any], path: Path) -> Verdict | None:

@@ -87,6 +87,16 @@ def summary_table(summary: Mapping[str, Any], title: str = "", all_controls: boo
     return table
 
 
+def terminal_table(grid: Grid) -> Table:
+    """A grid for the terminal; its last row, which sums up, stands apart."""
+    table = Table(header_style="bold", box=SIMPLE_HEAD, padding=0)
+    for place, head in enumerate(grid.heads):
+        table.add_column(re.sub("[ /@]", _broken, head), justify="right" if place else "left", overflow="fold")
+    for place, row in enumerate(grid.rows):
+        table.add_row(*row, end_section=place == len(grid.rows) - 2)
+    return table
+
+
 def beaten_by(summary: Mapping[str, Any]) -> dict[str, dict[str, float]]:
     """By how much a control is better than the model: figures by the name of the control; empty if none is.
 
@@ -127,6 +137,8 @@ def told(verdicts: Mapping[str, Any]) -> list[str]:
     if "found" not in verdicts:
         return []
     found, alarms, place = (_rate(verdicts[name]) for name in ("found", "false_alarms", "in_place"))
+    if "by_category" in verdicts:
+        return [f"finds {found} at limits of each category; false alarms {alarms}; in the right place {place}"]
     made = "extrapolated" if verdicts["extrapolated"] else "set"
     lines = [
         f"finds {found} at a limit for {verdicts['promised']:.2g} false alarms a normal image; false alarms {alarms}; "

@@ -105,10 +105,15 @@ class Calibration(AnySize):
         if self.neighbourhood is not None:
             self.placed = self._of_neighbourhoods(moments.placed, self.neighbourhood).to(self.placed)
 
-    def fitted_to(self, moments: Moments) -> "Calibration":
-        """Another of the same settings, fitted to `moments`."""
+    def alike(self) -> "Calibration":
+        """Another of the same settings, which knows no images."""
         other = Calibration(len(self.mean), floor=self.floor).to(self.mean.device)
         other.neighbourhood = self.neighbourhood
+        return other
+
+    def fitted_to(self, moments: Moments) -> "Calibration":
+        """Another of the same settings, fitted to `moments`."""
+        other = self.alike()
         other.fit(moments)
         return other
 

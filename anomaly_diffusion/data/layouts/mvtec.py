@@ -33,6 +33,7 @@ class MVTecAD(AnomalyDataset):
             raise ValueError("`category` must name at least one folder, or be null, got [].")
         super().__init__(Path(root, category) if isinstance(category, str) else root, white_level)
         self.categories = category if isinstance(category, list) else ["."]
+        self._named = tuple(category) if isinstance(category, list) else (category,) if category else ()
         self._unmasked: set[str] = set()
 
     @classmethod
@@ -62,6 +63,11 @@ class MVTecAD(AnomalyDataset):
         ]
         self._tell_unmasked({sample.kind for sample in samples if sample.label and sample.mask is None})
         return samples
+
+    @property
+    def category_names(self) -> tuple[str, ...]:
+        """Return the categories as they were named; nothing without any."""
+        return self._named
 
     def _tell_unmasked(self, kinds: set[str]) -> None:
         """Log once which kinds have no masks."""

@@ -117,6 +117,11 @@ class Tabular(AnomalyDataset):
             raise ValueError(f"`category` must be in the list, got {', '.join(absent)}. {hint}")
         return self.category
 
+    @property
+    def category_names(self) -> tuple[str, ...]:
+        """Return the categories; nothing where the list has no such column."""
+        return tuple(filter(None, self.categories))
+
     @cached_property
     def _by_split(self) -> dict[str, list[Sample]]:
         chosen = [row for row in self._rows if row.cells.get("category", "") in self.categories]

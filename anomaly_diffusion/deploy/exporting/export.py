@@ -32,25 +32,27 @@ class _NoNoise(NoiseSource):
         raise _NoiseDrawn
 
 
-def export(run: Run, form: Format, path: Path | None = None) -> tuple[Path, Description]:
+def export(run: Run, form: Format, path: Path | None = None, category: str | None = None) -> tuple[Path, Description]:
     """Write a run as one file; return where it lies, and its description.
 
     Args:
         run: finished.
         form: of the file.
         path: of the file; `exported` in the run's folder if not given.
+        category: which one the file judges, where the run knows several apart.
 
     Raises:
         FileNotFoundError: the run has no checkpoint.
         ImportError: a package that writes the file is not installed.
         ValueError: its checkpoint holds no scores of normal photographs, its strategy draws noise, or a part of it
-            cannot be traced.
+            cannot be traced; or it knows several categories, and none is chosen.
     """
     form.check()
     detector, data = api.load(run), api.framing(run)
-    description = _described(run, detector, data)
+    number = detector.categories.chosen(category)
+    description = _described(run, detector, data, number)
     height, width = description.frame
-    graph = JudgingGraph(detector).eval()
+    graph = JudgingGraph(detector, number).eval()
     example = torch.full((2, height, width, description.channels), 127, dtype=torch.uint8)
     valid = torch.ones(2, height, width, dtype=torch.bool)
     with torch.no_grad():
@@ -61,8 +63,9 @@ def export(run: Run, form: Format, path: Path | None = None) -> tuple[Path, Desc
     return path, description
 
 
-def _described(run: Run, detector: Detector, data: Any) -> Description:
-    if not detector.normal_scores.known:
+def _described(run: Run, detector: Detector, data: Any, category: int) -> Description:
+    scores = detector.normals_of_categories[category]
+    if not scores.known:
         raise ValueError(
             f"The checkpoint of {run.folder} holds no scores of normal photographs, so nothing has a limit. "
             f"Go on with it: anomaly-diffusion train --resume {run.folder}"
@@ -77,7 +80,7 @@ def _described(run: Run, detector: Detector, data: Any) -> Description:
         )
     if getattr(data, "tiles", None):
         raise ValueError("A run with `data.tiles` cannot be exported: an exported file judges whole frames.")
-    reference = reference_of(detector.normal_scores)
+    reference = reference_of(scores)
     height, width = data.image_size
     return Description(
         run=run.name,

@@ -17,14 +17,15 @@ class JudgingGraph(nn.Module):
 
     Args:
         detector: calibrated.
+        category: the number of the one that all photographs show.
     """
 
     rows: Tensor
 
-    def __init__(self, detector: Detector) -> None:
+    def __init__(self, detector: Detector, category: int = 0) -> None:
         super().__init__()
-        self.detector = detector
-        rows = detector.scoring.rows(detector.calibration, detector.weights, len(detector.scales))
+        self.detector, self.category = detector, category
+        rows = detector.scoring.rows(detector.calibrations[category], detector.weights, len(detector.scales))
         self.register_buffer("rows", rows[-1:])
 
     def forward(
@@ -36,7 +37,7 @@ class JudgingGraph(nn.Module):
             image: framed photographs.
             valid: pixels that belong to them.
         """
-        batch = _batch(image, valid)
+        batch = _batch(image, valid, self.category)._replace(categories=self.detector.categories.names)
         told = [self._judged(one, batch) for one in self.detector.ensemble]
         maps, scores = (
             parts[0] if len(parts) == 1 else torch.stack(parts).mean(0) for parts in zip(*told, strict=True)
@@ -47,13 +48,13 @@ class JudgingGraph(nn.Module):
         """Map and score by a detector, or by one of its copies, which have one calibration."""
         decoded = detector.decoded(batch)
         residuals = detector.residual_maps(batch, decoded)
-        fused: Tensor = detector.scoring.fused(residuals, detector.calibration, self.rows)[1]
+        fused: Tensor = detector.scoring.fused(residuals, detector.calibrations[self.category], self.rows)[1]
         return fused, detector.score(batch, decoded, fused)
 
 
-def _batch(image: Tensor, valid: Tensor) -> ImageBatch:
-    """Photographs of which nothing is known."""
+def _batch(image: Tensor, valid: Tensor, category: int) -> ImageBatch:
+    """Photographs of which nothing is known but their category."""
     count = image.shape[0]  # `len` would be a constant of the graph
     none, size = torch.zeros(count, dtype=torch.int64), torch.zeros(count, 2, dtype=torch.int64)
     masks = valid[:, None]
-    return ImageBatch(in_range(image.permute(0, 3, 1, 2)), ~masks, masks, none.bool(), none, none, size, [])
+    return ImageBatch(in_range(image.permute(0, 3, 1, 2)), ~masks, masks, none.bool(), none + category, none, size, [])

@@ -53,14 +53,16 @@ class OpenedRun:
 
     Args:
         run: a finished run.
+        category: which one is looked at, where the run knows several apart.
 
     Raises:
         FileNotFoundError: it has no checkpoint.
-        ValueError: its checkpoint holds no scores of normal photographs.
+        ValueError: its checkpoint holds no scores of normal photographs, or the category must be chosen.
     """
 
-    def __init__(self, run: Run) -> None:
-        self.run, self.inspector = run, Inspector(run)
+    def __init__(self, run: Run, category: str | None = None) -> None:
+        self.run, self.inspector = run, Inspector(run, category=category)
+        _ = self.inspector.normal_scores  # refused now rather than in the page
         self.thumbnail = lru_cache(maxsize=4096)(self._thumbnail)
 
     @property
@@ -75,7 +77,9 @@ class OpenedRun:
 
     def at(self, rate: float) -> AtRate:
         """Its test set at a rate of false alarms in (0, 1)."""
-        return AtRate(self.run.results, Limit(self.inspector.normal_scores, rate))
+        shown = self.inspector.category if self.inspector.categories else None
+        results = [one for one in self.run.results if shown in (None, one.category)]
+        return AtRate(results, Limit(self.inspector.normal_scores, rate))
 
     def look(self, path: Path) -> Shown:
         """Judge a photograph that was dropped.

@@ -38,6 +38,7 @@ class Judging:
         workers: processes that judge, at least 1.
         batch_size: photographs that one of them judges together, at least 1.
         wait: seconds that it waits for a batch to fill, >= 0.
+        category: as of `Inspector`; what all photographs show, where a run knows several apart.
 
     Raises:
         ValueError: a number lies outside its range.
@@ -49,6 +50,7 @@ class Judging:
     workers: int = 1
     batch_size: int = 4
     wait: float = 0.01
+    category: str | None = None
 
     def __post_init__(self) -> None:
         for name in ("workers", "batch_size"):
@@ -79,7 +81,9 @@ class PhotographAPI(litserve.LitAPI):
 
         judging = self.judging
         try:
-            self.inspector = Inspector(judging.run, judging.false_alarms, judging.device, judging.batch_size)
+            self.inspector = Inspector(
+                judging.run, judging.false_alarms, judging.device, judging.batch_size, judging.category
+            )
         except Exception as error:
             logging.disable()  # the traceback that would follow
             self.failures.put(str(error) or type(error).__name__)
