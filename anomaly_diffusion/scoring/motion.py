@@ -48,7 +48,7 @@ class Motion:
 
 
 def motion_between(
-    reference: Grey, image: Grey, rotation: bool = True, most: float = 0.1, turn: float = 10.0
+    reference: Grey, image: Grey, rotation: bool = True, shift: float = 0.1, turn: float = 10.0
 ) -> Motion:
     """Phase correlation for the shift, then the enhanced correlation coefficient (ECC) for what is left of it.
 
@@ -62,7 +62,7 @@ def motion_between(
         reference: grey, any range.
         image: of the same size.
         rotation: whether parts are turned as well.
-        most: largest shift, as a share of the longer side; > 0.
+        shift: largest shift, as a share of the longer side; > 0.
         turn: largest rotation, in degrees; > 0.
 
     Returns:
@@ -74,7 +74,7 @@ def motion_between(
     best = Motion(_still(), before, before)
     for matrix in _candidates(small, shown, rotation):
         found = Motion(matrix, before, _correlation(small, shown, matrix))
-        near = found.shift(small.shape) <= most * max(small.shape) and abs(found.degrees) <= turn
+        near = found.shift(small.shape) <= shift * max(small.shape) and abs(found.degrees) <= turn
         if near and found.after > best.after:
             best = found
     return Motion(_enlarged(best.matrix, scale), best.before, best.after)
@@ -123,7 +123,7 @@ def _candidates(reference: Grey, image: Grey, rotation: bool) -> list[Float[np.n
                 kind,
                 criteria,
                 None,
-                _BLUR,  # type: ignore[call-overload]
+                _BLUR,
             )
         except cv2.error:  # nothing in common, or nothing to see
             continue

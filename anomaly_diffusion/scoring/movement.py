@@ -92,5 +92,5 @@ def _mean(
     frames: Sequence[Float[np.ndarray, "H W"]], matrices: Sequence[Float[np.ndarray, "2 3"]]
 ) -> Float[np.ndarray, "H W"]:
     there = [moved(frame, matrix) for frame, matrix in zip(frames, matrices, strict=True)]
-    mean: np.ndarray = np.mean(there, axis=0, dtype=np.float64).astype(np.float32)
-    return mean
+    mean = np.stack(there).mean(0, dtype=np.float64)
+    return np.asarray(mean, np.float32)

@@ -55,7 +55,7 @@ class Registration(Configured, AnySize):
 
     Args:
         rotation: whether parts are turned as well as shifted.
-        most: largest shift that is looked for, as a share of the longer side of the frame, in (0, 0.5].
+        shift: largest shift that is looked for, as a share of the longer side of the frame, in (0, 0.5].
         turn: largest rotation, in degrees, in (0, 45].
 
     Raises:
@@ -65,13 +65,13 @@ class Registration(Configured, AnySize):
     of_any_size = ("mean",)
     mean: Tensor
 
-    def __init__(self, rotation: bool = True, most: float = 0.1, turn: float = 10.0) -> None:
+    def __init__(self, rotation: bool = True, shift: float = 0.1, turn: float = 10.0) -> None:
         super().__init__()
-        if not 0 < most <= 0.5:
-            raise ValueError(f"`most` must lie in (0, 0.5], got {most}.")
+        if not 0 < shift <= 0.5:
+            raise ValueError(f"`shift` must lie in (0, 0.5], got {shift}.")
         if not 0 < turn <= 45:
             raise ValueError(f"`turn` must lie in (0, 45], got {turn}.")
-        self.rotation, self.most, self.turn = rotation, most, turn
+        self.rotation, self.shift, self.turn = rotation, shift, turn
         self.register_buffer("mean", torch.empty(0, 0))  # (H, W), grey
 
     def learn(self, frames: Frames) -> None:
@@ -98,17 +98,17 @@ class Registration(Configured, AnySize):
         return Motions(*(torch.from_numpy(one).to(images) for one in (there, back)))
 
     def _matrix(self, mean: Tensor, image: Tensor) -> Float[np.ndarray, "2 3"]:
-        shown = (one.cpu().numpy() for one in (mean, image))
-        return motion_between(*shown, self.rotation, self.most, self.turn).matrix
+        reference, shown = mean.cpu().numpy(), image.cpu().numpy()
+        return motion_between(reference, shown, self.rotation, self.shift, self.turn).matrix
 
     def _mean(self, frames: Frames, mean: Tensor | None) -> Tensor:
-        total, count = 0.0, 0
+        total, count = np.zeros(()), 0
         for images in frames():
             for grey in _grey(images):
                 one = grey.cpu().numpy()
-                total = total + (one if mean is None else moved(one, self._matrix(mean, grey))).astype(np.float64)
+                total = total + (one if mean is None else moved(one, self._matrix(mean, grey)))
                 count += 1
-        return torch.as_tensor(total / max(count, 1)).to(self.mean)
+        return torch.from_numpy(total / max(count, 1)).to(self.mean)
 
 
 def _grey(images: Images) -> Float[Tensor, "B H W"]:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable, Sequence
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from jaxtyping import Float
@@ -41,7 +41,7 @@ class Scoring(Configured, nn.Module):
     """
 
     most: ClassVar[dict[str, float]] = {"smoothing": 1000, "calibration_sigma": 1000}
-    added: ClassVar[dict[str, float]] = {"calibration_floor": 1.0, "least_variance": False, "registration": None}
+    added: ClassVar[dict[str, Any]] = {"calibration_floor": 1.0, "least_variance": False, "registration": None}
 
     def __init__(
         self,

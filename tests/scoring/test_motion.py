@@ -43,8 +43,8 @@ def test_a_photograph_that_lies_as_the_mean_does_is_left_alone():
 
 def test_motions_beyond_the_bounds_are_not_believed():
     far, _ = turned(PHOTOGRAPH, 45.0, 0.0, 0.0)
-    assert abs(motion_between(PHOTOGRAPH, far, most=0.3).shift(far.shape) - 45) < 0.5
-    assert motion_between(PHOTOGRAPH, far, most=0.1).shift(far.shape) <= 30
+    assert abs(motion_between(PHOTOGRAPH, far, shift=0.3).shift(far.shape) - 45) < 0.5
+    assert motion_between(PHOTOGRAPH, far, shift=0.1).shift(far.shape) <= 30
     tilted, _ = turned(PHOTOGRAPH, 0.0, 0.0, 8.0)
     assert abs(motion_between(PHOTOGRAPH, tilted).degrees - 8) < 0.3
     assert abs(motion_between(PHOTOGRAPH, tilted, turn=5.0).degrees) <= 5

@@ -68,7 +68,7 @@ def test_a_checkpoint_brings_the_mean(registration):
     torch.testing.assert_close(other.motions(IMAGES).there, registration.motions(IMAGES).there, rtol=0, atol=0)
 
 
-@pytest.mark.parametrize(("name", "value"), [("most", 0.0), ("most", 0.6), ("turn", 0.0), ("turn", 60.0)])
+@pytest.mark.parametrize(("name", "value"), [("shift", 0.0), ("shift", 0.6), ("turn", 0.0), ("turn", 60.0)])
 def test_bounds_are_checked(name, value):
     with pytest.raises(ValueError, match=f"`{name}` must lie in"):
         Registration(**{name: value})
