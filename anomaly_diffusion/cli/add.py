@@ -152,7 +152,7 @@ def _split(run: RunRecord, folder: Path, data: Any) -> "Split":
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="anomaly-diffusion add",
-        description="Let a finished run judge a category more: a new run beside it, with the same network, and the same "
+        description="Let a finished run judge a category more: a new run beside it, with the same network and the same "
         "scores and limits of all others, bit for bit; the new one gets a calibration and limits of its own held-out "
         "photographs. Then test it on all of them.",
     )
