@@ -19,6 +19,7 @@ OF_RUN = {
     "data.validation.folds": 1,
     "data.validation.at_least": 6,
     "model.init_args.backbone.init_args.width": 8,
+    "model.init_args.reconstruction.init_args.draws": 1,
     "panels.count": 1,
     "failures.worst": 1,
 }

@@ -147,8 +147,8 @@ class ResidualMaps(ResultCallback):
             label = None if trainer.predicting else int(batch.label[index])
             kind = "" if label is None else kind if _judged(trainer) else "painted" if label else "good"
             score = float(prediction.score[index])
-            known = {"category": category, "verdict": verdicts[index]}
-            results.append(ImageResult(path, label, kind, math.nan, score, **known))
+            said = verdicts[index]
+            results.append(ImageResult(path, label, kind, math.nan, score, category=category, verdict=said))
         return results
 
     def _shown(

@@ -152,9 +152,9 @@ def _split(run: RunRecord, folder: Path, data: Any) -> "Split":
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="anomaly-diffusion add",
-        description="Let a finished run judge a category more: a new run beside it, with the same network, and the same "
-        "scores and limits of all other categories, bit for bit; the new one gets a calibration and limits of its own "
-        "held-out photographs. Then test it on all of them.",
+        description="Let a finished run judge a category more: a new run beside it, with the same network and the same "
+        "scores and limits of all others, bit for bit; the new one gets a calibration and limits of its own held-out "
+        "photographs. Then test it on all of them.",
     )
     parser.add_argument("category", help="its folder, beside those of the others; or as the list names it")
     parser.add_argument("--run_folder", default="last", help="the run, or last (default)")

@@ -487,7 +487,7 @@ class Detector(Configured, pl.LightningModule, ABC):
             ValueError: there is no normal image.
         """
         totals: dict[int, Moments] = {}
-        known = self.calibrations
+        calibrations = self.calibrations
         left: list[Tensor] = []
         for batch in batches:
             normal = normals(self, batch)
@@ -496,7 +496,7 @@ class Detector(Configured, pl.LightningModule, ABC):
                 part, _ = moved_there(one.scoring.registration, normal.rows(rows))
                 compared = one.micro_batches(one._compared, part)
                 for number, inside in self.categories.rows(part):
-                    found = known[number].moments(compared.maps[inside], part.valid[inside])
+                    found = calibrations[number].moments(compared.maps[inside], part.valid[inside])
                     totals[number] = totals[number].plus(found) if number in totals else found
                 left.append(compared.left)
         if not totals or any(total.products[0, 0] < 2 for total in totals.values()):
@@ -504,7 +504,7 @@ class Detector(Configured, pl.LightningModule, ABC):
         for one in self.ensemble:
             one._calibrated_on = totals
         for number, total in totals.items():
-            known[number].fit(total)
+            calibrations[number].fit(total)
         known = [one.left[0] for one in self.ensemble if one.left[0] is not None]
         self.left = sum(known) / len(known) if known else None, float(torch.cat(left).mean())
 

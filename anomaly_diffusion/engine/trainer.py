@@ -16,6 +16,7 @@ from anomaly_diffusion.engine.lightning_internals import ends_with_its_processes
 
 __all__ = ["OneFolder", "RunTrainer"]
 
+_OF_ALL_TOGETHER = "The checkpoint was written before each category had limits of its own"
 _WITHOUT_LIMITS = "The checkpoint was written before limits came from normal images"
 
 
@@ -184,6 +185,9 @@ class RunTrainer(Trainer):
         if not model.is_compatible(stored):
             return "Reconstruction or scoring is not what the checkpoint was calibrated for"
         other_size = _of_other_size(stored.get("frame"), getattr(datamodule, "frame", None))
+        several = len(getattr(getattr(datamodule, "dataset", None), "category_names", ())) > 1
+        if several and not stored.get("categories"):
+            return _OF_ALL_TOGETHER
         return other_size or ("" if model.knows_normals(stored) else _WITHOUT_LIMITS)
 
     def _calibrate(

@@ -102,8 +102,9 @@ def from_row(row: Mapping[str, Any], path: Path) -> ImageResult:
     score = math.nan if row["score"] is None else _number(row["score"], "score", path)
     label, kind, category = _LABELS.get(str(row["label"])), str(row.get("kind") or ""), str(row.get("category") or "")
     said = _verdict(row, path)
-    known = numbers | {"category": category, "measures": measures, "verdict": said}
-    return ImageResult(str(row["path"]), label, kind, score=score, **known)
+    return ImageResult(
+        str(row["path"]), label, kind, score=score, **numbers, category=category, measures=measures, verdict=said
+    )
 
 
 def _verdict(row: Mapping[str, Any], path: Path) -> Verdict | None:

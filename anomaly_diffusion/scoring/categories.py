@@ -1,6 +1,6 @@
 """Categories of objects that one detector knows apart: maps and scores of each are compared with normals of its own."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import PurePath
 
 import torch
@@ -36,6 +36,9 @@ class Categories(nn.ModuleList):
     """
 
     names: tuple[str, ...] = ()
+
+    def __iter__(self) -> Iterator[OfCategory]:
+        return super().__iter__()  # type: ignore[return-value]
 
     def name(self, names: Sequence[str], first: Calibration) -> None:
         """Tell which categories there are; those that were known before, by their place, stay as they are.

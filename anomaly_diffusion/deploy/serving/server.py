@@ -84,6 +84,8 @@ class PhotographAPI(litserve.LitAPI):
             self.inspector = Inspector(
                 judging.run, judging.false_alarms, judging.device, judging.batch_size, judging.category
             )
+            if isinstance(self.inspector, Inspector):
+                _ = self.inspector.normal_scores  # a request does not say which of several categories it shows
         except Exception as error:
             logging.disable()  # the traceback that would follow
             self.failures.put(str(error) or type(error).__name__)
