@@ -56,7 +56,7 @@ def runs(folder):
     def run(name, scoring):
         dataset = {"class_path": "MVTecAD", "init_args": {"root": str(folder.parent), "category": folder.name}}
         settings = SMALL | {"data.dataset": dataset}
-        settings |= {"runs_dir": folder / "runs", "experiment": name, "model.init_args.scoring": scoring}
+        settings |= {"runs_dir": folder.parent / "runs", "experiment": name, "model.init_args.scoring": scoring}
         with unchanged_process():
             return train("model/pixel.yaml", settings=settings)
 
