@@ -56,7 +56,7 @@ def moved_back(prediction: Prediction, motions: Motions | None) -> Prediction:
     if motions is None:
         return prediction
     depths = prediction.reconstruction.shape[:2]
-    twice = Motions(*(one.repeat_interleave(depths[1], 0) for one in motions))
+    twice = motions.repeated(depths[1])
     rebuilt = twice.unregistered(prediction.reconstruction.flatten(0, 1)).unflatten(0, depths)
     return replace(
         prediction,

@@ -25,14 +25,24 @@ class Motions(NamedTuple):
     Attributes:
         there: (B, 2, 3): pixel (x, y) of the mean is pixel `there @ (x, y, 1)` of the photograph.
         back: the inverse.
+        mean: (C, H, W), the mean photograph.
     """
 
     there: Float[Tensor, "B 2 3"]
     back: Float[Tensor, "B 2 3"]
+    mean: Float[Tensor, "C H W"]
 
     def registered(self, images: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C H W"]:
-        """Photographs moved onto the mean one; their borders go on outside of them."""
-        return _sampled(images, self.there, "bilinear", "border")
+        """Photographs moved onto the mean one, which shows what lies outside of them.
+
+        Networks look beyond a border: one that went on as it ends would be the strangest thing on the photograph.
+        """
+        share = _sampled(torch.ones_like(images[:, :1]), self.there, "bilinear", "zeros")
+        return _sampled(images, self.there, "bilinear", "border") * share + self.mean * (1 - share)
+
+    def repeated(self, times: int) -> "Motions":
+        """Each motion so many times, one after the other."""
+        return self._replace(there=self.there.repeat_interleave(times, 0), back=self.back.repeat_interleave(times, 0))
 
     def inside(self, valid: Masks) -> Masks:
         """Which pixels of the moved photographs are of photographs."""
@@ -72,7 +82,7 @@ class Registration(Configured, AnySize):
         if not 0 < turn <= 45:
             raise ValueError(f"`turn` must lie in (0, 45], got {turn}.")
         self.rotation, self.shift, self.turn = rotation, shift, turn
-        self.register_buffer("mean", torch.empty(0, 0))  # (H, W), grey
+        self.register_buffer("mean", torch.empty(0, 0, 0))  # (C, H, W)
 
     def learn(self, frames: Frames) -> None:
         """Find the mean photograph: that of frames as they are, then of frames that were moved onto it.
@@ -89,30 +99,27 @@ class Registration(Configured, AnySize):
         Raises:
             ValueError: nothing has been learnt, or of frames of another size.
         """
-        if self.mean.shape != images.shape[-2:]:
-            known, given = ("{} x {}".format(*shape[-2:]) for shape in (self.mean.shape, images.shape))
-            raise ValueError(f"`registration` knows a mean frame of {known} pixels, got {given}. Validate again.")
-        there = np.stack([self._matrix(self.mean, one) for one in _grey(images)])
+        if self.mean.shape != images.shape[1:]:
+            known, given = (" x ".join(map(str, shape[-3:])) for shape in (self.mean.shape, images.shape))
+            raise ValueError(f"`registration` knows a mean frame of {known} values, got {given}. Validate again.")
+        there = np.stack([self._matrix(self.mean, one) for one in images])
         whole = np.concatenate([there, np.broadcast_to([[[0.0, 0.0, 1.0]]], (len(there), 1, 3))], axis=1)
         back = np.linalg.inv(whole)[:, :2]
-        return Motions(*(torch.from_numpy(one).to(images) for one in (there, back)))
+        return Motions(*(torch.from_numpy(one).to(images) for one in (there, back)), self.mean.to(images))
 
     def _matrix(self, mean: Tensor, image: Tensor) -> Float[np.ndarray, "2 3"]:
-        reference, shown = mean.cpu().numpy(), image.cpu().numpy()
+        reference, shown = (one.float().mean(0).cpu().numpy() for one in (mean, image))  # grey
         return motion_between(reference, shown, self.rotation, self.shift, self.turn).matrix
 
     def _mean(self, frames: Frames, mean: Tensor | None) -> Tensor:
         total, count = np.zeros(()), 0
         for images in frames():
-            for grey in _grey(images):
-                one = grey.cpu().numpy()
-                total = total + (one if mean is None else moved(one, self._matrix(mean, grey)))
+            for image in images:
+                matrix = None if mean is None else self._matrix(mean, image)
+                planes = image.float().cpu().numpy()
+                total = total + (planes if matrix is None else np.stack([moved(one, matrix) for one in planes]))
                 count += 1
         return torch.from_numpy(total / max(count, 1)).to(self.mean)
-
-
-def _grey(images: Images) -> Float[Tensor, "B H W"]:
-    return images.float().mean(1)
 
 
 def _sampled(values: Tensor, matrices: Float[Tensor, "B 2 3"], mode: str, padding: str) -> Tensor:

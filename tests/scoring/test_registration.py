@@ -58,7 +58,7 @@ def test_the_motion_of_a_photograph_depends_on_no_other(registration):
 
 
 def test_frames_of_another_size_are_refused(registration):
-    with pytest.raises(ValueError, match="knows a mean frame of 80 x 96 pixels, got 40 x 96"):
+    with pytest.raises(ValueError, match="knows a mean frame of 1 x 80 x 96 values, got 1 x 40 x 96"):
         registration.motions(IMAGES[..., :40, :])
 
 
@@ -72,3 +72,11 @@ def test_a_checkpoint_brings_the_mean(registration):
 def test_bounds_are_checked(name, value):
     with pytest.raises(ValueError, match=f"`{name}` must lie in"):
         Registration(**{name: value})
+
+
+def test_the_mean_shows_what_lies_outside_of_a_photograph(registration):
+    motions = registration.motions(IMAGES[1:2])
+    there, inside = motions.registered(IMAGES[1:2]), motions.inside(torch.ones(1, 1, 80, 96, dtype=torch.bool))
+    beyond = torch.nn.functional.max_pool2d(inside.float(), 3, 1, 1) == 0  # by a pixel or more
+    assert beyond.any()
+    torch.testing.assert_close(there[0], torch.where(beyond[0], registration.mean, there[0]))
