@@ -1,6 +1,7 @@
 """Categories of objects that one detector knows apart: maps and scores of each are compared with normals of its own."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import PurePath
 
 import torch
@@ -107,6 +108,10 @@ class Categories(nn.ModuleList):
             )
         return found[0]
 
+    def only(self, batches: Iterable[ImageBatch], number: int) -> "Iterable[ImageBatch]":
+        """Batches with the images of one category, as often as they are asked for."""
+        return _Only(self, batches, number)
+
     def numbers(self, batch: ImageBatch) -> list[int]:
         """The number of the category of each image; 0 where no more than one is known."""
         return self.numbered(batch).category.tolist() if len(self) else [0] * len(batch.path)
@@ -117,3 +122,18 @@ class Categories(nn.ModuleList):
             return [(0, slice(None))]
         numbers = self.numbered(batch).category
         return [(number, (numbers == number).nonzero()[:, 0]) for number in sorted(set(numbers.tolist()))]
+
+
+@dataclass(frozen=True)
+class _Only(Iterable[ImageBatch]):
+    """Those images of batches that show one category."""
+
+    categories: Categories
+    batches: Iterable[ImageBatch]
+    number: int
+
+    def __iter__(self) -> Iterator[ImageBatch]:
+        for batch in self.batches:
+            for number, rows in self.categories.rows(batch):
+                if number == self.number:
+                    yield batch.rows(rows) if isinstance(rows, torch.Tensor) else batch
