@@ -167,6 +167,7 @@ class _Work:
 
     def _readable(self, found: "Iterable[Path | Bad]") -> Iterator[_Taken]:
         from anomaly_diffusion.data.reading.photographs import BadImages
+        from anomaly_diffusion.scoring.categories import UnknownCategory
 
         for one in found:
             if not isinstance(one, Path):
@@ -176,6 +177,8 @@ class _Work:
                 yield _Taken(one.as_posix(), self.inspector.take(one))
             except BadImages as error:
                 self._refuse(one.as_posix(), next(iter(error.problems.values())))
+            except UnknownCategory as error:
+                self._refuse(one.as_posix(), str(error))
 
     def _refuse(self, name: str, problem: str) -> None:
         self.bad += 1

@@ -11,7 +11,11 @@ from anomaly_diffusion.scoring.calibration import Calibration
 from anomaly_diffusion.scoring.normal_scores import NormalScores
 from anomaly_diffusion.types import ImageBatch
 
-__all__ = ["Categories", "OfCategory"]
+__all__ = ["Categories", "OfCategory", "UnknownCategory"]
+
+
+class UnknownCategory(ValueError):
+    """Nobody says which of several categories an image shows."""
 
 
 class OfCategory(nn.Module):
@@ -97,12 +101,12 @@ class Categories(nn.ModuleList):
         """The category whose name a folder of `path` has, the one nearest to the file.
 
         Raises:
-            ValueError: no folder is called like one.
+            UnknownCategory: no folder is called like one.
         """
         folders = PurePath(path).parts[:-1]
         found = [name for name in reversed(folders) if name in self.names]
         if not found:
-            raise ValueError(
+            raise UnknownCategory(
                 f"`category` of {path or 'an image'} is unknown, but the run judges each of {', '.join(self.names)} by "
                 "limits of its own. Say which it shows (--category, `category=`), or put it into a folder of that name."
             )
