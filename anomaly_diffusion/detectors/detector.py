@@ -435,10 +435,8 @@ class Detector(Configured, pl.LightningModule, ABC):
             category: the number of the one that all of them show, where somebody knows.
         """
         if category is None and len(self.apart):
-            parts = self.categories.rows(
-                batch
-            )  # each of the whole batch: of fewer images a map would be rounded otherwise
-            found = {number: self.residual_maps(batch, decoded, number) for number, _ in parts}
+            # maps of the whole batch: of fewer images at once they would be rounded otherwise
+            found = {number: self.residual_maps(batch, decoded, number) for number, _ in self.categories.rows(batch)}
             return torch.stack([found[number][row] for row, number in enumerate(self.categories.numbers(batch))])
         size = batch.image.shape[-2:]
         seen = zip(self.scales, self.scorings_of(category or 0), (decoded, *decoded.coarser), strict=True)
@@ -469,10 +467,13 @@ class Detector(Configured, pl.LightningModule, ABC):
         Raises:
             ValueError: there is no batch.
         """
+        left = []
         for number in self._shown() if len(self.apart) else [0]:
             own = self.categories.only(batches, number)
             for lesson in zip(*(scoring.lessons for scoring in self.scorings_of(number)), strict=True):
                 self._learn(lesson, own)
+            left += [] if self.left[0] is None else [self.left[0]]
+        self.left = (sum(left) / len(left), self.left[1]) if left else self.left
 
     def _learn(self, learners: Sequence[Sequence[Learner]], batches: Iterable[ImageBatch]) -> None:
         """Let the learners of each scale see normal images once."""
