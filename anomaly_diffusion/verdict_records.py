@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-__all__ = ["AnomalousRegion", "ImageResult", "Verdict"]
+__all__ = ["AnomalousRegion", "ImageResult", "UnknownCategory", "Verdict"]
 
 
 class AnomalousRegion(NamedTuple):
@@ -106,3 +106,7 @@ class ImageResult:
     def number(self, name: str) -> float:
         """The field or the measure of that name; NaN where nobody measured it."""
         return float(getattr(self, name, self.measures.get(name, math.nan)))
+
+
+class UnknownCategory(ValueError):
+    """Nobody says which of several categories an image shows."""

@@ -113,11 +113,11 @@ class FewShotCLIP(ZeroShotCLIP):
         scales = zip(views, self._memories(), (1, *self.network.scales), strict=True)
         return torch.stack([harmonic_mean(_distance(seen, memory), scale) for seen, memory, scale in scales]).mean(0)
 
-    def residual_maps(self, batch: ImageBatch, decoded: Decoded) -> Tensor:
+    def residual_maps(self, batch: ImageBatch, decoded: Decoded, category: int | None = None) -> Tensor:
         """The mean of the two maps, smoothed."""
         maps = cast(Tensor, decoded.anomaly_maps)  # `restore` always brings some
         mean = replace(decoded, reconstruction=decoded.reconstruction[:, :1], anomaly_maps=maps.mean(1, keepdim=True))
-        return super().residual_maps(batch, mean)
+        return super().residual_maps(batch, mean, category)
 
     def score(self, batch: ImageBatch, decoded: Decoded, anomaly_map: Maps) -> Scores:
         """The mean of what texts say of the image as a whole and of its largest distance, in [0, 1]."""

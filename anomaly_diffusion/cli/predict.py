@@ -189,6 +189,7 @@ class _Work:
     def _readable(self, found: "Iterable[Path | Bad]") -> "Iterator[Taken]":
         from anomaly_diffusion.data.reading.photographs import BadImages
         from anomaly_diffusion.deploy.predicting.predictor import Taken
+        from anomaly_diffusion.verdict_records import UnknownCategory
 
         for one in found:
             if not isinstance(one, Path):
@@ -198,6 +199,8 @@ class _Work:
                 yield Taken(one.as_posix(), self.predictor.take(one))
             except BadImages as error:
                 self._refuse(one.as_posix(), next(iter(error.problems.values())))
+            except UnknownCategory as error:
+                self._refuse(one.as_posix(), str(error))
 
     def _refuse(self, name: str, problem: str) -> None:
         from anomaly_diffusion.runs.predictions import note_unjudged

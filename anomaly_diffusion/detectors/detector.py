@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from anomaly_diffusion.codecs.codec import Codec
 from anomaly_diffusion.detectors import old_checkpoints
-from anomaly_diffusion.detectors.folds import Withheld, add_copies, let_forget, loss_of, mean_of, routed
+from anomaly_diffusion.detectors.folds import Withheld, add_copies, is_frozen, let_forget, loss_of, mean_of, routed
 from anomaly_diffusion.detectors.foreign_checkpoint import ForeignCheckpoint, differences
 from anomaly_diffusion.detectors.micro_batching import MicroBatcher
 from anomaly_diffusion.detectors.normal_batches import first, normals, training_batches, validation_batches
@@ -46,9 +46,9 @@ from anomaly_diffusion.types import (
 __all__ = ["Detector"]
 
 CODEC_LEARNS_FROM, LEARNT_FROM = 256, 512  # photographs: more of them only take more time
-_OF_CATEGORIES = "categories."
+_OF_CATEGORIES = ("categories.", "apart.")
 _OF_JUDGEMENT = (
-    *("calibration.", "scoring.", "coarser.", "normal_scores.", _OF_CATEGORIES),
+    *("calibration.", "scoring.", "coarser.", "normal_scores.", *_OF_CATEGORIES),
     *("image_threshold", "pixel_threshold"),
 )
 
@@ -80,6 +80,7 @@ class Detector(Configured, pl.LightningModule, ABC):
         coarser: a scoring like `scoring` for each scale but the first: what is learnt differs.
         categories: where the data have several, what is known of normal images of each but the first: `calibration` and
             `normal_scores` are those of the first.
+        apart: likewise the scorings of each category but the first, where residuals learn.
         cross_fits: whether few images are split by folds; not where `training_step` is one's own: it knows no copies.
         withheld: paths of the images of a fold, which the detector does not learn from but judges in validation, where
             few images all train and all are held out.
@@ -115,7 +116,7 @@ class Detector(Configured, pl.LightningModule, ABC):
         self.weights = torch.ones(1) if provides_maps else scoring.weights  # of the maps of one depth
         self.calibration = scoring.calibration(len(scales) * versions * len(self.weights))
         self.normal_scores = NormalScores()
-        self.categories = Categories()
+        self.categories, self.apart = Categories(), nn.ModuleList()
         self.micro_batches = MicroBatcher()
         self.watch: Watch | None = None
         self._calibrated_on: dict[int, Moments] = {}  # in this process, by category
@@ -154,11 +155,33 @@ class Detector(Configured, pl.LightningModule, ABC):
         """Depths at which reconstructions are made; none where depth means nothing."""
         return ()
 
+    def know(self, categories: Sequence[str]) -> None:
+        """Tell which categories there are; what is known of some of them by now is kept.
+
+        Args:
+            categories: their names, by the numbers that a network with classes is told.
+        """
+        self.categories.name(categories, self.calibration)
+        for one in self.ensemble if self.scoring.learners else ():
+            shared = {id(kept): kept for kept in (one, *filter(is_frozen, one.modules()))}
+            del one.apart[max(0, len(categories) - 1) :]
+            missing = range(len(one.apart), len(categories) - 1)
+            one.apart.extend(nn.ModuleList(deepcopy(one.scorings, dict(shared))) for _ in missing)
+
+    def scorings_of(self, category: int) -> list[Scoring]:
+        """How images of a category are compared with their reconstructions, at each scale.
+
+        Args:
+            category: its number.
+        """
+        apart = len(self.apart) and category
+        return [*self.apart[category - 1]] if apart else self.scorings  # type: ignore[misc]
+
     def setup(self, stage: str) -> None:
         """Get to know the categories of the data, and make copies for its folds, where there are any."""
         data = getattr(self.trainer, "datamodule", None)
         if stage in ("fit", "validate") and not self.categories.names:
-            self.categories.name(_categories_of(data), self.calibration)
+            self.know(_categories_of(data))
         if stage in ("fit", "validate") and self.cross_fits and not self.folds:
             add_copies(self, getattr(data, "folds", ()))
 
@@ -172,7 +195,7 @@ class Detector(Configured, pl.LightningModule, ABC):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Take the weights, but leave the calibration and thresholds of other settings; make copies for folds."""
         if checkpoint.get("categories"):
-            self.categories.name(checkpoint["categories"], self.calibration)
+            self.know(checkpoint["categories"])
         else:  # of before there were any
             mine = self.state_dict()
             checkpoint["state_dict"] |= {name: mine[name] for name in mine if name.startswith(_OF_CATEGORIES)}
@@ -259,7 +282,7 @@ class Detector(Configured, pl.LightningModule, ABC):
         if not self.codec.fitted:
             raise ValueError("The detector has seen no normal image. Train it first, or name a checkpoint of a run.")
         with self.trainer.precision_plugin.val_step_context():
-            for one in self.ensemble if self.sees_all_categories() else ():
+            for one in self.ensemble if len(self.apart) or self.sees_all_categories() else ():
                 learn_mean(one.scoring.registration, one.training_batches, LEARNT_FROM, one.categories.names)
                 one.learn_normals()
             self.calibrate(validation_batches(self))
@@ -268,6 +291,11 @@ class Detector(Configured, pl.LightningModule, ABC):
         """Whether the data have all categories that are known: what all have taught, some alone must not change."""
         shown = _categories_of(getattr(self._trainer, "datamodule", None))
         return not len(self.categories) or not shown or set(self.categories.names) <= set(shown)
+
+    def _shown(self) -> list[int]:
+        """Numbers of the categories that the data have."""
+        shown = _categories_of(getattr(self._trainer, "datamodule", None))
+        return [number for number, name in enumerate(self.categories.names) if not shown or name in shown]
 
     @property
     def calibrations(self) -> list[Calibration]:
@@ -398,13 +426,24 @@ class Detector(Configured, pl.LightningModule, ABC):
             return over_tiles(self._encoded, batch, self.micro_batches, self.watch)
         return self.codec.encode(batch.image)
 
-    def residual_maps(self, batch: ImageBatch, decoded: Decoded) -> Float[Tensor, "B M H W"]:
+    def residual_maps(
+        self, batch: ImageBatch, decoded: Decoded, category: int | None = None
+    ) -> Float[Tensor, "B M H W"]:
         """Smoothed maps, S * D * K of them: residuals, or what the strategy itself has found.
 
         Scales S vary slowest, then depths D.
+
+        Args:
+            batch: the images.
+            decoded: the same and their reconstructions.
+            category: the number of the one that all of them show, where somebody knows.
         """
+        if category is None and len(self.apart):
+            # maps of the whole batch: of fewer images at once they would be rounded otherwise
+            found = {number: self.residual_maps(batch, decoded, number) for number, _ in self.categories.rows(batch)}
+            return torch.stack([found[number][row] for row, number in enumerate(self.categories.numbers(batch))])
         size = batch.image.shape[-2:]
-        seen = zip(self.scales, self.scorings, (decoded, *decoded.coarser), strict=True)
+        seen = zip(self.scales, self.scorings_of(category or 0), (decoded, *decoded.coarser), strict=True)
         return torch.cat([enlarged(_maps(scoring, one, size_at(scale, size)), size) for scale, scoring, one in seen], 1)
 
     def pictures(self, batch: ImageBatch, decoded: Decoded) -> tuple[Images, Float[Tensor, "B D C H W"]]:
@@ -427,13 +466,18 @@ class Detector(Configured, pl.LightningModule, ABC):
 
     @torch.no_grad()
     def learn(self, batches: Iterable[ImageBatch]) -> None:
-        """Let residuals that learn see the first of `batches` of normal images, once for each lesson.
+        """Let residuals that learn see the first of `batches` of normal images, once for each lesson, by category.
 
         Raises:
             ValueError: there is no batch.
         """
-        for lesson in zip(*(scoring.lessons for scoring in self.scorings), strict=True):
-            self._learn(lesson, batches)
+        left = []
+        for number in self._shown() if len(self.apart) else [0]:
+            own = self.categories.only(batches, number)
+            for lesson in zip(*(scoring.lessons for scoring in self.scorings_of(number)), strict=True):
+                self._learn(lesson, own)
+            left += [] if self.left[0] is None else [self.left[0]]
+        self.left = (sum(left) / len(left), self.left[1]) if left else self.left
 
     def _learn(self, learners: Sequence[Sequence[Learner]], batches: Iterable[ImageBatch]) -> None:
         """Let the learners of each scale see normal images once."""

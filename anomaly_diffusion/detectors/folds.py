@@ -18,7 +18,7 @@ from anomaly_diffusion.types import ImageBatch, Prediction
 if TYPE_CHECKING:
     from anomaly_diffusion.detectors.detector import Detector
 
-__all__ = ["Withheld", "add_copies", "let_forget", "loss_of", "mean_of", "routed"]
+__all__ = ["Withheld", "add_copies", "is_frozen", "let_forget", "loss_of", "mean_of", "routed"]
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ def add_copies(detector: "Detector", folds: Sequence[Sequence[str]]) -> None:
         return
     trainer, detector._trainer = detector._trainer, None  # there is one trainer
     kept = [detector.calibration, detector.categories, detector.micro_batches]
-    shared = [*filter(_is_frozen, detector.modules()), *kept]
+    shared = [*filter(is_frozen, detector.modules()), *kept]
     try:
         made = [deepcopy(detector, {id(one): one for one in shared}) for _ in folds[1:]]
     finally:
@@ -113,7 +113,7 @@ def _rows(batch: ImageBatch, names: Collection[str], inside: bool = True) -> Ten
     return torch.tensor(numbers, dtype=torch.int64, device=batch.image.device)
 
 
-def _is_frozen(module: nn.Module) -> bool:
+def is_frozen(module: nn.Module) -> bool:
     """Whether nothing in a network is learnt: a copy might not stay as it is, in its mode of evaluation for one."""
     nothing_kept = bool(list(module.buffers())) and not list(module.parameters()) and not module.state_dict()
     return isinstance(module, FeatureExtractor) or nothing_kept

@@ -65,7 +65,7 @@ def grown(checkpoint: Mapping[str, Any], detector: Detector, name: str) -> dict[
         name: of the category.
     """
     known = list(checkpoint["categories"])
-    detector.categories.name([*known, name], detector.calibration)
+    detector.know([*known, name])
     here = detector.state_dict()
     weights = dict(checkpoint["state_dict"])
     told = [key for key in weights if key.endswith(_EMBEDDING)]
@@ -107,7 +107,7 @@ def calibrated(
         )  # fmt: skip
         trainer.validate(detector, datamodule=data, verbose=False)
     number = len(detector.categories) - 1
-    own = f"categories.{number}."
+    own = f"categories.{number}.", f"apart.{number}."
     content["state_dict"] |= {key: value.cpu() for key, value in detector.state_dict().items() if key.startswith(own)}
     for threshold in ("image_threshold", "pixel_threshold"):  # there is none of all categories
         content["state_dict"][threshold] = torch.full_like(content["state_dict"][threshold], torch.nan)

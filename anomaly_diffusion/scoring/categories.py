@@ -1,6 +1,7 @@
 """Categories of objects that one detector knows apart: maps and scores of each are compared with normals of its own."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import PurePath
 
 import torch
@@ -9,6 +10,7 @@ from torch import nn
 from anomaly_diffusion.scoring.calibration import Calibration
 from anomaly_diffusion.scoring.normal_scores import NormalScores
 from anomaly_diffusion.types import ImageBatch
+from anomaly_diffusion.verdict_records import UnknownCategory
 
 __all__ = ["Categories", "OfCategory"]
 
@@ -96,16 +98,20 @@ class Categories(nn.ModuleList):
         """The category whose name a folder of `path` has, the one nearest to the file.
 
         Raises:
-            ValueError: no folder is called like one.
+            UnknownCategory: no folder is called like one.
         """
         folders = PurePath(path).parts[:-1]
         found = [name for name in reversed(folders) if name in self.names]
         if not found:
-            raise ValueError(
+            raise UnknownCategory(
                 f"`category` of {path or 'an image'} is unknown, but the run judges each of {', '.join(self.names)} by "
                 "limits of its own. Say which it shows (--category, `category=`), or put it into a folder of that name."
             )
         return found[0]
+
+    def only(self, batches: Iterable[ImageBatch], number: int) -> "Iterable[ImageBatch]":
+        """Batches with the images of one category, as often as they are asked for."""
+        return _Only(self, batches, number)
 
     def numbers(self, batch: ImageBatch) -> list[int]:
         """The number of the category of each image; 0 where no more than one is known."""
@@ -117,3 +123,18 @@ class Categories(nn.ModuleList):
             return [(0, slice(None))]
         numbers = self.numbered(batch).category
         return [(number, (numbers == number).nonzero()[:, 0]) for number in sorted(set(numbers.tolist()))]
+
+
+@dataclass(frozen=True)
+class _Only(Iterable[ImageBatch]):
+    """Those images of batches that show one category."""
+
+    categories: Categories
+    batches: Iterable[ImageBatch]
+    number: int
+
+    def __iter__(self) -> Iterator[ImageBatch]:
+        for batch in self.batches:
+            for number, rows in self.categories.rows(batch):
+                if number == self.number:
+                    yield batch.rows(rows) if isinstance(rows, torch.Tensor) else batch

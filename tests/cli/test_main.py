@@ -17,7 +17,7 @@ def test_help_version_and_list_import_nothing_heavy():
     program = (
         "import json, sys; from anomaly_diffusion.cli.main import VERBS, main;"
         "parsed = ('demo', 'data', 'doctor', 'compare', 'sweep', 'report', 'paper', 'detection_limit', 'choose');"
-        "parsed += ('serve', 'inspect', 'export', 'completion');"
+        "parsed += ('serve', 'inspect', 'export', 'add', 'completion');"
         "light = [v for v in VERBS if v not in parsed];"
         "calls = [['--help'], ['--version'], ['list'], ['tset'], *([v, '--help'] for v in light)];"
         "status = [main(call) for call in calls];"

@@ -47,7 +47,7 @@ class JudgingGraph(nn.Module):
     def _judged(self, detector: Detector, batch: ImageBatch) -> tuple[Tensor, Tensor]:
         """Map and score by a detector, or by one of its copies, which have one calibration."""
         decoded = detector.decoded(batch)
-        residuals = detector.residual_maps(batch, decoded)
+        residuals = detector.residual_maps(batch, decoded, self.category)
         fused: Tensor = detector.scoring.fused(residuals, detector.calibrations[self.category], self.rows)[1]
         return fused, detector.score(batch, decoded, fused)
 
