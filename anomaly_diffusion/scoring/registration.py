@@ -105,7 +105,7 @@ class Registration(Configured, AnySize):
         there = np.stack([self._matrix(self.mean, one) for one in images])
         whole = np.concatenate([there, np.broadcast_to([[[0.0, 0.0, 1.0]]], (len(there), 1, 3))], axis=1)
         back = np.linalg.inv(whole)[:, :2]
-        return Motions(*(torch.from_numpy(one).to(images) for one in (there, back)), self.mean.to(images))
+        return Motions(torch.from_numpy(there).to(images), torch.from_numpy(back).to(images), self.mean.to(images))
 
     def _matrix(self, mean: Tensor, image: Tensor) -> Float[np.ndarray, "2 3"]:
         reference, shown = (one.float().mean(0).cpu().numpy() for one in (mean, image))  # grey
