@@ -55,7 +55,7 @@ def motion_between(
     References: Kuglin & Hines, "The Phase Correlation Image Alignment Method", 1975; Evangelidis & Psarakis,
     "Parametric Image Alignment Using Enhanced Correlation Coefficient Maximization", 2008.
 
-    Differs from the papers: both are OpenCV's; a motion is only believed where it raises the correlation of the two
+    Differs from the paper: both are OpenCV's; a motion is only believed where it raises the correlation of the two
     images, and lies within the bounds.
 
     Args:

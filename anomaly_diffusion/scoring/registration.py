@@ -61,7 +61,7 @@ class Registration(Configured, AnySize):
     photograph alone, and only believed where it makes the photograph more like the mean one; `doctor` tells how far
     those of a data set move.
 
-    Reference: as in `motion_between`: phase correlation, then ECC.
+    How a motion is found, and after whom, `motion_between` says: phase correlation, then ECC.
 
     Args:
         rotation: whether parts are turned as well as shifted.
