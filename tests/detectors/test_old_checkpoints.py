@@ -1,8 +1,8 @@
 """Checkpoints written before settings were recorded keep weights, calibration and thresholds, and judge as they did.
 
 Files and what their own code made of them lie in tests/checkpoints; pictures are formulas, alike on every machine.
-Predictions of `pixel` are told anew since SSIM keeps its digits: in float64 the first score is 11.398095, which their code
-told as 11.398387 and today's tells as 11.398095.
+Predictions of `pixel` are told anew since SSIM keeps its digits: in float64 the first score is 11.398095, which their
+code told as 11.398387 and today's tells as 11.398095.
 """
 
 import importlib
