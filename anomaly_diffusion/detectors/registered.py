@@ -56,8 +56,7 @@ def moved_back(prediction: Prediction, motions: Motions | None) -> Prediction:
     if motions is None:
         return prediction
     depths = prediction.reconstruction.shape[:2]
-    twice = motions.repeated(depths[1])
-    rebuilt = twice.unregistered(prediction.reconstruction.flatten(0, 1)).unflatten(0, depths)
+    rebuilt = motions.repeated(depths[1]).unregistered(prediction.reconstruction.flatten(0, 1)).unflatten(0, depths)
     return replace(
         prediction,
         reference=motions.unregistered(prediction.reference),

@@ -48,9 +48,9 @@ class Motions(NamedTuple):
         """Which pixels of the moved photographs are of photographs."""
         return _sampled(valid.float(), self.there, "nearest", "zeros") > 0.5
 
-    def unregistered(self, maps: Float[Tensor, "B C H W"], nearest: bool = False) -> Float[Tensor, "B C H W"]:
+    def unregistered(self, maps: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C H W"]:
         """Maps moved back onto their photographs; 0, as normal as can be, where the mean one does not reach."""
-        return _sampled(maps, self.back, "nearest" if nearest else "bilinear", "zeros")
+        return _sampled(maps, self.back, "bilinear", "zeros")
 
 
 class Registration(Configured, AnySize):
