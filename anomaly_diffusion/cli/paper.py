@@ -17,12 +17,22 @@ __all__ = ["main"]
 def main(arguments: list[str]) -> int:
     """Write `report.pdf`, `slides.pdf`, `appendix.md`, `index.html` and what they are made of; nothing is trained."""
     options = _parser().parse_args(arguments)
+    from anomaly_diffusion.report.paper.records import records, unpacked
+    from anomaly_diffusion.report.paper.study import read_study
+
+    with unpacked(options.runs) as runs:
+        study = read_study(runs)
+        if options.records:
+            _write(options.records, records(study))
+        _write_documents(study, options)
+    return 0
+
+
+def _write_documents(study: "Study", options: argparse.Namespace) -> None:
     from anomaly_diffusion.report.paper.appendix import as_markdown
     from anomaly_diffusion.report.paper.documents import DOCUMENTS, compiled, make_sections, write_sources
     from anomaly_diffusion.report.paper.missing import lacks
-    from anomaly_diffusion.report.paper.study import read_study
 
-    study = read_study(options.runs)
     sections = make_sections(study, options.photographs)
     lacking = lacks(study, sections)
     build = options.output / "build"
@@ -38,7 +48,6 @@ def main(arguments: list[str]) -> int:
         _write(options.output / name, content)
     for name in DOCUMENTS:
         _write(options.output / f"{name}.pdf", compiled(build, name))
-    return 0
 
 
 def _page(study: "Study", photographs: bool) -> str:
@@ -64,9 +73,12 @@ def _parser() -> argparse.ArgumentParser:
         prog="anomaly-diffusion paper",
         description="Write a report, slides and a page about a folder of runs that are called MODEL-DATA[-CHANGE]/RUN.",
     )
-    parser.add_argument("runs", type=Path, help="the folder that holds all experiments")
+    parser.add_argument("runs", type=Path, help="the folder that holds all experiments, or a file of --records")
     parser.add_argument(
         "--output", type=Path, default=Path("report"), help="folder for report.pdf, slides.pdf, index.html"
+    )
+    parser.add_argument(
+        "--records", type=Path, metavar="FILE", help="keep what the runs say in one small .tar.xz, to make this again"
     )
     parser.add_argument(
         "--photographs",

@@ -18,6 +18,7 @@ __all__ = [
     "DETECTION_LIMIT",
     "LIMITS",
     "PREDICTIONS",
+    "TEXTS",
     "UNJUDGED",
     "UNSET",
     "VERDICTS",
@@ -35,6 +36,7 @@ PREDICTIONS = "predictions.csv"
 LIMITS = "limits.json"  # by which photographs were predicted
 UNJUDGED = "unjudged.csv"  # files that could not be predicted
 OPTIONAL = ("per_image.csv", "failures.csv", "failures.json", "panels/test.png", "tiles/", "depths.csv")
+TEXTS = (run_folder.CONFIG, run_folder.SPLIT, SUMMARY, DETECTION_LIMIT, "panels/test.json", *OPTIONAL[:3], "depths.csv")
 VERDICTS = "verdicts"  # of the lines of per_image.csv
 UNSET = "not set"
 _SHORT = 60  # characters of a setting's value in a name

@@ -17,8 +17,10 @@ from anomaly_diffusion.report.paper.sections.cost import cost
 from anomaly_diffusion.report.paper.sections.curves import depth, few_photographs, noise, strategies
 from anomaly_diffusion.report.paper.sections.detectable import detectable
 from anomaly_diffusion.report.paper.sections.failing import failing
+from anomaly_diffusion.report.paper.sections.foreign import foreign
 from anomaly_diffusion.report.paper.sections.gallery import gallery
 from anomaly_diffusion.report.paper.sections.main_result import main_result
+from anomaly_diffusion.report.paper.sections.parts import parts
 from anomaly_diffusion.report.paper.sections.sets import sets
 from anomaly_diffusion.report.paper.sections.texture import texture
 from anomaly_diffusion.report.paper.study import Study
@@ -28,7 +30,20 @@ __all__ = ["DOCUMENTS", "compiled", "make_sections", "templates_folder", "write_
 DOCUMENTS = ("report", "slides")
 _TEMPLATES = (*DOCUMENTS, "style")
 _MAKERS: Sequence[Callable[[Study], Section | None]] = (
-    *(main_result, acting, detectable, few_photographs, noise, depth, strategies, texture, cost, failing),
+    *(
+        main_result,
+        acting,
+        detectable,
+        few_photographs,
+        noise,
+        depth,
+        strategies,
+        parts,
+        texture,
+        foreign,
+        cost,
+        failing,
+    ),
 )
 _LINES = 6  # of what typst says
 
@@ -39,7 +54,16 @@ def make_sections(study: Study, photographs: bool = False) -> dict[str, Section]
     Args:
         study: the runs.
         photographs: whether those of every set may be shown, not only those of the built-in textures.
+
+    Raises:
+        ValueError: no run is of a model as shipped.
     """
+    if not study.models:
+        first = study.trials[0]
+        raise ValueError(
+            f"No run in {study.folder} is of a model as shipped with all photographs, beside which others could stand. "
+            f"Train one: {study.folder}/{first.model}-{first.data}/<run>."
+        )
     with style():
         made = {"sets": sets(study), "gallery": gallery(study, photographs)}
         made |= {maker.__name__: maker(study) for maker in _MAKERS}

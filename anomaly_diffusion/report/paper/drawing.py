@@ -4,7 +4,7 @@ import io
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from matplotlib import rc_context
 from matplotlib.axes import Axes
@@ -14,11 +14,15 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, NullFormatter
 
+if TYPE_CHECKING:
+    from anomaly_diffusion.report.paper.effects import Gain
+
 __all__ = [
     "INK",
     "QUIET",
     "WIDTH",
     "Look",
+    "draw_gain",
     "legend",
     "log_ticks",
     "look",
@@ -27,6 +31,7 @@ __all__ = [
     "panels",
     "pdf",
     "style",
+    "zero_line",
 ]
 
 WIDTH = 6.7  # inches between the margins of a page
@@ -122,6 +127,20 @@ def model_legend(figure: Figure, models: Sequence[str], extra: Sequence[Line2D] 
         for model in models
     ]
     legend(figure, [*marks, *extra])
+
+
+def draw_gain(axes: Axes, row: int, gain: "Gain", look: Look) -> None:
+    """A difference on its row, with a line for its interval where it has one."""
+    if gain.low is not None and gain.high is not None:
+        axes.plot([gain.low, gain.high], [row, row], color=look.colour, linewidth=1.5)
+    axes.plot([gain.mean], [row], marker=look.shape, color=look.colour, markersize=4.5)
+
+
+def zero_line(axes: Axes) -> None:
+    """Axes of differences: a line at zero in place of the axis on the left."""
+    axes.axvline(0, color=QUIET, linewidth=0.8)
+    axes.spines["left"].set_visible(False)
+    axes.grid(axis="x", alpha=0.25, linewidth=0.5)
 
 
 def legend(figure: Figure, marks: Sequence[Line2D]) -> None:

@@ -50,6 +50,11 @@ def _sections(study: Study, sections: Mapping[str, Section]) -> Iterator[Lack]:
         "noise": ("a second forward-process noise", f"{train} --config experiments/ablation/simplex_noise.yaml"),
         "depth": ("figures at several depths", _TEST.format(run, "depth_sweep")),
         "strategies": ("other reconstruction strategies", _TEST.format(run, "guided")),
+        "parts": ("a model with one thing changed", f"{train} --config experiments/ablation/two_depths.yaml"),
+        "foreign": (
+            "networks of other sets",
+            "python benchmarks/foreign_prior.py data/tile.yaml data/screw.yaml --output RUNS/foreign_prior",
+        ),
         "texture": ("reconstructions of photographs", _train(trial, "pixel")),
         "cost": ("seconds per image", f"anomaly-diffusion test --run_folder {run}"),
         "failing": ("missed defects and false alarms need a test", f"anomaly-diffusion test --run_folder {run}"),

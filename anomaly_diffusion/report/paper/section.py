@@ -6,7 +6,22 @@ from typing import Any
 
 from anomaly_diffusion.report.paper.study import Trial
 
-__all__ = ["Drawn", "Section"]
+__all__ = ["Drawn", "Section", "Source"]
+
+
+@dataclass(frozen=True)
+class Source:
+    """What a figure is of, where that is no run folder.
+
+    Attributes:
+        runs: how many trainings.
+        seeds: theirs.
+        name: where they come from.
+    """
+
+    runs: int
+    seeds: Sequence[str]
+    name: str
 
 
 @dataclass(frozen=True)
@@ -16,10 +31,12 @@ class Drawn:
     Attributes:
         picture: a PDF, or a PNG of photographs.
         trials: the runs that it is of.
+        source: what it is of instead.
     """
 
     picture: bytes
     trials: Sequence[Trial]
+    source: Source | None = None
 
     @property
     def ending(self) -> str:

@@ -5,13 +5,16 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
+from anomaly_diffusion import files
 from anomaly_diffusion.runs import run_folder
 from anomaly_diffusion.runs.record import SUMMARY, Groups, RunRecord, grouped
 
-__all__ = ["CLASSICAL", "Study", "Trial", "read_study"]
+__all__ = ["CLASSICAL", "FOREIGN", "Study", "Trial", "read_study"]
 
 CLASSICAL = ("padim", "patchcore")
+FOREIGN = Path("foreign_prior") / "figures.json"  # of benchmarks/foreign_prior.py
 _SWEEPS = "table_"
 _COUNT, _DRAW = re.compile(r"n(\d+)"), re.compile(r"draw\d+")
 
@@ -56,9 +59,11 @@ class Study:
 
     Args:
         trials: in the order of their folders.
+        folder: where they are.
     """
 
     trials: Sequence[Trial]
+    folder: Path
 
     @cached_property
     def data(self) -> list[str]:
@@ -79,6 +84,19 @@ class Study:
         """Models as shipped, classical ones last."""
         found = dict.fromkeys(trial.model for trial in self._plain)
         return sorted(found, key=lambda model: (model in CLASSICAL, model))
+
+    @cached_property
+    def foreign(self) -> list[dict[str, Any]]:
+        """The rows that `benchmarks/foreign_prior.py` has measured, if they are in the folder.
+
+        Raises:
+            ValueError: they are no rows.
+        """
+        path = self.folder / FOREIGN
+        rows = files.read_mapping(path).get("rows") if path.is_file() else []
+        if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+            raise ValueError(f"`rows` in {path} must be a list of rows of figures. Measure them again.")
+        return rows
 
     @cached_property
     def _plain(self) -> list[Trial]:
@@ -127,7 +145,7 @@ def read_study(folder: Path) -> Study:
             f"No finished run in {folder}. Expected {folder}/<model>-<data>/<run>/{SUMMARY}, such as "
             f"{folder}/feature-tile/001/{SUMMARY}."
         )
-    return Study([_sized(trial, named) for trial in named])
+    return Study([_sized(trial, named) for trial in named], folder)
 
 
 def _trial(run: RunRecord) -> Trial | None:

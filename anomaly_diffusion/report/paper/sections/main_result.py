@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 
 from anomaly_diffusion.names import FIGURES
 from anomaly_diffusion.report.paper.controls import beaten, best_control
-from anomaly_diffusion.report.paper.drawing import QUIET, look, model_legend, named, panels, pdf
+from anomaly_diffusion.report.paper.drawing import draw_gain, look, model_legend, named, panels, pdf, zero_line
 from anomaly_diffusion.report.paper.effects import COMPARED, Effect, effects
 from anomaly_diffusion.report.paper.section import Drawn, Section
 from anomaly_diffusion.report.paper.study import Study, Trial
@@ -72,10 +72,10 @@ def _told(effect: Effect) -> dict[str, Any]:
         "data": effect.data,
         "model": named(effect.model),
         "rival": named(effect.rival),
-        "mean": effect.mean,
-        "better": effect.better,
-        "worse": effect.worse,
-        "words": effect.words,
+        "mean": effect.gain.mean,
+        "better": effect.gain.better,
+        "worse": effect.gain.worse,
+        "words": effect.gain.words,
     }
 
 
@@ -94,19 +94,15 @@ def _forest(several: Sequence[Sequence[Effect]]) -> bytes:
 
 def _draw(axes: Axes, some: Sequence[Effect], lines: Sequence[tuple[str, str]]) -> None:
     sets = list(dict.fromkeys(data for data, _ in lines))
-    axes.axvline(0, color=QUIET, linewidth=0.8)
+    zero_line(axes)
     for place, data in enumerate(sets):
         rows = [row for row, line in enumerate(lines) if line[0] == data]
         if place % 2:
             axes.axhspan(rows[0] - 0.5, rows[-1] + 0.5, color="#f3f3f3", linewidth=0, zorder=0)
     for effect in some:
         row, style = lines.index((effect.data, effect.model)), look(effect.model)
-        if effect.low is not None and effect.high is not None:
-            axes.plot([effect.low, effect.high], [row, row], color=style.colour, linewidth=1.6)
-        axes.plot([effect.mean], [row], marker=style.shape, color=style.colour, markersize=4.5)
+        draw_gain(axes, row, effect.gain, style)
     middles = [sum(row for row, line in enumerate(lines) if line[0] == data) for data in sets]
     counts = [sum(line[0] == data for line in lines) for data in sets]
     axes.set_yticks([middle / count for middle, count in zip(middles, counts, strict=True)], sets)
     axes.set_ylim(len(lines) - 0.5, -0.5)
-    axes.spines["left"].set_visible(False)
-    axes.grid(axis="x", alpha=0.25, linewidth=0.5)
