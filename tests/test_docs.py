@@ -24,7 +24,7 @@ from trees import write, write_mask
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-WRITTEN = [*PAGES, *sorted((ROOT / "report").glob("*.md")), ROOT / "report/runs/README.md"]
+WRITTEN = [*PAGES, *sorted((ROOT / "report").glob("*.md"))]
 FENCED = re.compile(r"^(?:<!-- needs: (?P<needs>.+) -->\n)?```(?P<language>\w+)\n(?P<code>.*?)^```$", re.M | re.S)
 LINK = re.compile(r"(?<!\!)\[[^\]]*\]\(([^)\s]+)\)|!\[[^\]]*\]\(([^)\s]+)\)")
 MACHINE = re.compile(r"(?<![\w./])/(?:home|root|tmp|work|mnt|Users)/")
