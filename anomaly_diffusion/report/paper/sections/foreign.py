@@ -29,11 +29,11 @@ _INKS = {
 }  # Okabe & Ito (2008)
 _WORDS = {
     "own": "own",
-    "short": "own, as few steps as tuning",
+    "short": "own, few steps",
     "foreign": "foreign",
-    "lora_4": "tuned, rank 4",
-    "lora_16": "tuned, rank 16",
-    "full": "tuned, all weights",
+    "lora_4": "rank 4",
+    "lora_16": "rank 16",
+    "full": "all weights",
 }
 _DASHES = {"one-shot": "-", "walk": "--"}
 _TOLD = 1.0  # the depth of the table
@@ -76,12 +76,12 @@ def _of(rows: Rows, name: str) -> list[float]:
 
 
 def _gap(table: Rows, target: str) -> dict[str, Any]:
-    """What the foreign prior lacks in one evaluation, and whether every seed of it lacks it beside every one's own."""
+    """What the foreign prior lacks in one evaluation, and whether each of several seeds lacks it."""
     by_arm = {row["arm"]: row for row in table if (row["target"], row["strategy"]) == (target, "one-shot")}
     own, other = by_arm.get("own"), by_arm.get("foreign")
     if not own or not other:
         return {"target": target, "psnr": None}
-    surely = other["psnr"]["most"] < own["psnr"]["least"]
+    surely = min(own["seeds"], other["seeds"]) > 1 and other["psnr"]["most"] < own["psnr"]["least"]
     tuned = by_arm.get("full")
     lacked = own["psnr"]["mean"] - other["psnr"]["mean"]
     closed = (tuned["psnr"]["mean"] - other["psnr"]["mean"]) / lacked if tuned and lacked > 0 else None

@@ -18,6 +18,7 @@ _BANDS = {
     "retained_middle": "middle\n(8-16 px)",
     "retained_fine": "fine\n(< 8 px)",
 }
+_LEAST = 1e-12  # power that is none
 
 
 def texture(study: Study) -> Section | None:
@@ -49,7 +50,24 @@ def _row(drawn: Sequence[Trial], data: str, model: str) -> dict[str, Any]:
     means = {name: fmean(values) if (values := _known(drawn, data, model, name)) else None for name in measures}
     deepest = [copying[-1] for trial in some if (copying := trial.run.summary.get("copying"))]
     copied, painted = (sum(one[part] for one in deepest) for part in ("copied", "of"))
-    return {"data": data, "model": named(model), **means, "copied": copied, "painted": painted}
+    told = {"data": data, "model": named(model), **means, "copied": copied, "painted": painted}
+    depths = [trial.run.failures.get("depth") for trial in some]
+    return told | {"depth": next((depth for depth in depths if depth is not None), None), "shallow": _shallow(some)}
+
+
+def _shallow(some: Sequence[Trial]) -> dict[str, float] | None:
+    """Depth, PSNR and fine power kept of the shallowest reconstruction; None where there is only one depth."""
+    several = [trial for trial in some if len(trial.run.depths) > 1 and len(_retained(trial)) > 1]
+    if not several:
+        return None
+    first = [trial.run.depths[0] for trial in several]
+    kept = [next(iter(_retained(trial).values()))["fine"] for trial in several]
+    return {"depth": first[0]["depth"], "psnr": fmean(row["psnr"] for row in first), "fine": fmean(kept)}
+
+
+def _retained(trial: Trial) -> dict[str, Mapping[str, float]]:
+    """Share of power kept in each band by the reconstruction of each depth, shallowest first."""
+    return {name: bands for name, bands in (_spectra(trial).get("retained") or {}).items() if name.startswith("depth")}
 
 
 def _bars(drawn: Sequence[Trial], data: Sequence[str], models: Sequence[str]) -> bytes:
@@ -76,6 +94,7 @@ def _spectra(trial: Trial) -> Mapping[str, Any]:
 
 
 def _lines(drawn: Sequence[Trial], data: Sequence[str], models: Sequence[str]) -> bytes:
+    """The deepest reconstruction of each model, and shallower ones as dashes."""
     figure, axes = panels(len(data), 4, 1.3)
     for axis, name in zip(axes, data, strict=True):
         for model in models:
@@ -92,15 +111,16 @@ def _lines(drawn: Sequence[Trial], data: Sequence[str], models: Sequence[str]) -
 
 
 def _ratio(axes: Axes, found: Sequence[Mapping[str, Any]], model: str) -> None:
-    """Power of reconstructions over that of images, of the deepest reconstruction; band: least to largest of seeds."""
-    curves = []
-    for one in found:
-        (*_, deepest), image = (
-            (np.array(power) for name, power in one["power"].items() if name != "image"),
-            one["power"]["image"],
-        )
-        curves.append(deepest / np.maximum(np.array(image), 1e-12))
-    if curves:
+    """Power of reconstructions over that of images; band: least to largest of seeds, of the deepest."""
+    depths = [name for name in found[0]["power"] if name not in ("image", "reference")] if found else []
+    for name in depths:
+        curves = [
+            np.array(one["power"][name]) / np.maximum(one["power"]["image"], _LEAST)
+            for one in found
+            if name in one["power"]
+        ]
         places, values = found[0]["cycles_per_pixel"], np.stack([c for c in curves if len(c) == len(curves[0])])
-        axes.fill_between(places, values.min(0), values.max(0), color=look(model).colour, alpha=0.2, linewidth=0)
-        axes.plot(places, values.mean(0), color=look(model).colour)
+        deepest, ink = name == depths[-1], look(model).colour
+        if deepest:
+            axes.fill_between(places, values.min(0), values.max(0), color=ink, alpha=0.2, linewidth=0)
+        axes.plot(places, values.mean(0), "-" if deepest else "--", color=ink, linewidth=1.2 if deepest else 0.8)
