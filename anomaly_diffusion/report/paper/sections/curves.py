@@ -82,9 +82,7 @@ def depth(study: Study) -> Section | None:
 
 def noise(study: Study) -> Section | None:
     """Recall at equal false alarms over the size of defects, a line for each noise; None without a second noise."""
-    lines = _lines(study, NOISES, lambda trial: bool(trial.run.results))
-    changed = {key[:2] for key in lines if key[2]}
-    lines = {key: some for key, some in lines.items() if key[:2] in changed}
+    lines = _beside_shipped(study, NOISES, lambda trial: bool(trial.run.results))
     if not lines:
         return None
     data = list(dict.fromkeys(name for name, *_ in lines))
@@ -107,9 +105,7 @@ def noise(study: Study) -> Section | None:
 
 def strategies(study: Study) -> Section | None:
     """Pixel AP over network evaluations, a mark for each strategy; None where no other one was tried."""
-    lines = _lines(study, STRATEGIES, lambda trial: trial.value("nfe") is not None)
-    changed = {key[:2] for key in lines if key[2]}
-    lines = {key: some for key, some in lines.items() if key[:2] in changed}
+    lines = _beside_shipped(study, STRATEGIES, lambda trial: trial.value("nfe") is not None)
     if not lines:
         return None
     data = list(dict.fromkeys(name for name, *_ in lines))
@@ -135,10 +131,13 @@ def strategies(study: Study) -> Section | None:
     return Section({"rows": rows}, {"strategies": Drawn(pdf(figure), trials)})
 
 
-def _lines(
+def _beside_shipped(
     study: Study, changes: Sequence[str], usable: Callable[[Trial], bool]
 ) -> dict[tuple[str, str, str], list[Trial]]:
-    """Trials of diffusion models by set, model and change ("" as shipped), as far as they can be drawn."""
+    """Trials of diffusion models by set, model and change ("" as shipped), as far as they can be drawn.
+
+    Models of which nothing was changed on a set are left out.
+    """
     found: dict[tuple[str, str, str], list[Trial]] = {}
     for name in study.data:
         for model in study.models:
@@ -147,11 +146,12 @@ def _lines(
                 found |= {
                     (name, model, change): use for change, ts in some.items() if (use := list(filter(usable, ts)))
                 }
-    return found
+    changed = {key[:2] for key in found if key[2]}
+    return {key: some for key, some in found.items() if key[:2] in changed}
 
 
 def _depth_lines(study: Study) -> dict[tuple[str, str, str], list[Trial]]:
-    """As `_lines`; trials of the depth sweep where there are any, else those that were judged at several depths."""
+    """As `_beside_shipped`; trials of the depth sweep where there are any, else those that were judged at several depths."""
     found: dict[tuple[str, str, str], list[Trial]] = {}
     for trial in study.trials:
         change = "-".join(name for name in trial.changes if name != DEPTH_SWEEP)
