@@ -151,7 +151,7 @@ def _beside_shipped(
 
 
 def _depth_lines(study: Study) -> dict[tuple[str, str, str], list[Trial]]:
-    """As `_beside_shipped`; trials of the depth sweep where there are any, else those that were judged at several depths."""
+    """Likewise; trials of the depth sweep where there are any, else those that were judged at several depths."""
     found: dict[tuple[str, str, str], list[Trial]] = {}
     for trial in study.trials:
         change = "-".join(name for name in trial.changes if name != DEPTH_SWEEP)
