@@ -26,16 +26,19 @@ _HOMES = {
     "Scoring": "scoring.scorer",
     "train": "api",
     "evaluate": "api",
+    "sweep": "api",
     "load": "api",
     "test_images": "api",
     "Inspector": "deploy.inspector",
     "Run": "runs.record",
     "comparison": "runs.display",
+    "paired_comparison": "runs.display",
     "Picture": "runs.display",
     "Table": "runs.display",
     "gallery": "figures.gallery",
     "marked": "figures.gallery",
     "line_chart": "figures.line_chart",
+    "parallel_coordinates": "figures.parallel_coordinates",
 }
 
 __all__ = ["__version__", *_HOMES]

@@ -8,13 +8,14 @@ import logging
 import sys
 import warnings
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from anomaly_diffusion import torchvision_import
-from anomaly_diffusion.cli.parsing.arguments import prepare
+from anomaly_diffusion.cli.parsing.arguments import locate_config, prepare
 from anomaly_diffusion.runs import run_folder
 from anomaly_diffusion.runs.record import Run
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from anomaly_diffusion.detectors.detector import Detector
     from anomaly_diffusion.types import ImageBatch
 
-__all__ = ["built", "data_module", "evaluate", "load", "test_images", "train", "validate"]
+__all__ = ["built", "data_module", "evaluate", "load", "sweep", "test_images", "train", "validate"]
 
 torchvision_import.install()
 _log = logging.getLogger(__name__)
@@ -75,6 +76,36 @@ def validate(run: Run, *configs: str, settings: Mapping[str, Any] | None = None)
         UsageError: a setting does not exist or has a wrong value.
     """
     return _carried_out("validate", ["--run_folder", str(run.folder), *_words(configs, settings)])
+
+
+def sweep(file: str, settings: Mapping[str, Any] | None = None, jobs: int = 1) -> list[Run]:
+    """Carry out all trials of a sweep file of W&B, as `anomaly-diffusion sweep` does, and be silent.
+
+    Each trial is a process of its own, with W&B offline unless a setting says otherwise; what is done is skipped.
+
+    Args:
+        file: a sweep file, here or among the shipped experiments: "sweeps/prediction.yaml".
+        settings: what is put on top of every trial, as in `train`.
+        jobs: how many run at the same time where there are no GPUs, > 0.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it asks for what only W&B's own agent can do, or a folder holds the run of another command.
+        RuntimeError: trials have no results; it names their logs.
+    """
+    from anomaly_diffusion.cli.sweeping import sweep_file, sweep_jobs
+
+    if jobs < 1:
+        raise ValueError(f"`jobs` must be positive, got {jobs}.")
+    chosen = {"wandb.mode": "offline", "runs_dir": "runs"} | dict(settings or {})
+    asked = sweep_file.read(Path(locate_config(file)))
+    asked = replace(asked, command=asked.command + _words((), chosen))
+    planned = sweep_jobs.planned(asked, asked.trials(), Path(chosen["runs_dir"]), chosen["wandb.mode"])
+    sweep_jobs.work(asked, planned, chosen["wandb.mode"], lambda: None, jobs)
+    missing = [f"{job.log} ({job.note or job.state})" for job in planned if not job.done]
+    if missing:
+        raise RuntimeError(f"{len(missing)} of {len(planned)} trials have no results: {', '.join(missing)}.")
+    return [Run(job.folder) for job in planned]
 
 
 def load(run: Run) -> "Detector":

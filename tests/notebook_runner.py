@@ -14,7 +14,7 @@ FEW = {
     "trainer.max_steps": "2", "trainer.val_check_interval": "2", "data.image_size": "[32, 32]",
     "data.dataset.init_args.train": "16", "data.dataset.init_args.validation": "8",
 }  # fmt: skip
-LIMIT = 900  # seconds for a cell: only a hang takes as long, however busy the machine
+LIMIT = 3600  # seconds for a cell, of which one trains a sweep: only a hang takes as long, however busy the machine
 
 
 def executed(path: Path, folder: Path, limit: int = LIMIT, quick: bool = False) -> nbformat.NotebookNode:

@@ -46,6 +46,7 @@ class DepthCurve(ResultCallback):
     Each depth is judged by its own calibrated map, in frames, pooled as the detector pools; fidelity is that of the
     pixels of normal images. For every figure the robust interval is the range of depths within a point of the best.
     The test looks at test images: a depth chosen by it would be chosen on test images, so it is printed as a finding.
+    A depth may be chosen by `val_pixel_ap` beside it, what painted defects of the validation say of that depth.
     """
 
     def __init__(self) -> None:
@@ -72,6 +73,8 @@ class DepthCurve(ResultCallback):
             return
         depths: tuple[float, ...] = pl_module.depths  # type: ignore[assignment]
         figures = [depth.compute() for depth in self._depths]
+        for row, painted in zip(figures, self.shared.painted_at_depths, strict=False):  # none without defects
+            row[depth_sensitivity.CHOSEN_BY] = painted
         if trainer.is_global_zero:
             _write(Path(trainer.default_root_dir), depths, figures)
             rows = [[depth, *row.values()] for depth, row in zip(depths, figures, strict=True)]

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
+import torch
 
 from anomaly_diffusion import files
 from anomaly_diffusion.callbacks.result_callback import (
@@ -14,7 +15,7 @@ from anomaly_diffusion.callbacks.result_callback import (
 )
 from anomaly_diffusion.measures.fidelity import kept_share
 from anomaly_diffusion.metrics.curves import average_precision, count_scores
-from anomaly_diffusion.runs.painted_defects import PaintedDefect, as_csv, copying
+from anomaly_diffusion.runs.painted_defects import PaintedDefect, as_csv, copying, mean_at_depths
 from anomaly_diffusion.types import ImageBatch, Prediction
 
 __all__ = ["PaintedDefects"]
@@ -25,6 +26,7 @@ class PaintedDefects(ResultCallback):
 
     Beside them stands which share of the defect reconstructions keep, where photographs are reconstructed and the data
     module can show the same photograph without the defect: a depth at which defects are copied can show none of them.
+    Then the pixel AP of each depth's own map.
 
     Checkpoints keep all of it, so that a test leaves that of the weights that are tested. A defect that the frame does
     not show has no figure.
@@ -37,8 +39,10 @@ class PaintedDefects(ResultCallback):
         self._defects: list[PaintedDefect] = []
 
     def begin(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Forget the last validation, but not in a test."""
-        if not trainer.testing:
+        """Forget the last validation, but not in a test, which shows what belongs to its weights."""
+        if trainer.testing:
+            self._share(pl_module)
+        else:
             self._defects = []
 
     def consume(
@@ -51,9 +55,10 @@ class PaintedDefects(ResultCallback):
         shares = _kept(trainer, pl_module, prediction.rows(painted), batch.rows(painted)) if len(painted) else []
         for index, kept in zip(painted.tolist(), shares, strict=True):
             valid = batch.valid[index, 0]
-            values, mask = prediction.anomaly_map[index, 0][valid], batch.mask[index, 0][valid]
-            figure = average_precision(count_scores(values.float().cpu().numpy(), mask.cpu().numpy()))
-            self._defects.append(PaintedDefect(batch.path[index], batch.kinds[index], figure, tuple(kept)))
+            mask = batch.mask[index, 0][valid].cpu().numpy()
+            maps = torch.cat([prediction.anomaly_map[index], prediction.depth_maps[index]])[:, valid].float().cpu()
+            fused, *alone = (average_precision(count_scores(values, mask)) for values in maps.numpy())
+            self._defects.append(PaintedDefect(batch.path[index], batch.kinds[index], fused, tuple(kept), tuple(alone)))
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Gather those of all processes, in an order that does not depend on who has seen them."""
@@ -76,8 +81,10 @@ class PaintedDefects(ResultCallback):
         self._defects = [PaintedDefect(*defect) for defect in state_dict["defects"]]
 
     def _share(self, pl_module: pl.LightningModule) -> None:
-        """Let `RunCard` tell what is copied."""
-        self.shared.copying = copying(self._defects, tuple(getattr(pl_module, "depths", ())))
+        """Let `RunCard` tell what is copied, and `DepthCurve` by which depths these defects are found."""
+        depths = tuple(getattr(pl_module, "depths", ()))
+        self.shared.copying = copying(self._defects, depths)
+        self.shared.painted_at_depths = mean_at_depths(self._defects, len(depths))
 
     def _write(self, trainer: pl.Trainer) -> None:
         if trainer.is_global_zero and self._defects and not trainer.sanity_checking:

@@ -32,6 +32,7 @@ class RunFigures:
         results: of all images of the latest test or prediction, in their order.
         verdicts: what came of a test by `verdicts.rates`, and the limits.
         copying: depth, number of painted defects of the validation that its reconstructions copy, and of how many.
+        painted_at_depths: mean pixel AP of these defects by the map of each depth alone; empty if nobody measures it.
     """
 
     figures: dict[str, dict[str, dict[str, float]]] = field(default_factory=dict)
@@ -43,6 +44,7 @@ class RunFigures:
     results: list[ImageResult] = field(default_factory=list)
     verdicts: dict[str, Any] = field(default_factory=dict)
     copying: list[tuple[float, int, int]] = field(default_factory=list)
+    painted_at_depths: list[float] = field(default_factory=list)
 
 
 _OF_TRAINER = "_run_figures"  # kept in the trainer, as they lead back to it: elsewhere they would keep it alive

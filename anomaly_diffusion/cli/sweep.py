@@ -14,8 +14,8 @@ from rich.table import Table
 
 from anomaly_diffusion.cli.choose import choice_among
 from anomaly_diffusion.cli.sweeping import sweep_file
-from anomaly_diffusion.cli.sweeping.sweep_file import Sweep, Trial
-from anomaly_diffusion.cli.sweeping.sweep_jobs import Job, command_of, work
+from anomaly_diffusion.cli.sweeping.sweep_file import Sweep
+from anomaly_diffusion.cli.sweeping.sweep_jobs import Job, command_of, planned, work
 from anomaly_diffusion.cli.user_errors import UsageError
 
 __all__ = ["main"]
@@ -30,8 +30,7 @@ def main(arguments: list[str]) -> int:
     if not 1 <= options.jobs <= _MOST_JOBS:
         raise UsageError(f"`--jobs` must be a number of processes from 1 to {_MOST_JOBS}, got {options.jobs}.")
     sweep = sweep_file.read(options.file)
-    jobs = [Job(trial, _folder(options.runs_dir, sweep, trial)) for trial in sweep.trials(options.count, options.seed)]
-    _check(jobs, sweep, options.wandb)
+    jobs = planned(sweep, sweep.trials(options.count, options.seed), options.runs_dir, options.wandb)
     if options.dry_run:
         for job in jobs:
             print(shlex.join(command_of(sweep, job, options.wandb)))
@@ -49,30 +48,6 @@ def main(arguments: list[str]) -> int:
     for job in failed:
         print(f"failed: {job.log}: {job.note}", file=sys.stderr)
     return 1 if failed else 0
-
-
-def _folder(runs: Path, sweep: Sweep, trial: Trial) -> Path:
-    return runs / f"{sweep.name}-{trial.experiment}" / trial.run
-
-
-def _check(jobs: Sequence[Job], sweep: Sweep, mode: str) -> None:
-    """Refuse trials that would share a folder, and folders that another command has filled."""
-    folders = [job.folder for job in jobs]
-    for job in jobs:
-        if folders.count(job.folder) > 1:
-            raise ValueError(f"Two trials would both go to {job.folder}. Vary `{sweep_file.SEED}` or shorten values.")
-        asked = shlex.join(command_of(sweep, job, mode))
-        with_log = job.log.is_file() and job.folder.is_dir()
-        if with_log and _first_line(job.log) not in (asked, ""):
-            raise ValueError(
-                f"{job.folder} comes from another command ({job.log} begins with it). Rename the sweep file, give "
-                "another --runs_dir, or remove the folder."
-            )
-
-
-def _first_line(path: Path) -> str:
-    with path.open(encoding="utf-8", errors="replace") as file:
-        return file.readline().removeprefix("$ ").rstrip("\n")
 
 
 @contextmanager

@@ -9,7 +9,17 @@ from jaxtyping import Bool, Float
 from numpy import ndarray
 from torch import Tensor
 
-from anomaly_diffusion.figures.canvas import as_rgb, blank_figure, outlined, overlay, png, scaled, write_text
+from anomaly_diffusion.figures.canvas import (
+    FOOT,
+    as_rgb,
+    blank_figure,
+    map_legend,
+    outlined,
+    overlay,
+    png,
+    scaled,
+    write_text,
+)
 from anomaly_diffusion.figures.result_pictures import pixels
 from anomaly_diffusion.runs.display import Picture
 
@@ -19,13 +29,19 @@ _GAP, _HEAD, _EDGE = 4, 22, 10
 _FINE = 256  # pixels to which an image is enlarged before a contour of two is drawn
 
 
-def gallery(rows: Mapping[str, Mapping[str, Float[Tensor, "C H W"]]], tile: int = 120, side: int = 120) -> Picture:
+def gallery(
+    rows: Mapping[str, Mapping[str, Float[Tensor, "C H W"]]],
+    tile: int = 120,
+    side: int = 120,
+    map_limit: float | None = None,
+) -> Picture:
     """Rows of images with a name each; names of columns stand above the first row.
 
     Args:
         rows: images in [-1, 1] of one or three channels by the name of their column, by the name of their row.
         tile: height of one image, in pixels, > 0.
         side: room for the names of rows, in pixels, >= 0.
+        map_limit: where the colour scale of anomaly maps ends, as in `marked`; the scale is drawn below all rows.
 
     Raises:
         ValueError: there is no image.
@@ -34,7 +50,8 @@ def gallery(rows: Mapping[str, Mapping[str, Float[Tensor, "C H W"]]], tile: int 
     if not lines:
         raise ValueError("`rows` must hold an image, got none.")
     width = max(sum(picture.shape[1] + _GAP for picture in line) for line in lines.values())
-    size = (side + width + _EDGE, _HEAD + _EDGE + len(lines) * (tile + _GAP))
+    foot = FOOT if map_limit else 0
+    size = (side + width + _EDGE, _HEAD + _EDGE + len(lines) * (tile + _GAP) + foot)
     figure, canvas = blank_figure(*size), np.ones((size[1], size[0], 3), dtype=np.float32)
     for place, (name, line) in enumerate(lines.items()):
         left, top = side, _HEAD + place * (tile + _GAP)
@@ -44,6 +61,8 @@ def gallery(rows: Mapping[str, Mapping[str, Float[Tensor, "C H W"]]], tile: int 
             if place == 0:
                 write_text(figure, left + picture.shape[1] / 2, 5, column, ha="center")
             left += picture.shape[1] + _GAP
+    if map_limit:
+        map_legend(figure, size, map_limit)
     return Picture(png(figure, canvas), width=max(900, size[0]))
 
 

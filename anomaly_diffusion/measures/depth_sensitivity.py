@@ -10,9 +10,10 @@ import numpy as np
 
 from anomaly_diffusion.names import FIGURES
 
-__all__ = ["POINT", "RobustInterval", "as_csv", "robust_interval"]
+__all__ = ["CHOSEN_BY", "POINT", "RobustInterval", "as_csv", "robust_interval"]
 
 POINT = 0.01  # what a figure may lose and still count as good as the best
+CHOSEN_BY = "val_pixel_ap"  # mean pixel AP of the validation's painted defects
 _FIDELITY = ("psnr", "ssim")
 
 
@@ -55,9 +56,9 @@ def robust_interval(depths: Sequence[float], figures: Sequence[float], tolerance
 
 
 def as_csv(depths: Sequence[float], figures: Sequence[dict[str, float]]) -> str:
-    """One line per depth: detection, then fidelity on normal images."""
+    """One line per depth: detection, fidelity on normal images, and what validation says of it, where it does."""
     table = io.StringIO(newline="")
-    names = [*FIGURES, *_FIDELITY]
+    names = [*FIGURES, *_FIDELITY, *([CHOSEN_BY] if any(CHOSEN_BY in row for row in figures) else [])]
     rows = [[depth, *(row.get(name, "") for name in names)] for depth, row in zip(depths, figures, strict=True)]
     csv.writer(table).writerows([["depth", *names], *rows])
     return table.getvalue()

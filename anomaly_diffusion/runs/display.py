@@ -7,10 +7,11 @@ from typing import Any
 import cv2
 import numpy as np
 
-from anomaly_diffusion.runs.record import RunRecord
-from anomaly_diffusion.runs.tables import Grid
+from anomaly_diffusion.runs.pairing import differences
+from anomaly_diffusion.runs.record import Groups, RunRecord
+from anomaly_diffusion.runs.tables import Grid, mean_and_std
 
-__all__ = ["Picture", "Table", "comparison"]
+__all__ = ["Picture", "Table", "comparison", "paired_comparison"]
 
 _LARGE = 60_000  # bytes: a PNG above this is a photograph, which a JPEG holds in a fraction
 _QUALITY = 82
@@ -97,3 +98,26 @@ def comparison(runs: Mapping[str, RunRecord], columns: Mapping[str, str], digits
         digits: behind the point.
     """
     return Table({name: run.figures for name, run in runs.items()}, columns, digits)
+
+
+def paired_comparison(groups: Groups, columns: Mapping[str, str], baseline: str, digits: int = 3) -> Table:
+    """Groups of runs side by side, and how far their image AUROC is from that of a baseline on the same test images.
+
+    Args:
+        groups: runs that differ in their seed only, by the name of their row.
+        columns: heading of each column by the name of its figure (see `RunRecord.figures`), whose mean over runs is
+            shown with its standard deviation.
+        baseline: name of a group.
+        digits: behind the point.
+
+    Raises:
+        ValueError: there is no such group, or runs cannot be paired.
+    """
+    found = differences(groups, baseline)
+    rows: dict[str, dict[str, Any]] = {}
+    for name, runs in groups.items():
+        rows[name] = {key: mean_and_std([run.figures.get(key) for run in runs], digits) for key in columns}
+        if name in found:
+            rows[name] |= {"difference": f"{found[name].mean:+.{digits}f}", "interval": found[name].interval}
+    pairing = {"difference": f"image AUROC less that of {baseline}", "interval": "95 % interval"}
+    return Table(rows, {**columns, **pairing}, digits)

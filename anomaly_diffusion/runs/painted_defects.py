@@ -5,11 +5,12 @@ import io
 import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from statistics import fmean
 from typing import NamedTuple
 
 from anomaly_diffusion import files
 
-__all__ = ["PAINTED", "PaintedDefect", "as_csv", "copying", "read"]
+__all__ = ["PAINTED", "PaintedDefect", "as_csv", "copying", "mean_at_depths", "read"]
 
 PAINTED = "painted.csv"
 _COPIED = 0.5  # share of a defect that is kept
@@ -24,12 +25,14 @@ class PaintedDefect(NamedTuple):
         pixel_ap: average precision of the map's pixels; NaN where the frame does not show the defect.
         kept: share of it that the reconstruction of each depth keeps, `fidelity.kept_share`; nothing where no
             photographs are reconstructed.
+        at_depths: the same average precision of the map of each depth by itself; nothing in runs of before.
     """
 
     path: str
     family: str
     pixel_ap: float
     kept: tuple[float, ...] = ()
+    at_depths: tuple[float, ...] = ()
 
     @property
     def copied(self) -> tuple[bool, ...]:
@@ -38,11 +41,26 @@ class PaintedDefect(NamedTuple):
 
 
 def as_csv(defects: Iterable[PaintedDefect]) -> str:
-    """The defects as a table under their column names, shares of several depths side by side in one cell."""
-    rows = [one._replace(kept=" ".join(f"{share:.4g}" for share in one.kept)) for one in defects]  # type: ignore[arg-type]
+    """The defects as a table under their column names, figures of several depths side by side in one cell."""
+    rows = [[*one[:3], _cell(one.kept), _cell(one.at_depths)] for one in defects]
     table = io.StringIO(newline="")
     csv.writer(table).writerows([PaintedDefect._fields, *rows])
     return table.getvalue()
+
+
+def _cell(figures: Sequence[float]) -> str:
+    return " ".join(f"{figure:.4g}" for figure in figures)
+
+
+def mean_at_depths(defects: Sequence[PaintedDefect], depths: int) -> list[float]:
+    """Mean pixel AP of the defects by the map of each depth alone, by which a depth may be chosen; empty if unknown.
+
+    Args:
+        defects: of a validation; those that no frame shows are left out.
+        depths: how many there are.
+    """
+    known = [one.at_depths for one in defects if len(one.at_depths) == depths and not math.isnan(one.pixel_ap)]
+    return [fmean(column) for column in zip(*known, strict=True)]
 
 
 def copying(defects: Sequence[PaintedDefect], depths: Sequence[float]) -> list[tuple[float, int, int]]:
@@ -70,7 +88,7 @@ def read(folder: Path) -> list[PaintedDefect]:
                 row["path"],
                 row["family"],
                 float(row["pixel_ap"] or math.nan),
-                tuple(map(float, row.get("kept", "").split())),
+                *(tuple(map(float, row.get(name, "").split())) for name in ("kept", "at_depths")),
             )
             for row in rows
         ]

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     Tested = Mapping[str, Sequence[ImageResult]]  # the test images of each run, by its name
 
-__all__ = ["Difference", "difference", "paired_report", "paired_table", "surprises"]
+__all__ = ["Difference", "difference", "differences", "paired_report", "paired_table", "surprises"]
 
 _LEVEL = 0.95
 _UNSEEN = 0.25  # gain and loss of the two images that each kind is taken to have besides those measured
@@ -44,6 +44,11 @@ class Difference:
     low: float
     high: float
     pairs: int
+
+    @property
+    def interval(self) -> str:
+        """Its ends in words."""
+        return f"{self.low:+.3f} to {self.high:+.3f}"
 
 
 def difference(ours: "Tested", baseline: "Tested") -> Difference:
@@ -114,10 +119,7 @@ def paired_table(differences: Mapping[str, Difference], baseline: str) -> str:
         differences: by name of the group.
         baseline: its name.
     """
-    rows = [
-        [name, str(found.pairs), f"{found.mean:+.3f}", f"{found.low:+.3f} to {found.high:+.3f}"]
-        for name, found in differences.items()
-    ]
+    rows = [[name, str(found.pairs), f"{found.mean:+.3f}", found.interval] for name, found in differences.items()]
     table = Grid([f"image AUROC less that of {baseline}", "pairs", "difference", "95 % interval"], rows).markdown()
     alone = [name for name, found in differences.items() if found.pairs == 1]
     return table + (f"\n{_ONE_PAIR.format(', '.join(alone))}\n" if alone else "")
@@ -134,7 +136,26 @@ def paired_report(groups: Groups, baseline: str) -> str:
         ValueError: runs cannot be paired.
     """
     tested = {name: _by_run(name, runs) for name, runs in groups.items()}
-    found, lines = {}, []
+    found, lines = differences(groups, baseline), []
+    for name in found:
+        better, worse = surprises(tested[name], tested[baseline])
+        lines += [f"{name} judges better: {_listed(better)}", f"{name} judges worse: {_listed(worse)}"]
+    return paired_table(found, baseline) + "\n" + "".join(f"- {line}\n" for line in lines)
+
+
+def differences(groups: Groups, baseline: str) -> dict[str, Difference]:
+    """The difference of each group but the baseline from it, by name of the group.
+
+    Args:
+        groups: runs by name of the group.
+        baseline: name of a group.
+
+    Raises:
+        ValueError: there is no such group, or runs cannot be paired.
+    """
+    if baseline not in groups:
+        raise ValueError(f"`baseline` must be one of {', '.join(groups)}, got {baseline!r}.")
+    tested, found = {name: _by_run(name, runs) for name, runs in groups.items()}, {}
     for name in groups:
         if name == baseline:
             continue
@@ -142,9 +163,7 @@ def paired_report(groups: Groups, baseline: str) -> str:
             found[name] = difference(tested[name], tested[baseline])
         except ValueError as error:
             raise ValueError(f"{name} and {baseline} cannot be paired: {error}") from None
-        better, worse = surprises(tested[name], tested[baseline])
-        lines += [f"{name} judges better: {_listed(better)}", f"{name} judges worse: {_listed(worse)}"]
-    return paired_table(found, baseline) + "\n" + "".join(f"- {line}\n" for line in lines)
+    return found
 
 
 def _by_run(group: str, runs: Sequence[RunRecord]) -> "dict[str, list[ImageResult]]":

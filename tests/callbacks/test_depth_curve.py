@@ -4,6 +4,7 @@ import pytest
 from toy_detector import ToyDetector, ToyImages, trainer
 
 from anomaly_diffusion.callbacks.depth_curve import DepthCurve
+from anomaly_diffusion.callbacks.painted_defects import PaintedDefects
 from anomaly_diffusion.metrics.anomaly import ImageMetrics, PixelMetrics
 
 TEST = ToyImages(24, seed=2)
@@ -74,3 +75,14 @@ def test_a_test_set_without_normal_images_has_no_fidelity_and_no_warning(tmp_pat
     defects.label[:] = True
     trainer(tmp_path, DepthCurve()).test(ToyDetector(), defects.loader(), verbose=False)
     assert {row["psnr"] for row in lines(tmp_path)} == {"nan"}
+
+
+def test_beside_each_depth_stands_what_defects_of_the_validation_say_of_it(tmp_path):
+    fitted = trainer(tmp_path, DepthCurve(), PaintedDefects(), enable_checkpointing=True)
+    detector, seen = Blind(), ToyImages(8, seed=3)
+    fitted.fit(detector, seen.loader(), seen.loader())
+    fitted.test(detector, TEST.loader(), ckpt_path="best", verbose=False)
+    told = [float(row["val_pixel_ap"]) for row in lines(tmp_path)]
+    own = seen.mask[seen.label].float().mean((1, 2, 3))
+    assert told[0] == pytest.approx(float(own.mean()))  # a map of one value is right as often as the defect is there
+    assert told[1] > 3 * told[0]

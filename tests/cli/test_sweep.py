@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+import anomaly_diffusion as ad
 from anomaly_diffusion.cli.main import main
 from anomaly_diffusion.cli.sweeping import sweep_file
 
@@ -169,6 +170,29 @@ def test_a_dry_run_only_prints(sweep, capsys):
     assert sweep("--dry_run") == 0
     assert capsys.readouterr().out.count("--model.width=") == 4
     assert not Path("runs").exists()
+
+
+def test_from_python_it_is_the_same_sweep_and_settings_are_on_top(sweep, capsys):
+    runs = ad.sweep("widths.yaml", {"data.batch_size": 3})
+    assert [(run.group, run.name) for run in runs] == [
+        (f"widths-width_{width}", f"seed{seed}") for width in (1, 2) for seed in (0, 1)
+    ]
+    asked = Path("runs/widths-width_1/seed0.log").read_text().splitlines()[0]
+    assert "--data.batch_size=3" in asked
+    assert asked.endswith("--wandb.mode offline")
+    assert len(ad.sweep("widths.yaml", {"data.batch_size": 3})) == 4
+    assert len(starts()) == 4
+    assert capsys.readouterr().out == ""
+
+
+def test_from_python_what_cannot_be_done_is_an_error(sweep):
+    Path("broken").touch()
+    with pytest.raises(RuntimeError, match=r"2 of 4 trials have no results: .*seed1\.log \(error: it broke\)"):
+        ad.sweep("widths.yaml")
+    with pytest.raises(ValueError, match="comes from another command"):
+        ad.sweep("widths.yaml", {"data.batch_size": 3})
+    with pytest.raises(ValueError, match="`jobs` must be positive, got 0"):
+        ad.sweep("widths.yaml", jobs=0)
 
 
 def test_a_random_sweep_must_be_told_how_long(sweep, capsys):

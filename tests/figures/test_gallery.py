@@ -43,6 +43,15 @@ def test_a_map_glows_where_it_is_high_and_a_contour_hides_nothing_of_the_defect(
     assert not drawn[64:160, 96:192].any()
 
 
+def test_the_scale_of_maps_stands_below_and_hides_nothing() -> None:
+    rows = {"a": {"x": GREY, "y": GREY, "z": GREY}}
+    plain, scaled = (decoded(gallery(rows, map_limit=limit).content) for limit in (None, 8.0))
+    assert scaled.shape[0] > plain.shape[0] + 20
+    assert np.array_equal(scaled[: len(plain)], plain)
+    below = scaled[len(plain) :].astype(int)
+    assert (below[..., 2] - below[..., 0] > 100).sum() > 200  # orange and red of the map's colours
+
+
 def test_there_is_a_panel_for_each_figure() -> None:
     points = [{"depth": depth, "psnr": 40 - depth, "ssim": 0.9} for depth in (0.1, 0.4, 1.6)]
     one = decoded(line_chart({"run": points}, ["psnr"]).content)

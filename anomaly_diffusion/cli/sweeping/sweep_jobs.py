@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from anomaly_diffusion.cli.sweeping.sweep_file import Sweep, Trial
+from anomaly_diffusion.cli.sweeping.sweep_file import SEED, Sweep, Trial
 from anomaly_diffusion.runs import run_folder
 from anomaly_diffusion.runs.record import SUMMARY, RunRecord
 
-__all__ = ["Job", "command_of", "work"]
+__all__ = ["Job", "command_of", "planned", "work"]
 
 _PAUSE = 0.2  # seconds between two looks at the processes
 _PATIENCE = 20  # seconds for a process to end by itself
@@ -65,6 +65,38 @@ class _Process:
     child: subprocess.Popen[bytes]
     device: str | None
     began: float
+
+
+def planned(sweep: Sweep, trials: Sequence[Trial], runs: Path, mode: str) -> list[Job]:
+    """A job for each trial, with the folder of its run.
+
+    Args:
+        sweep: what is asked for.
+        trials: of it.
+        runs: where runs go.
+        mode: of W&B.
+
+    Raises:
+        ValueError: trials would share a folder, or another command has filled one.
+    """
+    jobs = [Job(trial, runs / f"{sweep.name}-{trial.experiment}" / trial.run) for trial in trials]
+    folders = [job.folder for job in jobs]
+    for job in jobs:
+        if folders.count(job.folder) > 1:
+            raise ValueError(f"Two trials would both go to {job.folder}. Vary `{SEED}` or shorten values.")
+        asked = shlex.join(command_of(sweep, job, mode))
+        with_log = job.log.is_file() and job.folder.is_dir()
+        if with_log and _first_line(job.log) not in (asked, ""):
+            raise ValueError(
+                f"{job.folder} comes from another command ({job.log} begins with it). Rename the sweep file, give "
+                "another --runs_dir, or remove the folder."
+            )
+    return jobs
+
+
+def _first_line(path: Path) -> str:
+    with path.open(encoding="utf-8", errors="replace") as file:
+        return file.readline().removeprefix("$ ").rstrip("\n")
 
 
 def command_of(sweep: Sweep, job: Job, mode: str) -> list[str]:
