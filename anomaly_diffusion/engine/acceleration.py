@@ -119,9 +119,9 @@ def probed(channels: int, height: int, width: int) -> tuple[float, float]:
         height: of the four images that it is given.
         width: likewise.
     """
-    layers = [nn.Conv2d(channels, channels, 3, padding=1), group_norm(channels), nn.SiLU()]
-    with torch.random.fork_rng(devices=[]), torch.enable_grad():
-        block = nn.Sequential(*layers, nn.Conv2d(channels, channels, 3, padding=1))
+    with torch.random.fork_rng(devices=[]):
+        first, last = (nn.Conv2d(channels, channels, 3, padding=1) for _ in range(2))
+        block = nn.Sequential(first, group_norm(channels), nn.SiLU(), last)
         x = torch.randn(_TOGETHER, channels, height, width)
 
         def turn(lower: bool) -> None:
