@@ -4,7 +4,7 @@
     python benchmarks/inference.py runs/feature-screw/001 --start_up photograph.png
 
 Runs must have been exported, and their data be there. Engines take turns (A B C A B C ...); medians are printed, and
-the median of the paired ratios. Where the CPU has instructions for it, lower precision takes part: bfloat16 by OpenVINO,
+the median of the paired ratios. Where the CPU has instructions for it, lower precision takes part: bfloat16 in OpenVINO
 and 8 bits (convolutions of networks only, scaled by training photographs). What it costs is printed: by how much it
 moves the maps of the test photographs, and how many verdicts it changes. anomalib's models have the same backbone and
 frame as the first run, random weights and as many patches in memory as `--memory`, none of which changes their speed;
