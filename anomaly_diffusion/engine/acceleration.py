@@ -9,7 +9,6 @@ import torch
 from torch import nn
 
 from anomaly_diffusion.detectors.detector import Detector
-from anomaly_diffusion.networks.layers import group_norm
 
 __all__ = [
     "LOWER",
@@ -121,7 +120,7 @@ def probed(channels: int, height: int, width: int) -> tuple[float, float]:
     """
     with torch.random.fork_rng(devices=[]):
         first, last = (nn.Conv2d(channels, channels, 3, padding=1) for _ in range(2))
-        block = nn.Sequential(first, group_norm(channels), nn.SiLU(), last)
+        block = nn.Sequential(first, nn.GroupNorm(1, channels), nn.SiLU(), last)
         x = torch.randn(_TOGETHER, channels, height, width)
 
         def turn(lower: bool) -> None:
