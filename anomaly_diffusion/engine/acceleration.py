@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeGuard
 
 import pytorch_lightning as pl
 import torch
@@ -171,7 +171,7 @@ def _network(pl_module: pl.LightningModule) -> nn.Module:
     return network
 
 
-def _is_trained_convolution(layer: nn.Module) -> bool:
+def _is_trained_convolution(layer: nn.Module) -> TypeGuard[nn.Conv2d]:
     return isinstance(layer, nn.Conv2d) and layer.kernel_size != (1, 1) and layer.weight.requires_grad
 
 
