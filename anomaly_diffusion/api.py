@@ -118,6 +118,7 @@ def load(run: Run) -> "Detector":
         FileNotFoundError: the run has no checkpoint.
     """
     from anomaly_diffusion.detectors.detector import Detector
+    from anomaly_diffusion.engine.acceleration import as_calibrated
 
     evaluation = run_folder.evaluation_of(run.folder)
     folder = run.folder if evaluation is None else evaluation[0]
@@ -126,6 +127,7 @@ def load(run: Run) -> "Detector":
     stored = torch.load(path, map_location="cpu", weights_only=True)
     detector.on_load_checkpoint(stored)
     detector.load_state_dict(stored["state_dict"])
+    as_calibrated(detector, stored)
     return detector.eval()
 
 

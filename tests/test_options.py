@@ -247,11 +247,14 @@ def test_what_another_setting_of_the_trainer_overrules_is_said(program, option, 
         ("--trainer.min_steps=9", "`trainer.min_steps` must be at most `trainer.max_steps`, 2, got 9."),
         ("--model.init_args.backbone.init_args.channels=5", "channels` must be 1, .* got 5. Leave it out"),
         ("--return_predictions=true", "`return_predictions` must be false"),
+        ("--acceleration.auto=true --trainer.devices=2", "must be false here: each of several processes would choose"),
+        ("--acceleration.auto=true --trainer.precision=bf16-mixed", "must be false here: `trainer.precision` is bf16"),
+        ("--acceleration.auto=true", "must be false here: a run's arithmetic is chosen when its training begins"),
     ],
 )
 def test_a_setting_that_another_one_overrules_is_refused(program, option, message):
-    verb = ("predict", "--run_folder", RUN) if "predictions" in option else START
-    status, said = told(program, *verb, option)
+    verb = ("predict", "--run_folder", RUN) if option.endswith("=true") else START
+    status, said = told(program, *verb, *option.split())
     assert status == 2
     assert re.search(f"error: .*{message}", said)
 

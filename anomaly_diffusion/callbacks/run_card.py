@@ -41,10 +41,10 @@ class RunCard(ResultCallback):
     (`verdicts.rates`), under "copying" how many painted defects of the validation keep more than half of themselves in
     the reconstructions of each depth, under "left" the mean squares of what reconstructions leave of the photographs
     learnt from and of those held out (of this process; empty before a validation), under "test_set" what
-    `files.names_hash` makes of the names of all test images (null before a test), and the cost: `seconds_per_image` of
-    test steps without the first batch; `train_seconds` of fitting without validation, `fit_seconds` with it;
-    `peak_memory_mb` of the process and `peak_gpu_memory_mb` of its GPU. "beaten_by" says which control is better than
-    the model in which figure, and by how much.
+    `files.names_hash` makes of the names of all test images (null before a test), and the cost: `precision` of the
+    trainer, `seconds_per_image` of test steps without the first batch; `train_seconds` of fitting without validation,
+    `fit_seconds` with it; `peak_memory_mb` of the process and `peak_gpu_memory_mb` of its GPU. "beaten_by" says which
+    control is better than the model in which figure, and by how much.
 
     Args:
         controls: whether the printed table has the best control of each figure, or all of them.
@@ -246,6 +246,7 @@ class RunCard(ResultCallback):
         images, seconds = (sum(column) for column in zip(*timed, strict=True)) if timed else (0, 0.0)
         fit, validation = self._course.fit_seconds, self._course.validation_seconds
         return {
+            "precision": str(pl_module.trainer.precision),
             "nfe": self._nfe,
             "seconds_per_image": seconds / images if images else None,
             "train_seconds": fit - validation if fit else None,

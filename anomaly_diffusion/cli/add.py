@@ -98,7 +98,7 @@ def _write(run: RunRecord, folder: Path, category: str, stored: Mapping[str, Any
     from anomaly_diffusion import api
     from anomaly_diffusion.data.datamodule import AnomalyDataModule
     from anomaly_diffusion.detectors.detector import Detector
-    from anomaly_diffusion.engine import addition, checkpoints
+    from anomaly_diffusion.engine import acceleration, addition, checkpoints
 
     config = _config(run, folder, category, stored)
     head = f"# {category} added to {run.folder}, from its checkpoint of step {stored['global_step']}."
@@ -111,6 +111,7 @@ def _write(run: RunRecord, folder: Path, category: str, stored: Mapping[str, Any
     false_alarms = (config.get("verdicts") or {}).get("false_alarms")
     options = {name: config["trainer"][name] for name in _VALIDATED if config["trainer"].get(name) is not None}
     grown = addition.grown(stored, detector, category)
+    acceleration.as_calibrated(detector, stored)
     content = addition.calibrated(grown, detector, data, false_alarms, options)
     addition.point_to(content, (folder / run_folder.BEST).resolve())
     for place in (run_folder.BEST, run_folder.LAST):

@@ -26,6 +26,8 @@ def main(arguments: list[str]) -> int:
     print(f"  statistics and memory, calibration, map, score, and {len(told.scores)} normal scores for limits")
     for licence in told.licences:
         print(f"  holds {licence}")
+    if (precision := (run.config.get("trainer") or {}).get("precision")) not in (None, "32", "32-true"):
+        print(f"  calculates in float32, its run in {precision}: maps and scores differ a little from the run's")
     print(f'judge with it: anomaly_diffusion.Inspector("{path}"), or anomaly_diffusion.runtime where there is no torch')
     return 0
 

@@ -52,6 +52,7 @@ usage: anomaly-diffusion {verb} --config MODEL.yaml [--config DATA.yaml ...] [op
   --data.image_size [H,W]   --data.batch_size N    (all of them: --help_full)
   --trainer.max_steps N     length of training     --trainer.max_time 00:00:15:00
   --trainer.accelerator cpu|gpu   --trainer.devices N   --trainer.precision bf16-mixed
+  --acceleration.auto true  on a CPU, take bfloat16 if a probe shows that it is faster: other bits, see the docs
   --trainer.fast_dev_run 1  one batch of everything, to see whether it runs
   --wandb.mode MODE         offline (default), online, disabled; also --wandb.project .group .tags .job_type
   --print_config            show the merged settings and stop

@@ -40,11 +40,13 @@ class MicroBatcher:
 
     Attributes:
         threads: parts that a CPU judges side by side; None: as many as torch has threads.
+        precision: of `torch.autocast` for whatever is done; None: as it is around the call.
     """
 
     def __init__(self, on_cpu: int = _ON_CPU, elsewhere: int = _ELSEWHERE) -> None:
         self.on_cpu, self.elsewhere = on_cpu, elsewhere
         self.threads: int | None = None
+        self.precision: torch.dtype | None = None
 
     def __call__(self, act: Callable[[ImageBatch], Result], batch: ImageBatch) -> Result:
         """Return what `act` makes of a batch: a tensor, or a record of tensors, with a row for each image.
@@ -56,6 +58,12 @@ class MicroBatcher:
         Raises:
             MemoryError: not even a single image fits.
         """
+        if self.precision is None:
+            return self._carried_out(act, batch)
+        with torch.autocast(batch.image.device.type, self.precision):
+            return self._carried_out(act, batch)
+
+    def _carried_out(self, act: Callable[[ImageBatch], Result], batch: ImageBatch) -> Result:
         if batch.tiles is not None:
             if any(side > tile for side, tile in zip(batch.image.shape[-2:], batch.tiles[:2], strict=True)):
                 return self._one_by_one(act, batch)

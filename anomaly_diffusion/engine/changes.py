@@ -11,7 +11,10 @@ from torch.optim import Optimizer
 from anomaly_diffusion import files
 from anomaly_diffusion.data.split import Validation
 
-__all__ = ["Change", "adapt", "changes", "note", "refuse", "saved", "settings_of"]
+__all__ = ["CHOSEN", "Change", "adapt", "changes", "note", "refuse", "saved", "settings_of"]
+
+CHOSEN = "# Chosen:"
+"""Begins the line of a config.yaml that says why a setting was chosen."""
 
 _NOTE = "# Resumed"
 _LEAST = "Start a new run for it."
@@ -68,7 +71,7 @@ def refuse(changed: Iterable[Change]) -> None:
 
 def note(path: Path, header: str, content: str, changed: Iterable[Change], step: int) -> None:
     """Write the settings that hold from now on, and what they were, into a run's config.yaml."""
-    old = [line for line in path.read_text(encoding="utf-8").splitlines() if line.startswith(_NOTE)]
+    old = [line for line in path.read_text(encoding="utf-8").splitlines() if line.startswith((CHOSEN, _NOTE))]
     lines = [header, *old, f"{_NOTE} at step {step} with {'; '.join(map(str, changed))}.", content]
     files.write(path, "\n".join(lines))
 

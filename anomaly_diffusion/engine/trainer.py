@@ -11,6 +11,7 @@ from anomaly_diffusion.data.datamodule import AnomalyDataModule
 from anomaly_diffusion.data.layouts.folder import Images
 from anomaly_diffusion.detectors.detector import Detector
 from anomaly_diffusion.engine import checkpoints
+from anomaly_diffusion.engine.acceleration import other_precision
 from anomaly_diffusion.engine.ending import FitLoop, Interruption
 from anomaly_diffusion.engine.lightning_internals import ends_with_its_processes, set_root_folder
 
@@ -184,6 +185,8 @@ class RunTrainer(Trainer):
             return "The checkpoint was written before any validation"
         if not model.is_compatible(stored):
             return "Reconstruction or scoring is not what the checkpoint was calibrated for"
+        if other := other_precision(stored, str(self.precision)):
+            return other
         other_size = _of_other_size(stored.get("frame"), getattr(datamodule, "frame", None))
         several = len(getattr(getattr(datamodule, "dataset", None), "category_names", ())) > 1
         if several and not stored.get("categories"):

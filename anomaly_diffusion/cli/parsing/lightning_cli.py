@@ -24,7 +24,7 @@ from anomaly_diffusion.cli.parsing.arguments import TRAINING, Request, experimen
 from anomaly_diffusion.data.datamodule import AnomalyDataModule
 from anomaly_diffusion.detectors.foreign_checkpoint import ForeignCheckpoint
 from anomaly_diffusion.detectors.learning_rate import warmup_then_cosine
-from anomaly_diffusion.engine import changes, loggers
+from anomaly_diffusion.engine import acceleration, changes, loggers
 from anomaly_diffusion.engine.checkpoints import BestAndLast, WholeCheckpoints
 from anomaly_diffusion.engine.ending import Interruption
 from anomaly_diffusion.engine.finite_loss import FiniteLoss
@@ -64,6 +64,7 @@ class DetectorCLI(OneVerbCLI):
         self.request, self.verb = request, request.verb
         self.always_on = {**callbacks, "checkpoint": BestAndLast}
         self.data, self.folder = data, Path()
+        self._chosen = ""  # what `acceleration.auto` took, and why
         self._new: list[Path] = []  # folders that this run has made, the deepest first
         of_verb = {
             "default_config_files": [str(experiments_folder() / "base.yaml")],
@@ -131,6 +132,7 @@ class DetectorCLI(OneVerbCLI):
     def _check(self, config: Namespace) -> None:
         """Refuse what no run can have, before anything is made."""
         rules.check(config, torch.cuda.device_count())
+        rules.check_auto(config, self.verb in TRAINING and not config.get("ckpt_path"))
         for line in rules.overruled(config.trainer):
             print(line, file=sys.stderr, flush=True)
         groups = {"model": Any, "data": self.data, "wandb": loggers.WandbOptions, **self.always_on, "optimizer": Any}
@@ -165,9 +167,29 @@ class DetectorCLI(OneVerbCLI):
         theirs = self.made("trainer").logger
         theirs = theirs if isinstance(theirs, Iterable) else [theirs]
         ours += [logger for logger in theirs if logger not in (None, True, False)]
+        kwargs |= self._chosen_arithmetic()
         trainer = super().instantiate_trainer(default_root_dir=str(self.folder), logger=ours, **kwargs)
         trainer.strategy.checkpoint_io = WholeCheckpoints()
         return trainer
+
+    def _chosen_arithmetic(self) -> dict[str, Any]:
+        """Choose where `acceleration.auto` asks for it, and put the choice in its place; what the trainer is told."""
+        config = self.settings()
+        if not config.get("acceleration.auto"):
+            return {}
+        choice = acceleration.Choice(False, "nothing, as it chooses on a CPU only")
+        if rules.on_cpu(config.trainer, torch.cuda.device_count()):
+            data: Any = self.datamodule
+            image = (data.channels, *data.image_size)
+            choice = acceleration.choose(self.model, image, acceleration.bfloat16_instructions())
+        self._chosen = f"acceleration.auto took {choice.why}"
+        print(f"{self._chosen}.", flush=True)
+        config.acceleration.auto = False
+        if not choice.lower:
+            return {}
+        config.trainer.precision = acceleration.LOWER
+        config.acceleration.channels_last = self.made("acceleration").channels_last = True
+        return {"precision": acceleration.LOWER}
 
     def callbacks_of_run(self, config: dict[str, Any], callbacks: list[Callback]) -> list[Callback]:
         """The always-on callbacks, and what every run needs besides."""
@@ -188,7 +210,8 @@ class DetectorCLI(OneVerbCLI):
         config = self.saved_config()
         path = self.folder / run_folder.CONFIG
         if is_first_process() and not path.exists():
-            files.write(path, f"{self._header()}\n{yaml.safe_dump(config, sort_keys=False)}")
+            chosen = f"{changes.CHOSEN} {self._chosen}.\n" if self._chosen else ""
+            files.write(path, f"{self._header()}\n{chosen}{yaml.safe_dump(config, sort_keys=False)}")
         for logger in self.trainer.loggers:
             loggers.describe(logger, config)
 

@@ -15,10 +15,11 @@ from jsonargparse import Namespace
 from anomaly_diffusion.cli.user_errors import UsageError
 from anomaly_diffusion.runs import run_folder
 
-__all__ = ["check", "nulls", "overruled"]
+__all__ = ["check", "check_auto", "nulls", "on_cpu", "overruled"]
 
 _FEW = 8  # processes that any machine may start to try things
 _LAUNCHERS = ("WORLD_SIZE", "SLURM_NTASKS", "GROUP_RANK", "NODE_RANK")
+_LOWER = "bf16-mixed"
 _DURATION = re.compile(r"\d+:\d\d?:\d\d?:\d\d?")
 
 
@@ -110,6 +111,35 @@ def check(config: Namespace, gpus: int) -> None:
     _check_processes(config.trainer, gpus)
 
 
+def on_cpu(trainer: Namespace, gpus: int) -> bool:
+    """Whether a trainer works on the CPU."""
+    return trainer.accelerator == "cpu" or (trainer.accelerator == "auto" and not gpus)
+
+
+def check_auto(config: Namespace, begins: bool) -> None:
+    """Refuse to choose an arithmetic where it is chosen already, or where several would choose.
+
+    Args:
+        config: settings of a training or evaluation verb.
+        begins: whether a training begins, and does not go on.
+
+    Raises:
+        UsageError: saying what else to do.
+    """
+    if not config.get("acceleration.auto"):
+        return
+    trainer, instead = config.trainer, f"--trainer.precision {_LOWER} --acceleration.channels_last true"
+    if not begins:
+        told = "a run's arithmetic is chosen when its training begins, and its config.yaml says what was chosen"
+    elif str(trainer.precision) not in ("32-true", "32"):
+        told = f"`trainer.precision` is {trainer.precision} already"
+    elif str(trainer.devices) not in ("1", "auto") or trainer.num_nodes > 1:
+        told = f"each of several processes would choose for itself. Choose for them: {instead}"
+    else:
+        return
+    raise UsageError(f"`acceleration.auto` must be false here: {told}.")
+
+
 def _check_length(trainer: Namespace) -> None:
     epochs = -1 if trainer.max_epochs is None else trainer.max_epochs
     if trainer.max_steps == -1 and epochs == -1 and not trainer.max_time and not trainer.fast_dev_run:
@@ -128,15 +158,15 @@ def _check_least(trainer: Namespace) -> None:
 
 
 def _check_processes(trainer: Namespace, gpus: int) -> None:
-    on_cpu = trainer.accelerator == "cpu" or (trainer.accelerator == "auto" and not gpus)
+    cpu = on_cpu(trainer, gpus)
     devices, text = trainer.devices, str(trainer.devices)
-    if on_cpu and devices != "auto":
+    if cpu and devices != "auto":
         limit = max(_FEW, os.cpu_count() or 1)
         if not text.isdecimal() or not 1 <= int(text) <= limit:
             raise UsageError(
                 f"`trainer.devices` must be a number of processes from 1 to {limit} on this CPU, got {text}."
             )
-    elif not on_cpu and not re.fullmatch(r"auto|-1|\[?\d+(, ?\d+)*,?\]?", text):
+    elif not cpu and not re.fullmatch(r"auto|-1|\[?\d+(, ?\d+)*,?\]?", text):
         raise UsageError(f"`trainer.devices` must be auto, a number, or numbers of devices, as 0,1, got {text}.")
     if trainer.num_nodes > 1 and not any(name in os.environ for name in _LAUNCHERS):
         raise UsageError(
