@@ -243,7 +243,7 @@ def like(scale: Tensor, x: Tensor) -> Tensor:
 
 def size_at(scale: float, size: Sequence[int]) -> tuple[int, int]:
     """Height and width of a frame of `size` that is made smaller by a factor `scale`."""
-    height, width = (max(1, round(scale * side)) for side in size)
+    height, width = size if scale == 1 else (max(1, round(scale * side)) for side in size)
     return height, width
 
 

@@ -39,8 +39,8 @@ class ExportedInspector:
         file: as `export` writes it, or an engine that has read it.
         false_alarms: rate of normal photographs that may be called defective, in (0, 1); None: that of the run, or, if
             it names none, .01 where at least 99 normal photographs were held out, else .05.
-        batch_size: photographs of a list or stream that are judged together, at least 1; of a run with `data.tiles`, how
-            many tiles of a photograph.
+        batch_size: photographs of a list or stream that are judged together, at least 1; of a run with `data.tiles`,
+            tiles of a photograph.
 
     Raises:
         ImportError: ONNX Runtime is not installed.

@@ -17,7 +17,6 @@ from anomaly_diffusion.detectors.detector import Detector
 from anomaly_diffusion.diffusion.noise import NoiseSource
 from anomaly_diffusion.runs.record import Run
 from anomaly_diffusion.runtime.description import POLICIES, Description
-from anomaly_diffusion.scoring.mahalanobis import MahalanobisResidual
 from anomaly_diffusion.tiling import GRID, Walk
 from anomaly_diffusion.types import Images
 
@@ -136,19 +135,15 @@ def _whole(detector: Detector, tiles: Tiles) -> tuple[int, int] | None:
     Raises:
         ValueError: nobody says what they are.
     """
-    if tiles.frame:
-        return tiles.frame_of(tiles.frame)
-    for calibration in detector.calibrations:
-        if calibration.neighbourhood is not None:
-            height, width = calibration.placed.shape[-2:]
-            return height, width
-    residuals = (part for part in detector.modules() if isinstance(part, MahalanobisResidual))
-    if any(residual.mean.shape[1] > 1 for residual in residuals):
+    if not detector.scoring.by_position:
+        return None
+    if tiles.frame is None and detector.calibration.neighbourhood is None:
         raise ValueError(
-            "The run knows statistics by position, but not of what height and width: give its photographs one frame, "
-            "`data.tiles.frame`, to export it, or judge by the run."
+            "The run has statistics by position of photographs whose size nobody has written down: give them one "
+            "frame, `data.tiles.frame`, and train it again to export it, or judge by the run."
         )
-    return None
+    height, width = tiles.frame_of(tiles.frame) if tiles.frame else detector.calibration.placed.shape[-2:]
+    return height, width
 
 
 def _graph(detector: Detector, category: int, description: Description) -> tuple[JudgingGraph, Example]:
