@@ -6,13 +6,12 @@ import cv2
 import numpy as np
 import pytest
 from commands import unchanged_process
-from exported import FEATURES, ONE_EPOCH, check_alike
+from exported import FEATURES, ONE_EPOCH, check_alike, export
 from small_run import NARROW, SMALL_RUN
 from without_torch import in_a_process_without
 
 import anomaly_diffusion
 from anomaly_diffusion.api import train
-from anomaly_diffusion.cli.main import main
 from anomaly_diffusion.deploy.inspector import Inspector
 from anomaly_diffusion.runtime import ExportedInspector, OnnxEngine, OpenVINOEngine
 from anomaly_diffusion.runtime import inspector as judging
@@ -72,8 +71,7 @@ def exported(folder):
     def run(kind):
         if kind not in known:
             known[kind] = trained(folder, kind, KINDS[kind])
-            with unchanged_process():
-                assert main(["export", "--run_folder", str(known[kind])]) == 0
+            assert export(known[kind]) == 0
         return known[kind]
 
     return run
@@ -109,8 +107,7 @@ def test_openvino_reads_the_same_file(folder, exported):
 @pytest.mark.slow
 def test_a_program_of_torch_says_the_same(folder, exported):
     run = exported("patchcore")
-    with unchanged_process():
-        assert main(["export", "--run_folder", str(run), "--format", "torch"]) == 0
+    assert export(run, "--format", "torch") == 0
     check(anomaly_diffusion.Inspector(run / "exported.pt2"), run, folder)
 
 
@@ -147,8 +144,7 @@ def test_no_more_than_one_part_of_the_graph_is_carried_out(exported):
 @pytest.mark.slow
 def test_positions_of_no_known_size_are_refused_in_one_sentence(folder, capsys):
     run = trained(folder, "padim", PADIM | {"data.tiles": ANY_SIZE})
-    with unchanged_process():
-        assert main(["export", "--run_folder", str(run)]) == 1
+    assert export(run) == 1
     assert "give them one frame, `data.tiles.frame`" in capsys.readouterr().err
     assert not (run / "exported.onnx").exists()
 
@@ -159,8 +155,7 @@ def test_a_calibration_by_position_judges_photographs_of_its_size_and_says_so(fo
     residual = {"class_path": "PositionGaussian"}
     settings["model.init_args.scoring"]["residuals"] = [residual]
     run = trained(folder, "padim", settings)
-    with unchanged_process():
-        assert main(["export", "--run_folder", str(run)]) == 0
+    assert export(run) == 0
     inspector = ExportedInspector(run / "exported.onnx")
     check_alike(inspector(folder / "0.png"), Inspector(run)(folder / "0.png"))
     with pytest.raises(ValueError, match=r"knows positions of 64 x 64 pixels, got a photograph of 160 x 96"):
