@@ -31,7 +31,7 @@ class ProgramEngine(Engine):
         check(file, None)
         told: dict[str, Any] = {KEY: ""}
         try:
-            program = torch.export.load(file, extra_files=told).module(check_guards=False)
+            program = torch.export.load(file, extra_files=told).module()
         except Exception as error:  # of an archive that is none, nearly anything
             raise ValueError(f"{file} cannot be read as a program of torch.export: {error}") from None
         self.description = told[KEY]
