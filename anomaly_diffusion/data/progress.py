@@ -1,10 +1,12 @@
 """How far something is that takes its time, on a terminal."""
 
-import importlib.util
 import logging
 import time
 from collections.abc import Iterator
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 __all__ = ["shown"]
 
@@ -28,12 +30,20 @@ def shown(results: Iterator[Step], total: int, task: str) -> Iterator[Step]:
         done += 1
     if done == total:
         return
-    if importlib.util.find_spec("rich"):  # which is not installed where exported files are judged and nothing else
-        from rich import get_console
+    console = _console()
+    if console is not None and console.is_terminal:
         from rich.progress import track
 
-        if (console := get_console()).is_terminal:
-            yield from track(results, task, total, completed=done, console=console, transient=True)
-            return
-    _log.info("%s: %d of %d after %.0f s.", task, done, total, time.monotonic() - begin)
-    yield from results
+        yield from track(results, task, total, completed=done, console=console, transient=True)
+    else:
+        _log.info("%s: %d of %d after %.0f s.", task, done, total, time.monotonic() - begin)
+        yield from results
+
+
+def _console() -> "Console | None":
+    """What shows bars; nothing where rich is not installed, as exported files are judged without it."""
+    try:
+        from rich import get_console
+    except ImportError:
+        return None
+    return get_console()
