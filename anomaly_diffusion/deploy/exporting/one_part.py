@@ -9,7 +9,7 @@ __all__ = ["one_part_at_a_time"]
 
 
 def one_part_at_a_time(model: Any) -> None:
-    """Let an input `JUDGING` say whether a graph judges a photograph or looks at tiles; the other outputs are empty.
+    """Let an input `JUDGING` say whether a graph judges a photograph or looks at tiles; other outputs are a zero.
 
     ONNX Runtime carries out whatever a graph has, asked for or not, but for the branch of an `If` that is not taken.
     Nodes and weights that both parts have stay before them.
@@ -69,14 +69,14 @@ def _output(one: Any, name: str) -> Any:
 
 
 def _nothing(outputs: Iterable[Any]) -> Any:
-    """A branch that puts out tensors without a single number."""
+    """A branch that puts out a zero each, of as many axes: OpenVINO takes what is empty to have none."""
     from onnx import TensorProto, helper
 
     nodes, told = [], []
     for one in outputs:
-        shape = [0] * len(one.type.tensor_type.shape.dim)
+        shape = [1] * len(one.type.tensor_type.shape.dim)
         name = f"no_{one.name}"
-        empty = helper.make_tensor(name, TensorProto.FLOAT, shape, [])
-        nodes.append(helper.make_node("Constant", [], [name], value=empty))
+        zero = helper.make_tensor(name, TensorProto.FLOAT, shape, [0.0])
+        nodes.append(helper.make_node("Constant", [], [name], value=zero))
         told.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, shape))
     return helper.make_graph(nodes, "nothing", [], told)
