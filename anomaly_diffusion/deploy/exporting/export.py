@@ -17,13 +17,15 @@ from anomaly_diffusion.detectors.detector import Detector
 from anomaly_diffusion.diffusion.noise import NoiseSource
 from anomaly_diffusion.runs.record import Run
 from anomaly_diffusion.runtime.description import POLICIES, Description
-from anomaly_diffusion.tiling import GRID, Walk
+from anomaly_diffusion.tiling import GRID, Tiling, Walk
 from anomaly_diffusion.types import Images
 
 __all__ = ["export"]
 
 
 Told = TypeVar("Told")
+
+_BATCH = torch.export.Dim("batch")
 
 
 class Example(NamedTuple):
@@ -154,30 +156,42 @@ def _graph(detector: Detector, category: int, description: Description) -> tuple
     """
     height, width = description.frame
     shown = torch.full((2, height, width, description.channels), 127, dtype=torch.uint8)
-    batch = torch.export.Dim("batch")
-    if description.tiles is None:
-        graph = JudgingGraph(detector, category).eval()
-        inputs = shown, torch.ones(2, height, width, dtype=torch.bool)
-        _check_draws(detector, lambda: graph(*inputs))
-        return graph, Example(inputs, ({0: batch}, {0: batch}))
-    tiled, place = TiledGraph(detector, category).eval(), torch.tensor([[-1.0, -1.0, 0.0, 0.0]] * 2)
-    found = _check_draws(detector, lambda: tiled.looked_at(shown, place))
-    size = description.whole or (height + 3 * GRID, width + 5 * GRID)  # such that no side has two meanings
-    walk = Walk.over(size, description.tiles.tiling)
-    image = torch.full((1, *size, description.channels), 127, dtype=torch.uint8)
-    whole = tuple(torch.zeros(1, *part.shape[1:-2], *walk.size(part.shape[-2:])) for part in found)
-    inputs = shown, place, image, torch.ones(1, *size, dtype=torch.bool), whole
-    if description.whole:
-        return tiled, Example(inputs, ({0: batch}, {0: batch}, {}, {}, ({},) * len(whole)))
+    if description.tiles is not None:
+        return _tiled(TiledGraph(detector, category).eval(), shown, description.tiles.tiling, description.whole)
+    graph, valid = JudgingGraph(detector, category).eval(), torch.ones(2, height, width, dtype=torch.bool)
+    _check_draws(detector, lambda: graph(shown, valid))
+    return graph, Example((shown, valid), ({0: _BATCH}, {0: _BATCH}))
+
+
+def _tiled(
+    graph: TiledGraph, tiles: Tensor, tiling: Tiling, known: tuple[int, int] | None
+) -> tuple[TiledGraph, Example]:
+    """The same of tiles.
+
+    Args:
+        graph: in two parts.
+        tiles: some, (N, h, w, C).
+        tiling: where they lie.
+        known: the only height and width that photographs may have; None: they may have any.
+    """
+    place = torch.tensor([[-1.0, -1.0, 0.0, 0.0]] * len(tiles))
+    found = _check_draws(graph.detector, lambda: graph.looked_at(tiles, place))
+    size = known or (tiling.height + 3 * GRID, tiling.width + 5 * GRID)  # such that no side has two meanings
+    walk = Walk.over(size, tiling)
+    image, valid = tiles.new_full((1, *size, tiles.shape[3]), 127), torch.ones(1, *size, dtype=torch.bool)
+    whole = tuple(part.new_zeros(1, *part.shape[1:-2], *walk.size(part.shape[-2:])) for part in found)
     rows, columns = torch.export.Dim("rows"), torch.export.Dim("columns")
 
     def sides(part: Tensor, first: int) -> dict[int, Any]:
-        """Cells of a grid over the photograph, whose sides are multiples of `GRID`."""
-        counts = part.shape[first] * GRID // size[0], part.shape[first + 1] * GRID // size[1]
-        return {first: counts[0] * rows, first + 1: counts[1] * columns}
+        """Which sides of a grid over the photograph may be of any length: its own are multiples of `GRID`."""
+        if known:
+            return {}
+        pairs = zip((first, first + 1), size, (rows, columns), strict=True)
+        return {axis: part.shape[axis] * GRID // side * cells for axis, side, cells in pairs}
 
-    parts = tuple(sides(part, part.ndim - 2) for part in whole)
-    return tiled, Example(inputs, ({0: batch}, {0: batch}, sides(image, 1), sides(inputs[3], 1), parts))
+    grids = tuple(sides(part, part.ndim - 2) for part in whole)
+    batch = {0: _BATCH}
+    return graph, Example((tiles, place, image, valid, whole), (batch, batch, sides(image, 1), sides(valid, 1), grids))
 
 
 def _traced(graph: JudgingGraph, example: Example, name: str) -> torch.export.ExportedProgram:
