@@ -99,4 +99,4 @@ class TiledGraph(JudgingGraph):
         """The records of the detector and its copies, whose parts `looked_at` has laid out in a row."""
         count = len(whole) // len(self.detector.ensemble)  # 3 where there are maps of the strategy's own, else 2
         rows = [whole[start : start + count] for start in range(0, len(whole), count)]
-        return [Decoded(*row[:2], 0, row[2] if count == 3 else None) for row in rows]
+        return [Decoded(row[0], row[1], 0, row[2] if count == 3 else None) for row in rows]
