@@ -13,6 +13,7 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 from torch.nn import functional as F
 
+from anomaly_diffusion.tiling import Tiling
 from anomaly_diffusion.verdict_records import AnomalousRegion, ImageResult, Verdict
 
 __all__ = [
@@ -53,22 +54,6 @@ Categories = Int64[Tensor, " B"]
 Scores = Float[Tensor, " B"]
 Places = Float[Tensor, "B 4"]
 Times = Float[Tensor, " B"]
-
-
-class Tiling(NamedTuple):
-    """Tiles by which photographs are judged that are larger than what a network is to see at once.
-
-    Attributes:
-        height: of a tile, in pixels of the frame.
-        width: likewise.
-        overlap: pixels that neighbouring tiles share at least.
-        scale: of the frame, in pixels of the file.
-    """
-
-    height: int
-    width: int
-    overlap: int
-    scale: float = 1.0
 
 
 class ImageBatch(NamedTuple):
@@ -258,7 +243,7 @@ def like(scale: Tensor, x: Tensor) -> Tensor:
 
 def size_at(scale: float, size: Sequence[int]) -> tuple[int, int]:
     """Height and width of a frame of `size` that is made smaller by a factor `scale`."""
-    height, width = (max(1, round(scale * side)) for side in size)
+    height, width = size if scale == 1 else (max(1, round(scale * side)) for side in size)
     return height, width
 
 

@@ -7,10 +7,10 @@ from pathlib import Path
 import anomaly_diffusion
 
 PACKAGE = Path(anomaly_diffusion.__file__).parent
-SHARED = {"types", "names", "files", "settings", "verdict_records"}
+SHARED = {"types", "names", "files", "settings", "verdict_records", "tiling"}
 WIRED = SHARED | {"diffusion", "reconstruction", "codecs", "networks", "scoring"}
 ALLOWED: dict[str, set[str]] = {
-    **{room: set() for room in SHARED} | {"types": {"verdict_records"}},
+    **{room: set() for room in SHARED} | {"types": {"verdict_records", "tiling"}},
     **dict.fromkeys(("diffusion", "networks", "metrics", "data"), SHARED),
     "scoring": SHARED | {"networks"},
     "verdicts": {"types", "names", "metrics", "verdict_records"},
@@ -27,7 +27,7 @@ ALLOWED: dict[str, set[str]] = {
     "deploy": SHARED
     | {"data", "detectors", "diffusion", "networks", "measures", "verdicts", "figures", "callbacks", "runs", "api"}
     | {"runtime"},
-    "runtime": {"verdict_records", "data", "verdicts", "deploy"},  # and nothing that imports torch: test_no_torch
+    "runtime": {"verdict_records", "tiling", "data", "verdicts", "deploy"},  # and no torch: test_no_torch
     "api": SHARED | {"torchvision_import"} | {"data", "detectors", "engine", "runs", "cli"},
 }
 ANYTHING = {"cli", "__init__", "__main__", "torchvision_import"}

@@ -20,9 +20,9 @@ def main(arguments: list[str]) -> int:
 
     path, told = export(run, FORMATS[options.format](), options.output, options.category)
     size, seconds = path.stat().st_size / 1e6, time.perf_counter() - start
-    height, width = told.frame
+    (height, width), kind = told.frame, "tiles" if told.tiles else "frames"
     print(f"{path}: {size:.1f} MB, {seconds:.0f} s")
-    print(f"  {told.method} of {told.run}, frames of {height} x {width} x {told.channels} by {told.policy}: networks,")
+    print(f"  {told.method} of {told.run}, {kind} of {height} x {width} x {told.channels} by {told.policy}: networks,")
     print(f"  statistics and memory, calibration, map, score, and {len(told.scores)} normal scores for limits")
     for licence in told.licences:
         print(f"  holds {licence}")

@@ -1,20 +1,17 @@
 """Cache of preprocessed images (frames) in memory: each file is read, checked and resized once, uint8."""
 
-import logging
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Int64, UInt8
-from rich import get_console
-from rich.progress import track
 
 from anomaly_diffusion.data.framing import Policy, Resize
 from anomaly_diffusion.data.painting.painter import Painter
+from anomaly_diffusion.data.progress import shown
 from anomaly_diffusion.data.reading.colour import channels_seen, with_channels
 from anomaly_diffusion.data.reading.notes import Colour, Note, note, noting
 from anomaly_diffusion.data.reading.photographs import BadImages, Mask, Pixels
@@ -22,14 +19,9 @@ from anomaly_diffusion.data.regions import Regions
 from anomaly_diffusion.data.sample import AnomalyDataset, Sample, stable_hash
 from anomaly_diffusion.data.tiles import Tiles
 
-__all__ = ["Frame", "FrameStore", "Frames", "Loading", "Photograph", "Reader", "shown"]
+__all__ = ["Frame", "FrameStore", "Frames", "Loading", "Photograph", "Reader"]
 
-Step = TypeVar("Step")
-
-_log = logging.getLogger(__name__)
 _THREADS = 4
-_SLOW = 2.0  # seconds after which a person wants to see that something goes on
-_TASK = "Preparing photographs"
 
 
 @dataclass(frozen=True)
@@ -216,7 +208,7 @@ class FrameStore:
                 keep(index, frame)
 
         with ThreadPoolExecutor(_THREADS) as pool:
-            for _ in shown(pool.map(attempt, self._share), len(self._share)):
+            for _ in shown(pool.map(attempt, self._share), len(self._share), "Preparing photographs"):
                 pass
         if problems:
             raise BadImages(dict(sorted(problems.items())))
@@ -226,17 +218,3 @@ class FrameStore:
 def painting_seed(seed: int, name: str, turn: int = 0) -> int:
     """Return the number from which a photograph's first defect is painted, or that of another turn."""
     return stable_hash(seed, "defect", name, *([turn] if turn else []))
-
-
-def shown(results: Iterator[Step], total: int, task: str = _TASK) -> Iterator[Step]:
-    """Go through the results; where that takes longer than `_SLOW`, with a bar, or a line where there is no screen."""
-    begin, done = time.monotonic(), 0
-    while done < total and time.monotonic() - begin < _SLOW:
-        yield next(results)
-        done += 1
-    console = get_console()
-    if console.is_terminal and done < total:
-        yield from track(results, task, total, completed=done, console=console, transient=True)
-    elif done < total:
-        _log.info("%s: %d of %d after %.0f s.", task, done, total, time.monotonic() - begin)
-        yield from results

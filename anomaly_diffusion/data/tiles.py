@@ -4,11 +4,9 @@ import math
 from dataclasses import dataclass
 
 from anomaly_diffusion.data.framing import Box, Placement, Policy, Resize
-from anomaly_diffusion.types import Tiling
+from anomaly_diffusion.tiling import GRID, Tiling
 
 __all__ = ["Native", "Tiles"]
-
-GRID = 16  # pixels; cells of every codec and network divide it, so that those of neighbouring tiles coincide
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from anomaly_diffusion import api
 from anomaly_diffusion.callbacks.result_callback import compared_by
 from anomaly_diffusion.callbacks.verdicts import judge_of
 from anomaly_diffusion.data.batches import to_float
-from anomaly_diffusion.data.frame_cache import shown
+from anomaly_diffusion.data.progress import shown
 from anomaly_diffusion.data.reading.colour import with_channels
 from anomaly_diffusion.deploy.exporting.inspector_of_file import of_file
 from anomaly_diffusion.deploy.given_images import GivenImage, given

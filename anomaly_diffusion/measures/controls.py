@@ -98,7 +98,9 @@ def control_scores(batch: ImageBatch, normals: Normals | None) -> dict[str, Scor
 
 
 def _convolved(x: Tensor, kernel: Tensor) -> Tensor:
-    """By 3 x 3 pixels; large images in bands, as a convolution takes many times their room."""
+    """By 3 x 3 pixels; large images in bands, as a convolution takes many times their room, but in exported graphs."""
+    if torch.compiler.is_exporting():  # for images of any size
+        return F.conv2d(x, kernel)
     band = max(1, _BAND // x.shape[-1])
     bands = [x[..., top : top + band + 2, :] for top in range(0, max(1, x.shape[-2] - 2), band)]
     return torch.cat([F.conv2d(part, kernel) for part in bands], dim=-2)

@@ -8,11 +8,13 @@ from typing import Any
 import numpy as np
 
 from anomaly_diffusion.data.framing import CenterCrop, Letterbox, Policy, Resize
+from anomaly_diffusion.data.tiles import Tiles
 from anomaly_diffusion.verdicts.judge import NormalReference
 
 __all__ = ["VERSION", "Description"]
 
-VERSION = 1
+VERSION = 2
+_READ = (1, VERSION)  # the first knew no tiles
 POLICIES: dict[str, type[Policy]] = {policy.__name__: policy for policy in (Resize, Letterbox, CenterCrop)}
 
 
@@ -23,9 +25,9 @@ class Description:
     Attributes:
         run: name of the run.
         method: of the detector.
-        frame: height and width of frames.
+        frame: height and width of frames; of tiles, where there are some.
         channels: 1 or 3, of frames.
-        policy: how photographs become frames: "Resize", "Letterbox" or "CenterCrop".
+        policy: how photographs become frames: "Resize", "Letterbox" or "CenterCrop"; with tiles they say it.
         white_level: value of 16 bits that is white.
         scores: of held-out normal photographs, ascending; as the next two.
         peaks: the largest values of their maps.
@@ -35,6 +37,8 @@ class Description:
         licences: what holds for weights of others in the file.
         made_by: the program that wrote it.
         false_alarms: rate that the run asks for; None: as many held-out photographs allow.
+        tiles: how photographs are seen at their own resolution; None: in frames of one size.
+        whole: height and width that the frame of a photograph must have, where statistics are by position; None: any.
         version: of these attributes.
     """
 
@@ -52,6 +56,8 @@ class Description:
     licences: list[str]
     made_by: str
     false_alarms: float | None = None
+    tiles: Tiles | None = None
+    whole: tuple[int, int] | None = None
     version: int = VERSION
 
     @classmethod
@@ -62,12 +68,16 @@ class Description:
             ValueError: there is none, or one of another version.
         """
         told: dict[str, Any] = json.loads(text) if text else {}
-        if told.get("version") != VERSION:
+        if told.get("version") not in _READ:
             raise ValueError(
                 f"{name} holds no description of version {VERSION}: it was not written by this program, or by another "
                 "version of it. Export the run again."
             )
-        return cls(**{**told, "frame": tuple(told["frame"])})
+        tiles, whole = told.get("tiles"), told.get("whole")
+        if tiles:
+            sizes = {name: tuple(tiles[name]) for name in ("size", "frame") if tiles[name]}
+            told["tiles"] = Tiles(**{**tiles, **sizes})
+        return cls(**{**told, "frame": tuple(told["frame"]), "whole": tuple(whole) if whole else None})
 
     def written(self) -> str:
         """The same as JSON; numbers keep all their digits."""
@@ -76,7 +86,24 @@ class Description:
     @property
     def framing(self) -> Policy:
         """What makes frames of photographs."""
-        return POLICIES[self.policy]()
+        return self.tiles.placing() if self.tiles else POLICIES[self.policy]()
+
+    def frame_of(self, size: tuple[int, int]) -> tuple[int, int]:
+        """Height and width of the frame of a photograph of such a size.
+
+        Raises:
+            ValueError: the file cannot judge it.
+        """
+        if self.tiles is None:
+            return self.frame
+        frame = self.tiles.frame_of(size)
+        if self.whole not in (None, frame):
+            known, given = ("{} x {}".format(*one) for one in (self.whole, frame))
+            raise ValueError(
+                f"The file knows positions of {known} pixels, got a photograph of {given}. Take photographs of one "
+                "size, or export a run with one `data.tiles.frame`."
+            )
+        return frame
 
     @property
     def reference(self) -> NormalReference:

@@ -1,6 +1,7 @@
 """The inspector of exported files: framing, graph and verdict, without torch."""
 
 from collections.abc import Sequence
+from functools import partial
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -9,31 +10,37 @@ import cv2
 import numpy as np
 from jaxtyping import Float
 
+from anomaly_diffusion.data.framing import Placement
+from anomaly_diffusion.data.progress import shown
 from anomaly_diffusion.data.reading.colour import with_channels
 from anomaly_diffusion.deploy.given_images import GivenImage, given
 from anomaly_diffusion.deploy.inspection import Inspection
 from anomaly_diffusion.deploy.one_or_many import one_or_many
 from anomaly_diffusion.runtime.description import Description
-from anomaly_diffusion.runtime.engine import Engine
+from anomaly_diffusion.runtime.engine import Answer, Engine
 from anomaly_diffusion.runtime.onnx_engine import OnnxEngine
+from anomaly_diffusion.runtime.over_tiles import over_tiles
 from anomaly_diffusion.verdicts.in_file import corners, in_file
 from anomaly_diffusion.verdicts.judge import Judge
 
 __all__ = ["ExportedInspector"]
 
+_Row = tuple[np.ndarray, float, list[float]]
+_TASK = "Judging tiles"
 _OF_IMAGE = ("brightness", "contrast", "sharpness")  # the order of the graph's statistics
 
 
 class ExportedInspector:
     """Judges photographs by an exported file: what `Inspector` says of them by the run, but for rounding.
 
-    Several threads may share it.
+    Several threads may share it. Where a photograph in tiles takes long, a terminal shows how far it is.
 
     Args:
         file: as `export` writes it, or an engine that has read it.
         false_alarms: rate of normal photographs that may be called defective, in (0, 1); None: that of the run, or, if
             it names none, .01 where at least 99 normal photographs were held out, else .05.
-        batch_size: photographs of a list or stream that are judged together, at least 1.
+        batch_size: photographs of a list or stream that are judged together, at least 1; of a run with `data.tiles`,
+            tiles of a photograph.
 
     Raises:
         ImportError: ONNX Runtime is not installed.
@@ -46,11 +53,11 @@ class ExportedInspector:
     ) -> None:
         if batch_size < 1:
             raise ValueError(f"`batch_size` must be at least 1, got {batch_size}.")
-        self.batch_size = batch_size
         self._engine = file if isinstance(file, Engine) else OnnxEngine(file)
         self.description = Description.read(
             self._engine.description, "The file" if isinstance(file, Engine) else Path(file).name
         )
+        self.batch_size, self._tiles_at_once = (1 if self.description.tiles else batch_size), batch_size
         self._policy = self.description.framing
         self._judge = Judge(self.description.reference, false_alarms or self.description.false_alarms)
 
@@ -94,25 +101,44 @@ class ExportedInspector:
 
     def judge(self, taken: Sequence[GivenImage]) -> list[Inspection]:
         """Judge photographs that have been read."""
-        frame, channels = self.description.frame, self.description.channels
-        placed = [self._policy.place(one.pixels.shape[:2], frame) for one in taken]
-        shown = [with_channels(place.image(one.pixels), channels) for place, one in zip(placed, taken, strict=True)]
-        valid = np.stack([place.valid() for place in placed])
-        told = self._engine(np.stack(shown), valid)
-        rows = zip(taken, told.maps, told.scores.tolist(), told.statistics.tolist(), valid, strict=True)
-        return [self._judged(*row) for row in rows]
+        placed = [self._placed(one) for one in taken]
+        framed = [self._framed(place, one) for place, one in zip(placed, taken, strict=True)]
+        valid = [place.valid() for place in placed]
+        answers = self._answers(framed, valid)
+        rows = zip(taken, valid, answers, strict=True)
+        return [self._judged(one, inside, *answer) for one, inside, answer in rows]
+
+    def _placed(self, one: GivenImage) -> Placement:
+        size: tuple[int, int] = one.pixels.shape[:2]
+        return self._policy.place(size, self.description.frame_of(size))
+
+    def _framed(self, place: Placement, one: GivenImage) -> np.ndarray:
+        return with_channels(place.image(one.pixels), self.description.channels)
+
+    def _answers(self, framed: Sequence[np.ndarray], valid: Sequence[np.ndarray]) -> list[_Row]:
+        """Map, score and statistics of each photograph."""
+        tiles = self.description.tiles
+        if tiles is None:
+            return _rows(self._engine(np.stack(framed), np.stack(valid)))
+        act = partial(over_tiles, tiles=tiles.tiling, at_once=self._tiles_at_once, watch=partial(shown, task=_TASK))
+        answers = [act(self._engine, *one) for one in zip(framed, valid, strict=True)]
+        return [row for answer in answers for row in _rows(answer)]
 
     def _inspected(self, images: Sequence[Any]) -> list[Inspection]:
         return self.judge([self.take(image) for image in images])
 
     def _judged(
-        self, one: GivenImage, framed: np.ndarray, score: float, statistics: list[float], valid: np.ndarray
+        self, one: GivenImage, valid: np.ndarray, framed: np.ndarray, score: float, statistics: list[float]
     ) -> Inspection:
         size = one.pixels.shape[:2]
         known = dict(zip(_OF_IMAGE, statistics, strict=True)) | {"background": float(np.median(framed[valid]))}
         verdict = in_file(self._judge(score, framed, valid, known), corners(self._policy, size, valid.shape))
         limit = self._judge.pixel_limit.value
         return _Inspection(one.name, score, verdict, size, limit, framed[None], self._policy)
+
+
+def _rows(answer: Answer) -> list[_Row]:
+    return list(zip(answer.maps, answer.scores.tolist(), answer.statistics.tolist(), strict=True))
 
 
 class _Inspection(Inspection):

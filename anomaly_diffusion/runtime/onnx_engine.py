@@ -1,12 +1,12 @@
 """ONNX Runtime; the only file that imports it."""
 
+from collections.abc import Mapping
 from os import PathLike
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Bool, UInt8
 
-from anomaly_diffusion.runtime.engine import KEY, Answer, Engine
+from anomaly_diffusion.runtime.engine import JUDGING, KEY, Engine, wanted
 
 __all__ = ["OnnxEngine"]
 
@@ -41,10 +41,16 @@ class OnnxEngine(Engine):
         except Exception as error:  # of classes that ONNX Runtime does not name in public
             raise ValueError(f"{file} cannot be read as an ONNX model: {str(error).strip().splitlines()[0]}") from None
         self.description = self._model.get_modelmeta().custom_metadata_map.get(KEY, "")
+        self._outputs = [output.name for output in self._model.get_outputs()]
+        self._nothing = {one.name: _nothing(one.shape, one.type) for one in self._model.get_inputs()}
 
-    def __call__(self, image: UInt8[np.ndarray, "B H W C"], valid: Bool[np.ndarray, "B H W"]) -> Answer:
-        """Judge framed photographs; threads may call it at the same time."""
-        return Answer(*self._model.run(None, {"image": image, "valid": valid}))
+    def run(self, inputs: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+        """What the part of the graph says that has these inputs; threads may call it at the same time."""
+        given = {**self._nothing, **inputs}
+        if JUDGING in given:
+            given[JUDGING] = np.array("image" in inputs)
+        told: list[np.ndarray] = self._model.run(wanted(self._outputs, inputs), given)
+        return told
 
 
 def check(file: str | PathLike[str], threads: int | None) -> None:
@@ -53,3 +59,9 @@ def check(file: str | PathLike[str], threads: int | None) -> None:
         raise ValueError(f"`threads` must be at least 1, got {threads}.")
     if not Path(file).is_file():
         raise FileNotFoundError(f"There is no file {file}. Make one: anomaly-diffusion export --run_folder last")
+
+
+def _nothing(shape: list[int | str], kind: str) -> np.ndarray:
+    """What is given for an input that the part of the graph does not have which is carried out."""
+    types = {"tensor(float)": np.float32, "tensor(uint8)": np.uint8, "tensor(bool)": np.bool_}
+    return np.zeros([side if isinstance(side, int) else 0 for side in shape], types[kind])

@@ -1,13 +1,13 @@
 """OpenVINO; the only file that imports it."""
 
+from collections.abc import Mapping
 from os import PathLike
 from threading import Lock
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, UInt8
 
-from anomaly_diffusion.runtime.engine import KEY, Answer, Engine
+from anomaly_diffusion.runtime.engine import JUDGING, KEY, Engine, wanted
 from anomaly_diffusion.runtime.onnx_engine import check
 
 __all__ = ["OpenVINOEngine"]
@@ -42,10 +42,21 @@ class OpenVINOEngine(Engine):
             raise ValueError(f"{file} cannot be read as a model: {str(error).strip().splitlines()[0]}") from None
         path = ["framework", KEY]
         self.description = model.get_rt_info(path).astype(str) if model.has_rt_info(path) else ""
+        self._outputs = [one.any_name for one in model.outputs]
+        self._nothing = {one.any_name: _nothing(one) for one in model.inputs}
         self._one_at_a_time = Lock()
 
-    def __call__(self, image: UInt8[np.ndarray, "B H W C"], valid: Bool[np.ndarray, "B H W"]) -> Answer:
-        """Judge framed photographs; threads are served one after the other."""
+    def run(self, inputs: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+        """What the part of the graph says that has these inputs; threads are served one after the other."""
+        given = {**self._nothing, **inputs}
+        if JUDGING in given:
+            given[JUDGING] = np.array("image" in inputs)
         with self._one_at_a_time:
-            told = self._compiled([image, valid])
-            return Answer(*(np.array(told[number]) for number in range(3)))
+            told = self._compiled(given)
+            return [np.array(told[name]) for name in wanted(self._outputs, inputs)]
+
+
+def _nothing(one: Any) -> np.ndarray:
+    """What is given for an input that the part of the graph does not have which is carried out."""
+    shape = [0 if side.is_dynamic else side.get_length() for side in one.partial_shape]
+    return np.zeros(shape, one.element_type.to_dtype())

@@ -175,6 +175,11 @@ class ActivationResidual(Residual):
         return [self.components, *([self] if self.judge.learns else [])]
 
     @property
+    def by_position(self) -> bool:
+        """As the judge."""
+        return self.judge.by_position
+
+    @property
     def reads(self) -> frozenset[Reading]:
         """Each depth, of the image and, where they are looked at, of its reconstructions."""
         subjects = {False, self.of_reconstruction}

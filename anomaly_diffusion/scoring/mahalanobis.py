@@ -131,6 +131,11 @@ class MahalanobisResidual(Residual, AnySize):
         self.register_buffer("mean", torch.empty(0))  # (D, P, C) with P positions, or one
         self.register_buffer("whitening", torch.empty(0))  # (D, P, C, C)
 
+    @property
+    def by_position(self) -> bool:
+        """Unless it is turned off."""
+        return self.per_position
+
     def moments(
         self, reference: Encoded, reconstruction: Float[Tensor, "B D c h w"], valid: Masks, keys: Sequence[int] = ()
     ) -> Scatter:

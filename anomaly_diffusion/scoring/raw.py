@@ -34,6 +34,11 @@ class RawResidual(Residual):
         """One, where the judge learns."""
         return [self] if self.judge.learns else []
 
+    @property
+    def by_position(self) -> bool:
+        """As the judge."""
+        return self.judge.by_position
+
     def moments(
         self, reference: Encoded, reconstruction: Float[Tensor, "B D c h w"], valid: Masks, keys: Sequence[int]
     ) -> Any:

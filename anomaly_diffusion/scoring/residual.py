@@ -125,6 +125,11 @@ class Residual(Configured, Learner, ABC):
         return [self] if self.learns else []
 
     @property
+    def by_position(self) -> bool:
+        """Whether it knows statistics of each position, hence images of one size only; most residuals do not."""
+        return False
+
+    @property
     def reads(self) -> frozenset["Reading"]:
         """Which activations of the detector's denoiser it asks for; most residuals ask for none."""
         return frozenset()

@@ -103,6 +103,11 @@ class Scoring(Configured, nn.Module):
         return [residual for residual in self._residuals() if residual.lessons]
 
     @property
+    def by_position(self) -> bool:
+        """Whether statistics of each position are known, hence images of one size only."""
+        return self.calibration_sigma is not None or any(residual.by_position for residual in self._residuals())
+
+    @property
     def lessons(self) -> list[list[Learner]]:
         """What learns at the same time, in the order of time: see `Residual.lessons`."""
         learners = [residual.lessons for residual in self._residuals()]

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from anomaly_diffusion.data import frame_cache
+from anomaly_diffusion.data import progress
 from anomaly_diffusion.data.frame_cache import FrameStore, Photograph, Reader, painting_seed
 from anomaly_diffusion.data.framing import Resize
 from anomaly_diffusion.data.layouts.textures import Textures
@@ -26,8 +26,8 @@ class SlowPainter(Painter):
 def prepare(monkeypatch, slow, terminal):
     """Prepare twelve painted photographs, and return what the screen shows."""
     console = Console(file=io.StringIO(), force_terminal=terminal, width=80)
-    monkeypatch.setattr(frame_cache, "get_console", lambda: console)
-    monkeypatch.setattr(frame_cache, "_SLOW", slow)
+    monkeypatch.setattr("rich.get_console", lambda: console)
+    monkeypatch.setattr(progress, "_SLOW", slow)
     dataset = Textures(train=12)
     photographs = [Photograph(sample, painting_seed(0, dataset.name(sample))) for sample in dataset.train_samples()]
     frames = FrameStore(photographs, Reader(dataset, Resize(), (64, 64), 1, SlowPainter()), 1 << 30)
@@ -41,7 +41,7 @@ def test_a_bar_is_shown_where_preparing_takes_long(monkeypatch, slow, shown):
 
 
 def test_a_log_gets_a_line_instead(monkeypatch, caplog):
-    with caplog.at_level(logging.INFO, frame_cache.__name__):
+    with caplog.at_level(logging.INFO, progress.__name__):
         assert not prepare(monkeypatch, 0.06, terminal=False)
     assert "Preparing photographs" in caplog.text
     assert "of 12" in caplog.text

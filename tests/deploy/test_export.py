@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import pytest
 from commands import unchanged_process
+from exported import AUTOENCODER, FEATURES, ONE_EPOCH, check_alike
 from small_run import NARROW, SMALL_RUN
 from without_torch import in_a_process_without
 
@@ -24,9 +25,6 @@ pytest.importorskip("onnxruntime", reason="the extra `runtime` is not installed"
 
 SIDE = (32, 48)
 SMALL = SMALL_RUN | {"data.image_size": SIDE, "data.loading.policy": "Letterbox"}
-AUTOENCODER = {"class_path": "ConvAutoencoder", "init_args": {"channels": 4, "widths": [16], "patch": 4}}
-FEATURES = {"class_path": "AutoencoderFeatures", "init_args": {"autoencoder": AUTOENCODER, "stride": 4}}
-ONE_EPOCH = {"trainer.max_steps": 1, "trainer.val_check_interval": 1}
 FEW = {"components": 8}  # of two steps of training, more would be but rounding, whitened
 SCORING = {
     "residuals": [
@@ -96,22 +94,6 @@ def exported(folder):
 
 def photographs(folder):
     return sorted(folder.glob("*.png"))
-
-
-def check_alike(found, expected):
-    """Within 1e-3 standard deviations and a score of 1e-4; what follows is the same."""
-    np.testing.assert_allclose(found.map, expected.map, atol=1e-3, rtol=0)
-    assert abs(found.score - expected.score) <= 1e-4
-    ours, theirs = found.verdict, expected.verdict
-    assert (found.name, found.size, ours.defective, ours.drift, ours.peak) == (
-        expected.name,
-        expected.size,
-        theirs.defective,
-        theirs.drift,
-        theirs.peak,
-    )
-    assert [region[:4] for region in ours.regions] == [region[:4] for region in theirs.regions]
-    assert ours.limit == theirs.limit
 
 
 @pytest.mark.slow
@@ -276,7 +258,7 @@ def test_a_file_that_is_none_is_refused(tmp_path):
         OnnxEngine(tmp_path / "bad.onnx")
     with pytest.raises(ValueError, match="`threads` must be at least 1, got 0"):
         OnnxEngine(tmp_path / "bad.onnx", threads=0)
-    with pytest.raises(ValueError, match=r"holds no description of version 1.*Export the run again"):
+    with pytest.raises(ValueError, match=r"holds no description of version 2.*Export the run again"):
         Description.read(json.dumps({"version": 0}), "old.onnx")
 
 

@@ -2,23 +2,37 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 from torch import Generator, Tensor
 
 from anomaly_diffusion import __version__, api
 from anomaly_diffusion.callbacks.verdicts import reference_of
+from anomaly_diffusion.data.tiles import Tiles
 from anomaly_diffusion.deploy.exporting.formats import Format, silence
-from anomaly_diffusion.deploy.exporting.graph import JudgingGraph
+from anomaly_diffusion.deploy.exporting.graph import JudgingGraph, TiledGraph
 from anomaly_diffusion.deploy.exporting.licences import licences
 from anomaly_diffusion.detectors.detector import Detector
 from anomaly_diffusion.diffusion.noise import NoiseSource
 from anomaly_diffusion.runs.record import Run
 from anomaly_diffusion.runtime.description import POLICIES, Description
+from anomaly_diffusion.tiling import GRID, Tiling, Walk
 from anomaly_diffusion.types import Images
 
 __all__ = ["export"]
+
+
+Told = TypeVar("Told")
+
+_BATCH = torch.export.Dim("batch")
+
+
+class Example(NamedTuple):
+    """Inputs of a graph, and of each of them the sides that may be of any length, by their numbers."""
+
+    inputs: tuple[Any, ...]
+    sides: tuple[Any, ...]
 
 
 class _NoiseDrawn(Exception):
@@ -51,13 +65,9 @@ def export(run: Run, form: Format, path: Path | None = None, category: str | Non
     detector, data = api.load(run), api.framing(run)
     number = detector.categories.chosen(category)
     description = _described(run, detector, data, number)
-    height, width = description.frame
-    graph = JudgingGraph(detector, number).eval()
-    example = torch.full((2, height, width, description.channels), 127, dtype=torch.uint8)
-    valid = torch.ones(2, height, width, dtype=torch.bool)
     with torch.no_grad():
-        _check_draws(detector, lambda: graph(example, valid))
-        program = _traced(graph, (example, valid), type(detector).__name__)
+        graph, example = _graph(detector, number, description)
+        program = _traced(graph, example, type(detector).__name__)
     path = path or run.folder / f"exported{form.suffix}"
     form.write(program, description.written(), path)
     return path, description
@@ -71,15 +81,17 @@ def _described(run: Run, detector: Detector, data: Any, category: int) -> Descri
             f"Go on with it: anomaly-diffusion train --resume {run.folder}"
         )
     policy = type(data.policy).__name__
-    if policy not in POLICIES:
+    if policy not in POLICIES and not data.tiles:
         raise ValueError(f"`data.loading.policy` must be one of {', '.join(POLICIES)} to be exported, got {policy}.")
     if detector.scoring.registration is not None:
         raise ValueError(
             "A run with `scoring.registration` cannot be exported: motions are looked for outside of the graph. Judge "
             "by the run itself."
         )
-    if getattr(data, "tiles", None):
-        raise ValueError("A run with `data.tiles` cannot be exported: an exported file judges whole frames.")
+    if data.tiles and len(detector.scales) > 1:
+        raise ValueError(
+            "A run with `data.tiles` and several `scales` cannot be exported: take `scales: [1]`, or judge by the run."
+        )
     reference = reference_of(scores)
     height, width = data.image_size
     return Description(
@@ -97,17 +109,19 @@ def _described(run: Run, detector: Detector, data: Any, category: int) -> Descri
         licences=licences(detector),
         made_by=f"anomaly-diffusion {__version__}",
         false_alarms=(run.config.get("verdicts") or {}).get("false_alarms"),
+        tiles=data.tiles,
+        whole=_whole(detector, data.tiles) if data.tiles else None,
     )
 
 
-def _check_draws(detector: Any, judge: Callable[[], object]) -> None:
-    """Refuse a strategy that asks for noise."""
+def _check_draws(detector: Any, judge: Callable[[], Told]) -> Told:
+    """What is told by a strategy that asks for no noise; refuse any other."""
     drawn = getattr(detector, "noise", None)
     if not isinstance(drawn, NoiseSource):
-        return
+        return judge()
     detector.noise = _NoNoise()
     try:
-        judge()
+        return judge()
     except _NoiseDrawn:
         raise ValueError(
             f"{detector.method} draws noise, by the name of each photograph, which no exported graph can: take a "
@@ -117,11 +131,73 @@ def _check_draws(detector: Any, judge: Callable[[], object]) -> None:
         detector.noise = drawn
 
 
-def _traced(graph: JudgingGraph, example: tuple[Tensor, Tensor], name: str) -> torch.export.ExportedProgram:
-    batch = torch.export.Dim("batch")
+def _whole(detector: Detector, tiles: Tiles) -> tuple[int, int] | None:
+    """Height and width of the only frames whose positions the detector knows; None where it knows none.
+
+    Raises:
+        ValueError: nobody says what they are.
+    """
+    if not detector.scoring.by_position:
+        return None
+    if tiles.frame is None and detector.calibration.neighbourhood is None:
+        raise ValueError(
+            "The run has statistics by position of photographs whose size nobody has written down: give them one "
+            "frame, `data.tiles.frame`, and train it again to export it, or judge by the run."
+        )
+    height, width = tiles.frame_of(tiles.frame) if tiles.frame else detector.calibration.placed.shape[-2:]
+    return height, width
+
+
+def _graph(detector: Detector, category: int, description: Description) -> tuple[JudgingGraph, Example]:
+    """The graph, with an example of its inputs, and which of their sides may be of any length.
+
+    Raises:
+        ValueError: the detector draws noise.
+    """
+    height, width = description.frame
+    shown = torch.full((2, height, width, description.channels), 127, dtype=torch.uint8)
+    if description.tiles is not None:
+        return _tiled(TiledGraph(detector, category).eval(), shown, description.tiles.tiling, description.whole)
+    graph, valid = JudgingGraph(detector, category).eval(), torch.ones(2, height, width, dtype=torch.bool)
+    _check_draws(detector, lambda: graph(shown, valid))
+    return graph, Example((shown, valid), ({0: _BATCH}, {0: _BATCH}))
+
+
+def _tiled(
+    graph: TiledGraph, tiles: Tensor, tiling: Tiling, known: tuple[int, int] | None
+) -> tuple[TiledGraph, Example]:
+    """The same of tiles.
+
+    Args:
+        graph: in two parts.
+        tiles: some, (N, h, w, C).
+        tiling: where they lie.
+        known: the only height and width that photographs may have; None: they may have any.
+    """
+    place = torch.tensor([[-1.0, -1.0, 0.0, 0.0]] * len(tiles))
+    found = _check_draws(graph.detector, lambda: graph.looked_at(tiles, place))
+    size = known or (tiling.height + 3 * GRID, tiling.width + 5 * GRID)  # such that no side has two meanings
+    walk = Walk.over(size, tiling)
+    image, valid = tiles.new_full((1, *size, tiles.shape[3]), 127), torch.ones(1, *size, dtype=torch.bool)
+    whole = tuple(part.new_zeros(1, *part.shape[1:-2], *walk.size(part.shape[-2:])) for part in found)
+    rows, columns = torch.export.Dim("rows"), torch.export.Dim("columns")
+
+    def sides(part: Tensor, first: int) -> dict[int, Any]:
+        """Which sides of a grid over the photograph may be of any length: its own are multiples of `GRID`."""
+        if known:
+            return {}
+        pairs = zip((first, first + 1), size, (rows, columns), strict=True)
+        return {axis: part.shape[axis] * GRID // side * cells for axis, side, cells in pairs}
+
+    grids = tuple(sides(part, part.ndim - 2) for part in whole)
+    batch = {0: _BATCH}
+    return graph, Example((tiles, place, image, valid, whole), (batch, batch, sides(image, 1), sides(valid, 1), grids))
+
+
+def _traced(graph: JudgingGraph, example: Example, name: str) -> torch.export.ExportedProgram:
     try:
         with silence():
-            return torch.export.export(graph, example, dynamic_shapes=({0: batch}, {0: batch}))
+            return torch.export.export(graph, example.inputs, dynamic_shapes=example.sides)
     except Exception as error:  # tracing fails in as many ways as there are programs
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise ValueError(f"{name} cannot be exported with these settings: {reason[:200]}") from error

@@ -15,11 +15,10 @@ import torch
 from torch.export import ExportedProgram
 
 from anomaly_diffusion import files
-from anomaly_diffusion.runtime.engine import KEY
+from anomaly_diffusion.deploy.exporting.one_part import one_part_at_a_time
+from anomaly_diffusion.runtime.engine import JUDGED, KEY
 
 __all__ = ["FORMATS", "Format", "Onnx", "TorchProgram", "silence"]
-
-_INPUTS, _OUTPUTS = ["image", "valid"], ["map", "score", "statistics"]
 
 
 class Format(ABC):
@@ -64,14 +63,19 @@ class Onnx(Format):
         """
         from onnxscript import optimizer
 
+        inputs = list(program.graph_signature.user_inputs)
+        made = len(program.graph_signature.user_outputs) - len(JUDGED)  # of tiles
+        outputs = [*(f"tiles_{number}" for number in range(made)), *JUDGED]
         onnx = torch.onnx.export(
-            program, dynamo=True, input_names=_INPUTS, output_names=_OUTPUTS, verbose=False, optimize=False
+            program, dynamo=True, input_names=inputs, output_names=outputs, verbose=False, optimize=False
         )
         if onnx is None:
             raise ValueError("torch.onnx.export has written nothing.")
         optimizer.fold_constants(onnx.model)
         optimizer.remove_unused_nodes(onnx.model)
         model = onnx.model_proto
+        if made:
+            one_part_at_a_time(model)
         entry = model.metadata_props.add()
         entry.key, entry.value = KEY, description
         written: bytes = model.SerializeToString()

@@ -1,5 +1,7 @@
 """The graph of a detector: from framed photographs to maps in standard deviations, scores and statistics."""
 
+from collections.abc import Sequence
+
 import torch
 from jaxtyping import Bool, Float, UInt8
 from torch import Tensor, nn
@@ -7,9 +9,9 @@ from torch import Tensor, nn
 from anomaly_diffusion.data.batches import in_range
 from anomaly_diffusion.detectors.detector import Detector
 from anomaly_diffusion.measures.controls import statistics
-from anomaly_diffusion.types import ImageBatch
+from anomaly_diffusion.types import Decoded, ImageBatch
 
-__all__ = ["JudgingGraph"]
+__all__ = ["JudgingGraph", "TiledGraph"]
 
 
 class JudgingGraph(nn.Module):
@@ -37,24 +39,64 @@ class JudgingGraph(nn.Module):
             image: framed photographs.
             valid: pixels that belong to them.
         """
-        batch = _batch(image, valid, self.category)._replace(categories=self.detector.categories.names)
-        told = [self._judged(one, batch) for one in self.detector.ensemble]
+        batch = self._batch(image, valid)
+        return self._judged(batch, [detector.decoded(batch) for detector in self.detector.ensemble])
+
+    def _batch(self, image: Tensor, valid: Tensor) -> ImageBatch:
+        """Photographs of which nothing is known but their category."""
+        count = image.shape[0]  # `len` would be a constant of the graph
+        none, size = torch.zeros(count, dtype=torch.int64), torch.zeros(count, 2, dtype=torch.int64)
+        masks, pixels = valid[:, None], in_range(image.permute(0, 3, 1, 2))
+        batch = ImageBatch(pixels, ~masks, masks, none.bool(), none + self.category, none, size, [])
+        return batch._replace(categories=self.detector.categories.names)
+
+    def _judged(self, batch: ImageBatch, decoded: Sequence[Decoded]) -> tuple[Tensor, Tensor, Tensor]:
+        """The same of a batch, given what the detector, and each of its copies, has found."""
+        pairs = zip(self.detector.ensemble, decoded, strict=True)
+        told = [self._judged_by(detector, batch, found) for detector, found in pairs]
         maps, scores = (
             parts[0] if len(parts) == 1 else torch.stack(parts).mean(0) for parts in zip(*told, strict=True)
         )
         return maps[:, 0], scores, statistics(batch.image, batch.valid)
 
-    def _judged(self, detector: Detector, batch: ImageBatch) -> tuple[Tensor, Tensor]:
+    def _judged_by(self, detector: Detector, batch: ImageBatch, decoded: Decoded) -> tuple[Tensor, Tensor]:
         """Map and score by a detector, or by one of its copies, which have one calibration."""
-        decoded = detector.decoded(batch)
         residuals = detector.residual_maps(batch, decoded, self.category)
         fused: Tensor = detector.scoring.fused(residuals, detector.calibrations[self.category], self.rows)[1]
         return fused, detector.score(batch, decoded, fused)
 
 
-def _batch(image: Tensor, valid: Tensor, category: int) -> ImageBatch:
-    """Photographs of which nothing is known but their category."""
-    count = image.shape[0]  # `len` would be a constant of the graph
-    none, size = torch.zeros(count, dtype=torch.int64), torch.zeros(count, 2, dtype=torch.int64)
-    masks = valid[:, None]
-    return ImageBatch(in_range(image.permute(0, 3, 1, 2)), ~masks, masks, none.bool(), none + category, none, size, [])
+class TiledGraph(JudgingGraph):
+    """The same in two parts that share weights: what networks make of tiles, and what follows of it, put together."""
+
+    def forward(  # type: ignore[override]
+        self,
+        tiles: UInt8[Tensor, "N h w C"],
+        place: Float[Tensor, "N 4"],
+        image: UInt8[Tensor, "1 H W C"],
+        valid: Bool[Tensor, "1 H W"],
+        whole: tuple[Tensor, ...],
+    ) -> tuple[Tensor, ...]:
+        """What networks make of tiles; map, score and statistics of a photograph.
+
+        Args:
+            tiles: some of them, of any photograph.
+            place: of each in its photograph, as of `ImageBatch`.
+            image: a framed photograph.
+            valid: pixels that belong to it.
+            whole: what was made of all of its tiles, put together.
+        """
+        return (*self.looked_at(tiles, place), *self._judged(self._batch(image, valid), self._found(whole)))
+
+    def looked_at(self, tiles: UInt8[Tensor, "N h w C"], place: Float[Tensor, "N 4"]) -> tuple[Tensor, ...]:
+        """What networks make of tiles."""
+        batch = self._batch(tiles, torch.ones_like(tiles[..., 0], dtype=torch.bool))._replace(place=place)
+        decoded = [detector.decoded(batch) for detector in self.detector.ensemble]
+        parts = [part for one in decoded for part in (one.reference, one.reconstruction, one.anomaly_maps)]
+        return tuple(part for part in parts if part is not None)
+
+    def _found(self, whole: Sequence[Tensor]) -> list[Decoded]:
+        """The records of the detector and its copies, whose parts `looked_at` has laid out in a row."""
+        count = len(whole) // len(self.detector.ensemble)  # 3 where there are maps of the strategy's own, else 2
+        rows = [whole[start : start + count] for start in range(0, len(whole), count)]
+        return [Decoded(row[0], row[1], 0, row[2] if count == 3 else None) for row in rows]
