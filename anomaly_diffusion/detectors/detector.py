@@ -21,12 +21,12 @@ from anomaly_diffusion.detectors.micro_batching import MicroBatcher
 from anomaly_diffusion.detectors.normal_batches import first, normals, training_batches, validation_batches
 from anomaly_diffusion.detectors.registered import learn_mean, moved_back, moved_there
 from anomaly_diffusion.detectors.scales import at_scales, check_scales
-from anomaly_diffusion.detectors.tiled import Watch, over_tiles, seen_once
+from anomaly_diffusion.detectors.tiled import Watch, over_tiles, seen_once, tiles_of
 from anomaly_diffusion.diffusion.recorder import Evaluation
 from anomaly_diffusion.scoring.calibration import Calibration, Moments
 from anomaly_diffusion.scoring.categories import Categories
 from anomaly_diffusion.scoring.normal_scores import NormalScores
-from anomaly_diffusion.scoring.residual import ActivationReader, Learner, reading_once
+from anomaly_diffusion.scoring.residual import ActivationReader, Answers, Learner, Question, reading_once
 from anomaly_diffusion.scoring.scorer import Scoring, enlarged
 from anomaly_diffusion.settings import Configured, canonical, fingerprint
 from anomaly_diffusion.types import (
@@ -40,7 +40,6 @@ from anomaly_diffusion.types import (
     Prediction,
     Reconstructed,
     Scores,
-    size_at,
 )
 
 __all__ = ["Detector"]
@@ -149,6 +148,10 @@ class Detector(Configured, pl.LightningModule, ABC):
     def activation_reader(self) -> ActivationReader | None:
         """How residuals read the activations of a denoiser; None where there is none."""
         return None
+
+    def reader_of(self, batch: ImageBatch) -> ActivationReader | None:
+        """The same, of images that lie somewhere in their frame."""
+        return self.activation_reader
 
     @property
     def depths(self) -> tuple[float, ...]:
@@ -354,12 +357,19 @@ class Detector(Configured, pl.LightningModule, ABC):
     def _judged(self, batch: ImageBatch, apart: bool = False) -> Prediction:
         batch, motions = moved_there(self.scoring.registration, batch)
         decoded = self.decoded(batch)
-        maps = self.residual_maps(batch, decoded)
-        depth_maps, anomaly_map = self._maps_apart(maps, batch) if apart else self._maps_together(maps, batch)
+        depth_maps, anomaly_map = (self._maps_apart if apart else self._maps_together)(
+            self.residual_maps(batch, decoded), batch
+        )
         score = self.score(batch, decoded, anomaly_map)
-        nfe = decoded.nfe + len(self.scales) * self.scoring.evaluations(decoded.reconstruction.shape[1])
+        nfe = decoded.nfe + self._evaluations(batch, decoded)
         found = Prediction(*self.pictures(batch, decoded), depth_maps, anomaly_map, score, nfe)
         return moved_back(found, motions)
+
+    def _evaluations(self, batch: ImageBatch, decoded: Decoded) -> int:
+        """Network evaluations that residuals ask for; tiles are reconstructed anew where they look at those."""
+        tiles = sum(tiles_of(view) for view in at_scales(batch, self.scales))
+        again = batch.tiles is not None and any(question.of_reconstruction for question in self.scoring.questions)
+        return tiles * self.scoring.evaluations(decoded.reconstruction.shape[1]) + again * decoded.nfe
 
     def _maps(self, residuals: Tensor, calibration: Calibration) -> tuple[Tensor, Tensor]:
         """Maps of each depth, and of all fused."""
@@ -443,8 +453,32 @@ class Detector(Configured, pl.LightningModule, ABC):
             found = {number: self.residual_maps(batch, decoded, number) for number, _ in self.categories.rows(batch)}
             return torch.stack([found[number][row] for row, number in enumerate(self.categories.numbers(batch))])
         size = batch.image.shape[-2:]
-        seen = zip(self.scales, self.scorings_of(category or 0), (decoded, *decoded.coarser), strict=True)
-        return torch.cat([enlarged(_maps(scoring, one, size_at(scale, size)), size) for scale, scoring, one in seen], 1)
+        views = at_scales(batch, self.scales)
+        seen = zip(views, self.scorings_of(category or 0), (decoded, *decoded.coarser), strict=True)
+        maps = [enlarged(self._maps_of(view, scoring, one), size) for view, scoring, one in seen]
+        return maps[0] if len(maps) == 1 else torch.cat(maps, 1)
+
+    def _maps_of(self, batch: ImageBatch, scoring: Scoring, decoded: Decoded) -> Float[Tensor, "B M H W"]:
+        """Smoothed maps of one scale."""
+        size = batch.image.shape[-2:]
+        if decoded.anomaly_maps is None:
+            answers = self._answers(batch, scoring.questions)
+            return scoring.compare(decoded.reference, decoded.reconstruction, size, answers)
+        smoothed: Tensor = scoring.smoothing(enlarged(decoded.anomaly_maps, size))
+        return smoothed
+
+    def _answers(self, batch: ImageBatch, questions: Sequence[Question]) -> Answers | None:
+        """What networks say about photographs that they see by tiles; None where they are asked about the whole."""
+        if batch.tiles is None or not questions:
+            return None
+        looked_at = self._decoded if any(one.of_reconstruction for one in questions) else self._reference
+
+        def of_tiles(part: ImageBatch) -> Answers:
+            with torch.autocast(part.image.device.type, enabled=False):  # as residuals are compared
+                seen = looked_at(part)
+                return Answers.to(questions, seen.reference, seen.reconstruction, self.reader_of(part))
+
+        return over_tiles(of_tiles, batch, self.micro_batches, self.watch)
 
     def pictures(self, batch: ImageBatch, decoded: Decoded) -> tuple[Images, Float[Tensor, "B D C H W"]]:
         """Reference and reconstructions in pixels, for people."""
@@ -489,11 +523,7 @@ class Detector(Configured, pl.LightningModule, ABC):
             seen = self.micro_batches(self._normal if reads else self._unrestored, batch)
             views = zip(learners, at_scales(batch, self.scales), (seen, *seen.coarser), strict=True)
             with reading_once():
-                new = [
-                    learner.moments(at.reference, at.reconstruction, view.valid, view.key.tolist())
-                    for those, view, at in views
-                    for learner in those
-                ]
+                new = [more for those, view, at in views for more in self._moments(those, view, at)]
             sums = [total + more for total, more in zip(sums, new, strict=True)] if sums else new
             left += [seen.left] if reads else []
         if not sums:
@@ -501,6 +531,15 @@ class Detector(Configured, pl.LightningModule, ABC):
         for learner, total in zip(chain(*learners), sums, strict=True):
             learner.fit(total)
         self.left = (float(torch.cat(left).mean()), self.left[1]) if left else self.left
+
+    def _moments(self, learners: Sequence[Learner], batch: ImageBatch, seen: Decoded) -> list[Any]:
+        """What each learner wants to know of normal images at one scale."""
+        questions = [question for learner in learners for question in learner.questions]
+        answers = self._answers(batch, questions)
+        if answers is not None:
+            answers.tell(questions, seen.reference, seen.reconstruction)
+        keys = batch.key.tolist()
+        return [learner.moments(seen.reference, seen.reconstruction, batch.valid, keys) for learner in learners]
 
     def _normal(self, batch: ImageBatch) -> Decoded:
         return self.decoded(batch, self._known(batch))
@@ -570,14 +609,6 @@ class Detector(Configured, pl.LightningModule, ABC):
     def ensemble(self) -> list["Detector"]:
         """This detector and its copies."""
         return [self, *self.folds]
-
-
-def _maps(scoring: Scoring, decoded: Decoded, size: Sequence[int]) -> Tensor:
-    """Smoothed maps of one scale."""
-    if decoded.anomaly_maps is None:
-        return scoring.compare(decoded.reference, decoded.reconstruction, size)
-    smoothed: Tensor = scoring.smoothing(enlarged(decoded.anomaly_maps, size))
-    return smoothed
 
 
 def _cat(judged: Sequence[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:

@@ -19,7 +19,7 @@ from anomaly_diffusion.detectors.micro_batching import MicroBatcher
 from anomaly_diffusion.diffusion.noise import mix
 from anomaly_diffusion.types import Decoded, ImageBatch, PerImage, Tiling
 
-__all__ = ["Watch", "over_tiles", "seen_once"]
+__all__ = ["Watch", "over_tiles", "seen_once", "tiles_of"]
 
 Result = TypeVar("Result", bound=Tensor | PerImage)
 Watch = Callable[[Iterator[Any], int], Iterable[Any]]
@@ -78,7 +78,8 @@ class _Axis:
         if len(self.spans) > 1 and (stride * cells != self.tile or _GRID % stride):
             raise ValueError(
                 f"A tile of {self.tile} pixels has {cells} cells, which do not coincide with those of its neighbours. "
-                f"Take a codec whose stride divides {_GRID}, or frames without `tiles`."
+                f"Take a codec, or cells of activations, whose stride in pixels divides {_GRID}, or frames without "
+                "`tiles`."
             )
         return stride
 
@@ -188,6 +189,11 @@ def over_tiles(
     numbers = torch.arange(len(batch.path)).split(1)
     results = [_of_one(act, whole.rows(number), walk, micro_batches, watch) for number in numbers]
     return cast(Result, _joined(results))
+
+
+def tiles_of(batch: ImageBatch) -> int:
+    """How many tiles each photograph has: one where it is seen whole."""
+    return 1 if batch.tiles is None else len(_Walk.over(batch, batch.tiles).tiles)
 
 
 def seen_once(batch: ImageBatch) -> Iterator[ImageBatch]:
