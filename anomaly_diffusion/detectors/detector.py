@@ -19,6 +19,7 @@ from anomaly_diffusion.detectors.folds import Withheld, add_copies, is_frozen, l
 from anomaly_diffusion.detectors.foreign_checkpoint import ForeignCheckpoint, differences
 from anomaly_diffusion.detectors.micro_batching import MicroBatcher
 from anomaly_diffusion.detectors.normal_batches import first, normals, training_batches, validation_batches
+from anomaly_diffusion.detectors.recollection import Recollection
 from anomaly_diffusion.detectors.registered import learn_mean, moved_back, moved_there
 from anomaly_diffusion.detectors.scales import at_scales, check_scales
 from anomaly_diffusion.detectors.tiled import Watch, over_tiles, seen_once, tiles_of
@@ -86,6 +87,7 @@ class Detector(Configured, pl.LightningModule, ABC):
         folds: copies of the detector for the other folds; verdicts on new images are the mean of all.
         left: mean square of what reconstructions leave of the photographs learnt from, and of those held out, in this
             process; None where nobody looked. Far apart, photographs were too few or steps too many.
+        recollection: keeps the verdicts of a test as long as it lasts; None: nobody does.
         watch: goes through the tiles of a photograph that has some, and may show how far it is.
     """
 
@@ -118,6 +120,7 @@ class Detector(Configured, pl.LightningModule, ABC):
         self.categories, self.apart = Categories(), nn.ModuleList()
         self.micro_batches = MicroBatcher()
         self.watch: Watch | None = None
+        self.recollection: Recollection | None = None
         self._calibrated_on: dict[int, Moments] = {}  # in this process, by category
         self.left: tuple[float | None, float | None] = (None, None)
         self.folds, self.withheld = nn.ModuleList(), frozenset[str]()
@@ -322,7 +325,7 @@ class Detector(Configured, pl.LightningModule, ABC):
 
     def test_step(self, batch: ImageBatch, batch_idx: int) -> Prediction:  # type: ignore[override]
         """The verdict on a batch."""
-        return self.forward(batch)
+        return self.forward(batch) if self.recollection is None else self.recollection(self.forward, batch)
 
     def predict_step(self, batch: ImageBatch, batch_idx: int) -> Prediction:
         """The verdict on a batch."""
