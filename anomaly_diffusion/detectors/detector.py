@@ -418,11 +418,17 @@ class Detector(Configured, pl.LightningModule, ABC):
     def _decoded(self, batch: ImageBatch, x_0: Encoded | None = None) -> Decoded:
         """A batch at one scale."""
         if batch.tiles is not None:
-            return over_tiles(self._decoded, batch, self.micro_batches, self.watch)
+            found = over_tiles(self._of_tile, batch, self.micro_batches, self.watch)
+            return found if found.reference.shape[1] else replace(found, reference=batch.image)
         x_0 = self.codec.encode(batch.image) if x_0 is None else x_0
         found = self.restore(batch, x_0)
         reconstruction = self.codec.decode(found.x_0.flatten(0, 1)).unflatten(0, found.x_0.shape[:2])
         return Decoded(self.codec.reference(batch.image, x_0), reconstruction, found.nfe, found.anomaly_maps)
+
+    def _of_tile(self, tile: ImageBatch) -> Decoded:
+        """A tile; without a reference that is the image itself, for there is the photograph."""
+        found = self._decoded(tile)
+        return replace(found, reference=found.reference[:, :0]) if found.reference is tile.image else found
 
     def encode_training(self, batch: ImageBatch, step: int | None = None) -> Encoded:
         """Training photographs in model space.

@@ -290,8 +290,10 @@ class GradientSimilarityResidual(Residual):
         x, y = image.mean(1, keepdim=True), reconstruction.mean(1, keepdim=True)
         total = torch.zeros_like(x)
         for scale in range(self.scales):
-            found = by_strips(self._dissimilarity, 1, x, y)
-            total = total + F.interpolate(found, size=size, mode="bilinear", align_corners=False)
+            of_scale = by_strips(self._dissimilarity, 1, x, y)
+            if of_scale.shape != total.shape:
+                of_scale = F.interpolate(of_scale, size=size, mode="bilinear", align_corners=False)
+            total += of_scale
             if scale + 1 < self.scales:
                 x, y = (F.avg_pool2d(level, 2, ceil_mode=True) for level in (x, y))
         return total / self.scales

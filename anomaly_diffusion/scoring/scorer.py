@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import Any, ClassVar, Literal
 
 import torch
@@ -113,9 +114,12 @@ class Scoring(Configured, nn.Module):
         with torch.autocast(reference.device.type, enabled=False), reading_once():  # small differences need all digits
             if answers is not None:
                 answers.tell(self.questions, reference, reconstruction)
-            found = (residual.maps(reference, reconstruction) for residual in self._residuals())
-            maps = stacked((self.smoothing(enlarged(one, size)) for one in found), len(self.residuals))
-        return maps.flatten(1, 2)
+
+            def smoothed(residual: Residual) -> Tensor:
+                maps: Tensor = self.smoothing(enlarged(residual.maps(reference, reconstruction), size))
+                return maps
+
+            return stacked([partial(smoothed, residual) for residual in self._residuals()]).flatten(1, 2)
 
     @property
     def questions(self) -> list[Question]:

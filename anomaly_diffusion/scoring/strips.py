@@ -1,6 +1,6 @@
 """Maps of large photographs a few rows at a time: what looks at near pixels alone needs no more of them at once."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -29,24 +29,24 @@ def by_strips(act: Callable[..., Tensor], reach: int, *images: Tensor, pixels: i
     parts = strips(height, width, pixels)
     if len(parts) == 1:
         return act(*images)
-    whole: Tensor | None = None
+    whole = torch.empty(0)
     for part in parts:
         first, last = max(0, part.start - reach), min(height, part.stop + reach)
         seen = (image if image.shape[-2] == 1 else image[..., first:last, :] for image in images)
         found = act(*seen)[..., part.start - first : part.stop - first, :]
-        whole = found.new_empty(*found.shape[:-2], height, width) if whole is None else whole
+        whole = whole if part.start else found.new_empty(*found.shape[:-2], height, width)
         whole[..., part, :] = found
-    assert whole is not None
     return whole
 
 
-def stacked(maps: Iterable[Tensor], count: int) -> Tensor:
-    """So many maps, (B, D, H, W), beside each other, (B, D, count, H, W), without all of them in memory twice."""
+def stacked(makers: Sequence[Callable[[], Tensor]]) -> Tensor:
+    """The maps, (B, D, H, W), that each gives, side by side, (B, D, K, H, W), with no more than one in memory twice."""
     if torch.compiler.is_exporting():
-        return torch.stack(list(maps), dim=2)
-    whole: Tensor | None = None
-    for number, one in enumerate(maps):
-        whole = one.new_empty(*one.shape[:2], count, *one.shape[2:]) if whole is None else whole
-        whole[:, :, number] = one
-    assert whole is not None
+        return torch.stack([make() for make in makers], dim=2)
+    whole = torch.empty(0)
+    for number, make in enumerate(makers):
+        maps = make()
+        whole = whole if number else maps.new_empty(*maps.shape[:2], len(makers), *maps.shape[2:])
+        whole[:, :, number] = maps
+        del maps  # before the next are made
     return whole
