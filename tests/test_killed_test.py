@@ -122,7 +122,7 @@ def test_one_process_finds_the_same_and_a_finished_test_is_refused_in_a_sentence
     ("words", "refused"),
     [
         (["--model.scoring.smoothing", "3"], "smoothing 3"),
-        (["--data.validation.images", "4"], "data.validation"),
+        (["--data.validation.severity", "0.5"], "data.validation.severity 0.5"),
         (["--ckpt_path", "last"], "begun by other weights"),
     ],
 )
