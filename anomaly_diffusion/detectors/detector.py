@@ -418,8 +418,8 @@ class Detector(Configured, pl.LightningModule, ABC):
     def _decoded(self, batch: ImageBatch, x_0: Encoded | None = None) -> Decoded:
         """A batch at one scale."""
         if batch.tiles is not None:
-            found = over_tiles(self._of_tile, batch, self.micro_batches, self.watch)
-            return found if found.reference.shape[1] else replace(found, reference=batch.image)
+            whole = over_tiles(self._of_tile, batch, self.micro_batches, self.watch)
+            return whole if whole.reference.shape[1] else replace(whole, reference=batch.image)
         x_0 = self.codec.encode(batch.image) if x_0 is None else x_0
         found = self.restore(batch, x_0)
         reconstruction = self.codec.decode(found.x_0.flatten(0, 1)).unflatten(0, found.x_0.shape[:2])

@@ -85,7 +85,7 @@ class ActivationComponents(Learner, AnySize):
 
     def moments(self, reference: Encoded, reconstruction: Tensor, valid: Masks, keys: Sequence[int]) -> Tensor:
         """Sums of products of (1, activations) over valid positions."""
-        activations = answered(*self.questions, reference)
+        activations = answered(self.questions[0], reference)
         known = inside(valid, activations.shape[-2:]).flatten()
         return products(activations.transpose(0, 1).flatten(1)[:, known])
 
@@ -234,10 +234,10 @@ class ActivationResidual(Residual):
 
     def _compared(self, reference: Encoded, reconstruction: Tensor) -> tuple[Tensor, Tensor]:
         """Components (B, C, h, w) of images, and (B, D, C, h, w) what is taken away from them: nothing, D = 1."""
-        image = answered(*self.questions, reference)
+        image = answered(self.questions[0], reference)
         if not self.of_reconstruction:
             return image, torch.zeros_like(image)[:, None]
-        return image, torch.stack([answered(*self.questions, one) for one in each(reconstruction)], dim=1)
+        return image, torch.stack([answered(self.questions[0], one) for one in each(reconstruction)], dim=1)
 
 
 def _on_grid(maps: Float[Tensor, "B c _ _"], size: Sequence[int]) -> Float[Tensor, "B c _ _"]:

@@ -199,7 +199,8 @@ def moments(residuals: Float[Tensor, "B M H W"], valid: Masks, placed: bool = Tr
         placed: whether sums at each pixel are wanted, too.
     """
     at_pixels = _placed(residuals, valid) if placed else residuals.new_zeros(1 + 2 * residuals.shape[1], 0, 0).double()
-    parts = strips(*residuals.shape[-2:], _TOGETHER)
+    height, width = residuals.shape[-2:]
+    parts = strips(height, width, _TOGETHER)
     products = [_products(residuals[..., part, :], valid[..., part, :]) for part in parts]
     return Moments(products[0] if len(parts) == 1 else torch.stack(products).sum(0), at_pixels)
 
