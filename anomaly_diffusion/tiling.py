@@ -81,7 +81,8 @@ class Axis:
         if len(self.spans) > 1 and (stride * cells != self.tile or GRID % stride):
             raise ValueError(
                 f"A tile of {self.tile} pixels has {cells} cells, which do not coincide with those of its neighbours. "
-                f"Take a codec whose stride divides {GRID}, or frames without `tiles`."
+                f"Take a codec, or cells of activations, whose stride in pixels divides {GRID}, or frames without "
+                "`tiles`."
             )
         return stride
 

@@ -1,14 +1,22 @@
-"""Does memory grow with the number of test images? Scores many of them with all callbacks, and draws the answer.
+"""Does memory grow with the number of test images, and how much does a photograph of 12 megapixels take?
 
     python benchmarks/memory.py --images 20000 --chart memory.png
+    python benchmarks/memory.py --photograph 3000 4000 --config experiments/model/patchcore.yaml
 
-Trains a small network for two steps, then tests it on as many crops of the built-in brick photograph, half of them with
-a painted defect, and notes the resident memory of the process as it goes.
+The first trains a small network for two steps, then tests it on as many crops of the built-in brick photograph, half of
+them with a painted defect, notes the resident memory of the process as it goes, and draws it.
+
+The second trains a model for two steps on crops of the same photograph, by all words that it does not know itself, and
+judges one photograph of noise of that size on tiles, in a fresh process of one thread. Peak memory is told above what
+the process held before there was a photograph.
 """
 
 import argparse
 import csv
+import subprocess
+import sys
 import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +24,11 @@ from anomaly_diffusion.cli import main as command_line  # before Lightning, whos
 
 # isort: split
 import pytorch_lightning as pl
+import torch
 
-from anomaly_diffusion import files
+from anomaly_diffusion import api, files
+from anomaly_diffusion.runs.record import Run
+from anomaly_diffusion.types import ImageBatch, Tiling
 
 NOTES = 50
 _MODEL = """
@@ -38,6 +49,15 @@ data:
 trainer: {max_steps: 2, val_check_interval: 2, enable_progress_bar: false}
 wandb: {mode: disabled}
 """
+
+_SMALL = """
+data:
+  dataset: {class_path: Textures, init_args: {train: 16, validation: 16, test: 2, crop: 128}}
+  image_size: [128, 128]
+trainer: {max_steps: 2, val_check_interval: 2, enable_progress_bar: false}
+wandb: {mode: disabled}
+"""
+_TILES = Tiling(512, 512, overlap=128)
 
 
 class Gauge(pl.Callback):
@@ -79,13 +99,52 @@ def chart(notes: list[tuple[int, float]], path: Path) -> None:
     figure.savefig(path, dpi=120)
 
 
+def judge(folder: Path, size: tuple[int, int]) -> None:
+    """Judge one photograph of noise on tiles by a run, and print what that takes."""
+    torch.set_num_threads(1)
+    detector = api.load(Run(folder))
+    before, start = resident_mb(), time.perf_counter()
+    Path("/proc/self/clear_refs").write_text("5")  # the peak is that of now
+    image = torch.empty(1, 3, *size).uniform_(-1, 1, generator=torch.Generator().manual_seed(0))
+    nowhere, everywhere = torch.zeros(1, 1, *size, dtype=torch.bool), torch.ones(1, 1, *size, dtype=torch.bool)
+    known = torch.zeros(1, dtype=torch.bool), torch.zeros(1, dtype=torch.int64), torch.zeros(1, dtype=torch.int64)
+    batch = ImageBatch(image, nowhere, everywhere, *known, torch.tensor([size]), ["noise"], [], tiles=_TILES)
+    with torch.inference_mode():
+        prediction = detector(batch)
+    status = Path("/proc/self/status").read_text().splitlines()
+    peak = next(int(line.split()[1]) * 1024 / 1e6 for line in status if line.startswith("VmHWM"))
+    seconds, megapixels = time.perf_counter() - start, size[0] * size[1] / 1e6
+    print(
+        f"{type(detector).__name__}, {size[0]} x {size[1]} pixels ({megapixels:.0f} MP) in tiles of {_TILES.height}: "
+        f"{peak - before:.0f} MB above {before:.0f} MB, {seconds:.0f} s, score {float(prediction.score):.6f}"
+    )
+
+
+def photograph(words: list[str], size: tuple[int, int]) -> None:
+    """Train a model for a moment, and let a fresh process judge one photograph by it."""
+    with tempfile.TemporaryDirectory() as folder:
+        config = Path(folder) / "small.yaml"
+        config.write_text(_SMALL)
+        places = ["--runs_dir", folder, "--experiment", "memory", "--run", "one"]
+        status = command_line.main(["train", *words[:2], "--config", str(config), *words[2:], *places])
+        if status:
+            raise SystemExit(status)
+        run = str(Path(folder) / "memory" / "one")
+        subprocess.run([sys.executable, __file__, "--judge", run, "--photograph", *map(str, size)], check=True)
+
+
 def main() -> None:
     """Run the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--images", type=int, default=20_000, help="test images")
     parser.add_argument("--size", type=int, default=256, help="side of an image in pixels")
     parser.add_argument("--chart", type=Path, help="where to draw the curve")
-    options = parser.parse_args()
+    parser.add_argument("--photograph", type=int, nargs=2, metavar=("HEIGHT", "WIDTH"), help="judge one of that size")
+    parser.add_argument("--judge", type=Path, metavar="RUN_FOLDER", help="by a run that there is")
+    options, words = parser.parse_known_args()
+    if options.photograph:
+        judge(options.judge, options.photograph) if options.judge else photograph(words, options.photograph)
+        return
     with tempfile.TemporaryDirectory() as folder:
         config = Path(folder) / "many.yaml"
         config.write_text(_MODEL % vars(options))

@@ -83,7 +83,7 @@ def arm(place: str, count: float) -> None:
     Args:
         place: "step": after a training step; "half": with half a checkpoint written; "written": before it is moved to
             its place; "moved": after; "rows": while metrics.csv is written; "test": at a test batch;
-            "told": after a line of a prediction; "half told": with half of it written;
+            "kept": after a verdict of a test; "told": after a line of a prediction; "half told": with half of it;
             "time": after `count` seconds; "offline": no death, W&B cannot be reached; "memory": none, it is short;
             any other: no death but that `accident`, after a training step.
         count: the first, second, ... time.
@@ -91,6 +91,7 @@ def arm(place: str, count: float) -> None:
     from torch.optim.optimizer import register_optimizer_step_post_hook
 
     from anomaly_diffusion.detectors.detector import Detector
+    from anomaly_diffusion.detectors.recollection import Recollection
     from anomaly_diffusion.engine import checkpoints, loggers
     from anomaly_diffusion.runs.predictions import Predictions
 
@@ -123,6 +124,8 @@ def arm(place: str, count: float) -> None:
         wrapped(loggers._GrowingFile, "save", None, strike)
     elif place == "time":
         Timer(count, die).start()
+    elif place == "kept":
+        wrapped(Recollection, "_keep", None, strike)
     elif place == "told":
         wrapped(Predictions, "write", None, strike)
     elif place == "half told":

@@ -163,4 +163,6 @@ def test_a_test_by_three_processes_lists_each_photograph_once(program):
         tables.append([{key: cell for key, cell in row.items() if key != "seconds"} for row in table])
     assert tables[0] == tables[1]
     assert len(tables[0]) == 14
-    assert program("test", *words, "--run", "test-1")[0] == 1, "a test begins anew, in a folder of its own"
+    status, said = program("test", *words, "--run", "test-1")
+    assert status == 1, "it is finished"
+    assert "exists already. Choose another --run." in said

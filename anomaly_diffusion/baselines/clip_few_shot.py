@@ -15,6 +15,7 @@ from anomaly_diffusion.baselines.prompts import Prompts
 from anomaly_diffusion.diffusion.noise import mix
 from anomaly_diffusion.scoring.memory import Candidates, Memory
 from anomaly_diffusion.scoring.pooling import MaxPooling
+from anomaly_diffusion.scoring.residual import Answers
 from anomaly_diffusion.scoring.scorer import Scoring
 from anomaly_diffusion.types import Decoded, Encoded, ImageBatch, Images, Maps, Reconstructed, Scores
 
@@ -113,11 +114,13 @@ class FewShotCLIP(ZeroShotCLIP):
         scales = zip(views, self._memories(), (1, *self.network.scales), strict=True)
         return torch.stack([harmonic_mean(_distance(seen, memory), scale) for seen, memory, scale in scales]).mean(0)
 
-    def residual_maps(self, batch: ImageBatch, decoded: Decoded, category: int | None = None) -> Tensor:
+    def residual_maps(
+        self, batch: ImageBatch, decoded: Decoded, category: int | None = None, answers: Answers | None = None
+    ) -> Tensor:
         """The mean of the two maps, smoothed."""
         maps = cast(Tensor, decoded.anomaly_maps)  # `restore` always brings some
         mean = replace(decoded, reconstruction=decoded.reconstruction[:, :1], anomaly_maps=maps.mean(1, keepdim=True))
-        return super().residual_maps(batch, mean, category)
+        return super().residual_maps(batch, mean, category, answers)
 
     def score(self, batch: ImageBatch, decoded: Decoded, anomaly_map: Maps) -> Scores:
         """The mean of what texts say of the image as a whole and of its largest distance, in [0, 1]."""

@@ -134,7 +134,8 @@ class RunCard(ResultCallback):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, prediction: Prediction, batch: ImageBatch
     ) -> None:
         """Stop the clock and note the images."""
-        seconds = _now(pl_module) - self._clock
+        recollection = getattr(pl_module, "recollection", None)
+        seconds = _now(pl_module) - self._clock + getattr(recollection, "spared", 0.0)
         self._nfe = prediction.nfe
         self._batches.append((len(batch.path), seconds))
         judge = self.shared.judge

@@ -19,14 +19,15 @@ from anomaly_diffusion.detectors.folds import Withheld, add_copies, is_frozen, l
 from anomaly_diffusion.detectors.foreign_checkpoint import ForeignCheckpoint, differences
 from anomaly_diffusion.detectors.micro_batching import MicroBatcher
 from anomaly_diffusion.detectors.normal_batches import first, normals, training_batches, validation_batches
+from anomaly_diffusion.detectors.recollection import Recollection
 from anomaly_diffusion.detectors.registered import learn_mean, moved_back, moved_there
 from anomaly_diffusion.detectors.scales import at_scales, check_scales
-from anomaly_diffusion.detectors.tiled import Watch, over_tiles, seen_once
+from anomaly_diffusion.detectors.tiled import Watch, over_tiles, seen_once, tiles_of
 from anomaly_diffusion.diffusion.recorder import Evaluation
 from anomaly_diffusion.scoring.calibration import Calibration, Moments
 from anomaly_diffusion.scoring.categories import Categories
 from anomaly_diffusion.scoring.normal_scores import NormalScores
-from anomaly_diffusion.scoring.residual import ActivationReader, Learner, reading_once
+from anomaly_diffusion.scoring.residual import ActivationReader, Answers, Learner, Question, reading_once
 from anomaly_diffusion.scoring.scorer import Scoring, enlarged
 from anomaly_diffusion.settings import Configured, canonical, fingerprint
 from anomaly_diffusion.types import (
@@ -40,7 +41,6 @@ from anomaly_diffusion.types import (
     Prediction,
     Reconstructed,
     Scores,
-    size_at,
 )
 
 __all__ = ["Detector"]
@@ -87,6 +87,7 @@ class Detector(Configured, pl.LightningModule, ABC):
         folds: copies of the detector for the other folds; verdicts on new images are the mean of all.
         left: mean square of what reconstructions leave of the photographs learnt from, and of those held out, in this
             process; None where nobody looked. Far apart, photographs were too few or steps too many.
+        recollection: keeps the verdicts of a test as long as it lasts; None: nobody does.
         watch: goes through the tiles of a photograph that has some, and may show how far it is.
     """
 
@@ -119,6 +120,7 @@ class Detector(Configured, pl.LightningModule, ABC):
         self.categories, self.apart = Categories(), nn.ModuleList()
         self.micro_batches = MicroBatcher()
         self.watch: Watch | None = None
+        self.recollection: Recollection | None = None
         self._calibrated_on: dict[int, Moments] = {}  # in this process, by category
         self.left: tuple[float | None, float | None] = (None, None)
         self.folds, self.withheld = nn.ModuleList(), frozenset[str]()
@@ -149,6 +151,10 @@ class Detector(Configured, pl.LightningModule, ABC):
     def activation_reader(self) -> ActivationReader | None:
         """How residuals read the activations of a denoiser; None where there is none."""
         return None
+
+    def reader_of(self, batch: ImageBatch) -> ActivationReader | None:
+        """The same, of images that lie somewhere in their frame."""
+        return self.activation_reader
 
     @property
     def depths(self) -> tuple[float, ...]:
@@ -319,7 +325,7 @@ class Detector(Configured, pl.LightningModule, ABC):
 
     def test_step(self, batch: ImageBatch, batch_idx: int) -> Prediction:  # type: ignore[override]
         """The verdict on a batch."""
-        return self.forward(batch)
+        return self.forward(batch) if self.recollection is None else self.recollection(self.forward, batch)
 
     def predict_step(self, batch: ImageBatch, batch_idx: int) -> Prediction:
         """The verdict on a batch."""
@@ -354,12 +360,19 @@ class Detector(Configured, pl.LightningModule, ABC):
     def _judged(self, batch: ImageBatch, apart: bool = False) -> Prediction:
         batch, motions = moved_there(self.scoring.registration, batch)
         decoded = self.decoded(batch)
-        maps = self.residual_maps(batch, decoded)
-        depth_maps, anomaly_map = self._maps_apart(maps, batch) if apart else self._maps_together(maps, batch)
+        depth_maps, anomaly_map = (self._maps_apart if apart else self._maps_together)(
+            self.residual_maps(batch, decoded), batch
+        )
         score = self.score(batch, decoded, anomaly_map)
-        nfe = decoded.nfe + len(self.scales) * self.scoring.evaluations(decoded.reconstruction.shape[1])
+        nfe = decoded.nfe + self._evaluations(batch, decoded)
         found = Prediction(*self.pictures(batch, decoded), depth_maps, anomaly_map, score, nfe)
         return moved_back(found, motions)
+
+    def _evaluations(self, batch: ImageBatch, decoded: Decoded) -> int:
+        """Network evaluations that residuals ask for; tiles are reconstructed anew where they look at those."""
+        tiles = sum(tiles_of(view) for view in at_scales(batch, self.scales))
+        again = batch.tiles is not None and any(question.of_reconstruction for question in self.scoring.questions)
+        return tiles * self.scoring.evaluations(decoded.reconstruction.shape[1]) + again * decoded.nfe
 
     def _maps(self, residuals: Tensor, calibration: Calibration) -> tuple[Tensor, Tensor]:
         """Maps of each depth, and of all fused."""
@@ -405,11 +418,17 @@ class Detector(Configured, pl.LightningModule, ABC):
     def _decoded(self, batch: ImageBatch, x_0: Encoded | None = None) -> Decoded:
         """A batch at one scale."""
         if batch.tiles is not None:
-            return over_tiles(self._decoded, batch, self.micro_batches, self.watch)
+            whole = over_tiles(self._of_tile, batch, self.micro_batches, self.watch)
+            return whole if whole.reference.shape[1] else replace(whole, reference=batch.image)
         x_0 = self.codec.encode(batch.image) if x_0 is None else x_0
         found = self.restore(batch, x_0)
         reconstruction = self.codec.decode(found.x_0.flatten(0, 1)).unflatten(0, found.x_0.shape[:2])
         return Decoded(self.codec.reference(batch.image, x_0), reconstruction, found.nfe, found.anomaly_maps)
+
+    def _of_tile(self, tile: ImageBatch) -> Decoded:
+        """A tile; without a reference that is the image itself, for there is the photograph."""
+        found = self._decoded(tile)
+        return replace(found, reference=found.reference[:, :0]) if found.reference is tile.image else found
 
     def encode_training(self, batch: ImageBatch, step: int | None = None) -> Encoded:
         """Training photographs in model space.
@@ -427,7 +446,7 @@ class Detector(Configured, pl.LightningModule, ABC):
         return self.codec.encode(batch.image)
 
     def residual_maps(
-        self, batch: ImageBatch, decoded: Decoded, category: int | None = None
+        self, batch: ImageBatch, decoded: Decoded, category: int | None = None, answers: Answers | None = None
     ) -> Float[Tensor, "B M H W"]:
         """Smoothed maps, S * D * K of them: residuals, or what the strategy itself has found.
 
@@ -437,14 +456,45 @@ class Detector(Configured, pl.LightningModule, ABC):
             batch: the images.
             decoded: the same and their reconstructions.
             category: the number of the one that all of them show, where somebody knows.
+            answers: those of `answers_of` the tiles, put together, where somebody has asked; there is one scale then.
         """
         if category is None and len(self.apart):
             # maps of the whole batch: of fewer images at once they would be rounded otherwise
             found = {number: self.residual_maps(batch, decoded, number) for number, _ in self.categories.rows(batch)}
             return torch.stack([found[number][row] for row, number in enumerate(self.categories.numbers(batch))])
         size = batch.image.shape[-2:]
-        seen = zip(self.scales, self.scorings_of(category or 0), (decoded, *decoded.coarser), strict=True)
-        return torch.cat([enlarged(_maps(scoring, one, size_at(scale, size)), size) for scale, scoring, one in seen], 1)
+        views = at_scales(batch, self.scales)
+        seen = zip(views, self.scorings_of(category or 0), (decoded, *decoded.coarser), strict=True)
+        maps = [enlarged(self._maps_of(view, scoring, one, answers), size) for view, scoring, one in seen]
+        return maps[0] if len(maps) == 1 else torch.cat(maps, 1)
+
+    def _maps_of(
+        self, batch: ImageBatch, scoring: Scoring, decoded: Decoded, answers: Answers | None = None
+    ) -> Float[Tensor, "B M H W"]:
+        """Smoothed maps of one scale."""
+        size = batch.image.shape[-2:]
+        if decoded.anomaly_maps is None:
+            answers = answers or self._answers(batch, scoring.questions)
+            return scoring.compare(decoded.reference, decoded.reconstruction, size, answers)
+        smoothed: Tensor = scoring.smoothing(enlarged(decoded.anomaly_maps, size))
+        return smoothed
+
+    def _answers(self, batch: ImageBatch, questions: Sequence[Question]) -> Answers | None:
+        """What networks say about photographs that they see by tiles; None where they are asked about the whole."""
+        if batch.tiles is None or not questions:
+            return None
+        looked_at = self._decoded if any(one.of_reconstruction for one in questions) else self._reference
+
+        def of_tiles(part: ImageBatch) -> Answers:
+            with torch.autocast(part.image.device.type, enabled=False):
+                return self.answers_of(part, looked_at(part), questions)
+
+        return over_tiles(of_tiles, batch, self.micro_batches, self.watch)
+
+    def answers_of(self, batch: ImageBatch, decoded: Decoded, questions: Sequence[Question]) -> Answers:
+        """What networks say about images that lie somewhere in a photograph, in the precision of residuals."""
+        with torch.autocast(batch.image.device.type, enabled=False):
+            return Answers.to(questions, decoded.reference, decoded.reconstruction, self.reader_of(batch))
 
     def pictures(self, batch: ImageBatch, decoded: Decoded) -> tuple[Images, Float[Tensor, "B D C H W"]]:
         """Reference and reconstructions in pixels, for people."""
@@ -489,11 +539,7 @@ class Detector(Configured, pl.LightningModule, ABC):
             seen = self.micro_batches(self._normal if reads else self._unrestored, batch)
             views = zip(learners, at_scales(batch, self.scales), (seen, *seen.coarser), strict=True)
             with reading_once():
-                new = [
-                    learner.moments(at.reference, at.reconstruction, view.valid, view.key.tolist())
-                    for those, view, at in views
-                    for learner in those
-                ]
+                new = [more for those, view, at in views for more in self._moments(those, view, at)]
             sums = [total + more for total, more in zip(sums, new, strict=True)] if sums else new
             left += [seen.left] if reads else []
         if not sums:
@@ -501,6 +547,15 @@ class Detector(Configured, pl.LightningModule, ABC):
         for learner, total in zip(chain(*learners), sums, strict=True):
             learner.fit(total)
         self.left = (float(torch.cat(left).mean()), self.left[1]) if left else self.left
+
+    def _moments(self, learners: Sequence[Learner], batch: ImageBatch, seen: Decoded) -> list[Any]:
+        """What each learner wants to know of normal images at one scale."""
+        questions = [question for learner in learners for question in learner.questions]
+        answers = self._answers(batch, questions)
+        if answers is not None:
+            answers.tell(questions, seen.reference, seen.reconstruction)
+        keys = batch.key.tolist()
+        return [learner.moments(seen.reference, seen.reconstruction, batch.valid, keys) for learner in learners]
 
     def _normal(self, batch: ImageBatch) -> Decoded:
         return self.decoded(batch, self._known(batch))
@@ -570,14 +625,6 @@ class Detector(Configured, pl.LightningModule, ABC):
     def ensemble(self) -> list["Detector"]:
         """This detector and its copies."""
         return [self, *self.folds]
-
-
-def _maps(scoring: Scoring, decoded: Decoded, size: Sequence[int]) -> Tensor:
-    """Smoothed maps of one scale."""
-    if decoded.anomaly_maps is None:
-        return scoring.compare(decoded.reference, decoded.reconstruction, size)
-    smoothed: Tensor = scoring.smoothing(enlarged(decoded.anomaly_maps, size))
-    return smoothed
 
 
 def _cat(judged: Sequence[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:

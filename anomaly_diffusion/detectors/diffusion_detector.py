@@ -1,6 +1,7 @@
 """Base class of diffusion detectors: train a denoiser, reconstruct with it. Wiring only."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, ClassVar
 
 import torch
@@ -64,9 +65,14 @@ class DiffusionDetector(Detector):
         """How residuals read the activations of the denoiser."""
         return self._activations
 
-    def _activations(self, decoded: Encoded, depth: float) -> Levels:
+    def reader_of(self, batch: ImageBatch) -> ActivationReader:
+        """How residuals read the activations of the denoiser about images that lie somewhere in their frame."""
+        return partial(self._activations, batch=batch)
+
+    def _activations(self, decoded: Encoded, depth: float, batch: ImageBatch | None = None) -> Levels:
         """The levels of the denoiser for what a codec compares, and the energy of its noise estimate."""
-        estimate, levels = self.denoiser.activations(self.codec.in_model_space(decoded), depth)
+        denoiser = self.denoiser if batch is None else self.denoiser.conditioned_on(batch.category, batch.place)
+        estimate, levels = denoiser.activations(self.codec.in_model_space(decoded), depth)
         return [*levels, estimate.noise.square().mean(1, keepdim=True)]
 
     @property

@@ -18,7 +18,7 @@ from anomaly_diffusion.diffusion.noise import mix
 from anomaly_diffusion.tiling import Tile, Walk, Watch, chunks
 from anomaly_diffusion.types import Decoded, ImageBatch, PerImage
 
-__all__ = ["Watch", "over_tiles", "seen_once"]
+__all__ = ["Watch", "over_tiles", "seen_once", "tiles_of"]
 
 Result = TypeVar("Result", bound=Tensor | PerImage)
 _AT_ONCE = 8  # tiles that are looked at together where nothing is put together
@@ -51,6 +51,11 @@ def over_tiles(
     numbers = torch.arange(len(batch.path)).split(1)
     results = [_of_one(act, whole.rows(number), walk, micro_batches, watch) for number in numbers]
     return cast(Result, _joined(results))
+
+
+def tiles_of(batch: ImageBatch) -> int:
+    """How many tiles each photograph has: one where it is seen whole."""
+    return 1 if batch.tiles is None else len(Walk.over(batch.image.shape[-2:], batch.tiles).tiles)
 
 
 def seen_once(batch: ImageBatch) -> Iterator[ImageBatch]:

@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 from anomaly_diffusion.diffusion.parametrisation import Parametrisation
 from anomaly_diffusion.diffusion.schedule import Schedule
-from anomaly_diffusion.types import Estimate, Images, Levels, like
+from anomaly_diffusion.types import Estimate, Images, Levels, Times, like
 
 __all__ = ["Denoiser"]
 
@@ -70,3 +70,7 @@ class _Given(nn.Module):
     def forward(self, x_t: Images, t: Tensor) -> Images:
         output: Images = self.backbone(x_t, t, **self.known)
         return output
+
+    def activations(self, x_t: Images, t: Times) -> tuple[Images, Levels]:
+        found: tuple[Images, Levels] = self.backbone.activations(x_t, t, **self.known)  # type: ignore[operator]
+        return found

@@ -175,10 +175,10 @@ class UNet(Backbone):
         """Output at time `t`."""
         return self._output(x_t, t, category, place)[0]
 
-    def activations(self, x_t: Images, t: Times) -> tuple[Images, Levels]:
+    def activations(self, x_t: Images, t: Times, place: Places | None = None) -> tuple[Images, Levels]:
         """Output, and what each level puts out on the way down, then on the way up, at patch * 2^level pixels."""
         height, width = x_t.shape[-2:]
-        output, levels = self._output(x_t, t, None, None)
+        output, levels = self._output(x_t, t, None, place)
         strides = [self.patch * 2**level for level in range(len(self.down))]
         shown = zip(levels, strides + strides[::-1], strict=True)
         return output, [level[..., : -(-height // stride), : -(-width // stride)] for level, stride in shown]
@@ -347,8 +347,8 @@ class LinearShortcut(Backbone):
         rest: Images = self.backbone(x_t, t, category, **known)
         return rest + share * x_t
 
-    def activations(self, x_t: Images, t: Times) -> tuple[Images, Levels]:
+    def activations(self, x_t: Images, t: Times, place: Places | None = None) -> tuple[Images, Levels]:
         """Output with the share, and the levels of the network that adds the rest."""
-        rest, levels = self.backbone.activations(x_t, t)
+        rest, levels = self.backbone.activations(x_t, t, **({"place": place} if self.coordinates else {}))
         share: Tensor = self.share(t)[..., None, None]
         return rest + share * x_t, levels

@@ -1,4 +1,4 @@
-"""A prediction by several processes: each tells what it finds in a part of its own, at the end they are one table."""
+"""What several processes find, in parts of their own until all is found: tables of a prediction, verdicts of a test."""
 
 import shutil
 from collections.abc import Iterable, Sequence
@@ -10,7 +10,7 @@ from anomaly_diffusion.runs import image_results
 from anomaly_diffusion.runs.predictions import Predictions, drop_half_a_line
 from anomaly_diffusion.types import ImageResult
 
-__all__ = ["TABLE", "joined", "part", "told"]
+__all__ = ["TABLE", "joined", "part", "told", "verdicts"]
 
 TABLE = "predictions.csv"
 _PARTS = "parts"
@@ -28,6 +28,11 @@ def part(folder: Path, rank: int, go_on: bool) -> Predictions:
     if not go_on:
         path.unlink(missing_ok=True)
     return Predictions(path)
+
+
+def verdicts(folder: Path) -> Path:
+    """Where a test keeps its verdicts while it lasts, a file for each photograph."""
+    return folder / _PARTS / "verdicts"
 
 
 def told(folder: Path) -> dict[str, ImageResult]:

@@ -158,6 +158,16 @@ def evaluation_of(folder: Path) -> tuple[Path, str] | None:
     return folder.parents[1], re.sub(rf"-?\d{{{_DIGITS}}}$", "", folder.name)
 
 
+def is_unfinished(folder: Path, parts: Path) -> bool:
+    """Whether an evaluation was begun and not finished.
+
+    Args:
+        folder: of the evaluation.
+        parts: what it has as long as it lasts.
+    """
+    return folder.is_dir() and (parts.is_dir() or {path.name for path in folder.iterdir()} <= _AT_START)
+
+
 def claim_evaluation(source: Path, changes: str = "", name: str | None = None, go_on: bool = False) -> Path:
     """Make a fresh `evaluations/<changes>-<number>` inside a run folder, with the run's split, and return it.
 

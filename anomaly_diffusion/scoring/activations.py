@@ -18,8 +18,10 @@ from anomaly_diffusion.scoring.residual import (
     L1Residual,
     L2Residual,
     Learner,
+    Question,
     Reading,
     Residual,
+    answered,
     each,
     read,
 )
@@ -76,9 +78,14 @@ class ActivationComponents(Learner, AnySize):
                 f"got {max(self.depths)}."
             )
 
+    @property
+    def questions(self) -> tuple[Question, ...]:
+        """The activations themselves."""
+        return (Question(self.activations),)
+
     def moments(self, reference: Encoded, reconstruction: Tensor, valid: Masks, keys: Sequence[int]) -> Tensor:
         """Sums of products of (1, activations) over valid positions."""
-        activations = self.activations(reference)
+        activations = answered(self.questions[0], reference)
         known = inside(valid, activations.shape[-2:]).flatten()
         return products(activations.transpose(0, 1).flatten(1)[:, known])
 
@@ -94,35 +101,41 @@ class ActivationComponents(Learner, AnySize):
         found = principal_components(moments, min(self.components, len(moments) - 1, positions - 1))
         self.mean, self.projection = found.mean.float(), found.projection.float()
 
-    def activations(self, reference: Encoded) -> Float[Tensor, "B C _ _"]:
-        """Activations of every depth and level averaged over each cell, and the logarithm of the noise's energy."""
+    def activations(self, reference: Encoded, reader: ActivationReader | None = None) -> Float[Tensor, "B C _ _"]:
+        """Activations of every depth and level averaged over each cell, and the logarithm of the noise's energy.
+
+        Args:
+            reference: images.
+            reader: of the denoiser, where it is told more than images; None: the one that is attached.
+        """
         size = [-(-side // self.stride) for side in reference.shape[-2:]]
         found: list[Tensor] = []
         for depth in self.depths:
-            *levels, energy = self._reader(reference, depth)
+            *levels, energy = self._read(reference, depth, reader)
             chosen = levels if self.levels is None else [levels[number] for number in self.levels]
             found += [_on_grid(level, size) for level in chosen]
             found.append(_on_grid(energy, size).clamp(min=1e-12).log())
         return torch.cat(found, dim=1)
 
-    def forward(self, reference: Encoded) -> Float[Tensor, "B components _ _"]:
-        """Components of the activations of images.
+    def forward(self, reference: Encoded, reader: ActivationReader | None = None) -> Float[Tensor, "B components _ _"]:
+        """Components of the activations of images; arguments as of `activations`.
 
         Raises:
             RuntimeError: nothing has been learnt.
         """
         if not self.mean.numel():
             raise RuntimeError("The residual has learnt nothing yet. Validate the detector once.")
-        centred = self.activations(reference) - self.mean[:, None, None]
+        centred = self.activations(reference, reader) - self.mean[:, None, None]
         # `clone`, as a product may round by its place in memory too
         components = one_by_one(lambda image: self.projection @ image.flatten(-2).clone(), centred)
         placed: Tensor = components.unflatten(2, centred.shape[-2:])
         return placed
 
-    def _reader(self, reference: Encoded, depth: float) -> Levels:
-        if self.reader is None:
+    def _read(self, reference: Encoded, depth: float, reader: ActivationReader | None) -> Levels:
+        reader = reader or self.reader
+        if reader is None:
             raise RuntimeError("No denoiser is attached: `Scoring.attach` tells whose activations are meant.")
-        return read(self.reader, reference, depth)
+        return read(reader, reference, depth)
 
 
 class ActivationResidual(Residual):
@@ -185,6 +198,11 @@ class ActivationResidual(Residual):
         subjects = {False, self.of_reconstruction}
         return frozenset(Reading(depth, subject) for depth in self.components.depths for subject in subjects)
 
+    @property
+    def questions(self) -> tuple[Question, ...]:
+        """The components of the activations, and, where they are looked at, those of reconstructions."""
+        return (Question(self.components.forward, self.of_reconstruction),)
+
     def attach(self, reader: ActivationReader | None) -> None:
         """Tell whose activations are meant.
 
@@ -221,10 +239,10 @@ class ActivationResidual(Residual):
 
     def _compared(self, reference: Encoded, reconstruction: Tensor) -> tuple[Tensor, Tensor]:
         """Components (B, C, h, w) of images, and (B, D, C, h, w) what is taken away from them: nothing, D = 1."""
-        image = self.components(reference)
+        image = answered(self.questions[0], reference)
         if not self.of_reconstruction:
             return image, torch.zeros_like(image)[:, None]
-        return image, torch.stack([self.components(one) for one in each(reconstruction)], dim=1)
+        return image, torch.stack([answered(self.questions[0], one) for one in each(reconstruction)], dim=1)
 
 
 def _on_grid(maps: Float[Tensor, "B c _ _"], size: Sequence[int]) -> Float[Tensor, "B c _ _"]:

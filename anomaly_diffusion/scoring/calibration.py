@@ -11,11 +11,13 @@ from torch import Tensor, nn
 
 from anomaly_diffusion.networks.buffers import AnySize
 from anomaly_diffusion.scoring.smoothing import GaussianSmoothing
+from anomaly_diffusion.scoring.strips import strips
 from anomaly_diffusion.types import Masks
 
 __all__ = ["Calibration", "Moments", "moments"]
 
 _PRIOR = 8.0  # images that the statistics of all positions count for at each of them
+_TOGETHER = 2**20  # pixels whose residuals are in memory in float64
 _RIDGE = 0.1  # how far correlations are drawn towards none: those of few images are larger than they seem
 
 
@@ -117,8 +119,8 @@ class Calibration(AnySize):
         other.fit(moments)
         return other
 
-    def standardise(self, residuals: Float[Tensor, "B M H W"]) -> Float[Tensor, "B M H W"]:
-        """Residuals in standard deviations of normal.
+    def statistics(self, residuals: Float[Tensor, "B M H W"]) -> tuple[Float[Tensor, "M _ _"], Float[Tensor, "M _ _"]]:
+        """Mean and standard deviation of each map on normal images, at each pixel or, (M, 1, 1), at all of them.
 
         Raises:
             ValueError: each position has statistics of its own, but of images of another size.
@@ -128,7 +130,7 @@ class Calibration(AnySize):
         else:
             self._check(residuals)
             mean, std = self.placed
-        return (residuals - mean) / std
+        return mean, std
 
     def fuse(self, standardised: Tensor, weights: Tensor) -> Tensor:
         """Weighted sums (B, F, H, W) of maps (B, M, H, W), of unit variance on normals; `weights` is (F, M)."""
@@ -197,9 +199,16 @@ def moments(residuals: Float[Tensor, "B M H W"], valid: Masks, placed: bool = Tr
         placed: whether sums at each pixel are wanted, too.
     """
     at_pixels = _placed(residuals, valid) if placed else residuals.new_zeros(1 + 2 * residuals.shape[1], 0, 0).double()
+    height, width = residuals.shape[-2:]
+    parts = strips(height, width, _TOGETHER)
+    products = [_products(residuals[..., part, :], valid[..., part, :]) for part in parts]
+    return Moments(products[0] if len(parts) == 1 else torch.stack(products).sum(0), at_pixels)
+
+
+def _products(residuals: Float[Tensor, "B M H W"], valid: Masks) -> Float[Tensor, "1+M 1+M"]:
     columns = residuals.transpose(0, 1).flatten(1)[:, valid.flatten()].double()  # (M, pixels)
     columns = torch.cat([torch.ones_like(columns[:1]), columns])
-    return Moments(columns @ columns.T, at_pixels)
+    return columns @ columns.T
 
 
 def _placed(residuals: Tensor, valid: Masks) -> Float[Tensor, "N H W"]:

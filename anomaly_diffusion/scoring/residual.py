@@ -4,6 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
 import torch
@@ -13,18 +14,22 @@ from torch.nn import functional as F
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from anomaly_diffusion.scoring.smoothing import GaussianSmoothing
+from anomaly_diffusion.scoring.strips import by_strips
 from anomaly_diffusion.settings import Configured
-from anomaly_diffusion.types import Encoded, Images, Levels, Maps, Masks
+from anomaly_diffusion.types import Encoded, Images, Levels, Maps, Masks, PerImage
 
 __all__ = [
     "ActivationReader",
+    "Answers",
     "GradientSimilarityResidual",
     "L1Residual",
     "L2Residual",
     "Learner",
+    "Question",
     "Reading",
     "Residual",
     "SSIMResidual",
+    "answered",
     "each",
     "read",
     "reading_once",
@@ -46,6 +51,67 @@ class Reading(NamedTuple):
 
     depth: float
     of_reconstruction: bool
+
+
+class Question(NamedTuple):
+    """What a network is asked about images, of which it must not see more than a tile at once.
+
+    Attributes:
+        ask: from what a codec compares, and how to read a denoiser, to a grid over the image.
+        of_reconstruction: whether it is asked of each reconstruction, too.
+    """
+
+    ask: Callable[[Encoded, ActivationReader | None], Tensor]
+    of_reconstruction: bool = False
+
+
+@dataclass(frozen=True)
+class Answers(PerImage):
+    """What was answered, of tiles as of the photograph on whose grid they are put together.
+
+    Attributes:
+        of_image: to each question.
+        of_reconstruction: to each that is asked of reconstructions, one for each depth.
+    """
+
+    of_image: tuple[Float[Tensor, "B _ _ _"], ...]
+    of_reconstruction: tuple[Float[Tensor, "B D _ _ _"], ...]
+
+    @classmethod
+    def to(
+        cls,
+        questions: Sequence[Question],
+        reference: Encoded,
+        reconstruction: Float[Tensor, "B D c h w"],
+        reader: ActivationReader | None,
+    ) -> "Answers":
+        """Those to some questions."""
+        with reading_once():
+            of_image = tuple(question.ask(reference, reader) for question in questions)
+            again = [question for question in questions if question.of_reconstruction]
+            rebuilt = (torch.stack([one.ask(part, reader) for part in each(reconstruction)], dim=1) for one in again)
+            return cls(of_image, tuple(rebuilt))
+
+    def tell(
+        self, questions: Sequence[Question], reference: Encoded, reconstruction: Float[Tensor, "B D c h w"]
+    ) -> None:
+        """Let `answered` know them for as long as the `reading_once` lasts that one is in."""
+        known = _READ.get()
+        if known is None:
+            raise RuntimeError("Nothing is kept outside of `reading_once`.")
+        for question, answer in zip(questions, self.of_image, strict=True):
+            known.setdefault(reference, {})[question.ask] = answer
+        again = (question for question in questions if question.of_reconstruction)
+        for question, answers in zip(again, self.of_reconstruction, strict=True):
+            for part, answer in zip(each(reconstruction), answers.unbind(1), strict=True):
+                known.setdefault(part, {})[question.ask] = answer
+
+
+def answered(question: Question, x_0: Encoded) -> Float[Tensor, "B _ _ _"]:
+    """The answer about images, where it has been told within the same `reading_once`; else they are asked about now."""
+    known = _READ.get()
+    told: Tensor | None = None if known is None else known.get(x_0, {}).get(question.ask)
+    return question.ask(x_0, None) if told is None else told
 
 
 @contextmanager
@@ -84,6 +150,11 @@ class Learner(nn.Module):
 
     reads_reconstruction: bool = True
     """Whether it wants to see their reconstructions as well; there are none, D = 0, where no learner asks for them."""
+
+    @property
+    def questions(self) -> tuple[Question, ...]:
+        """What it asks networks about images; most ask nothing."""
+        return ()
 
     def moments(
         self, reference: Encoded, reconstruction: Float[Tensor, "B D c h w"], valid: Masks, keys: Sequence[int]
@@ -143,7 +214,7 @@ class L1Residual(Residual):
 
     def forward(self, image: Images, reconstruction: Images) -> Maps:
         """Map in [0, 2]."""
-        return (image - reconstruction).abs().mean(1, keepdim=True)
+        return by_strips(lambda x, y: (x - y).abs().mean(1, keepdim=True), 0, image, reconstruction)
 
 
 class L2Residual(Residual):
@@ -151,7 +222,7 @@ class L2Residual(Residual):
 
     def forward(self, image: Images, reconstruction: Images) -> Maps:
         """Map in [0, 4]."""
-        return (image - reconstruction).square().mean(1, keepdim=True)
+        return by_strips(lambda x, y: (x - y).square().mean(1, keepdim=True), 0, image, reconstruction)
 
 
 class SSIMResidual(Residual):
@@ -175,6 +246,9 @@ class SSIMResidual(Residual):
 
     def forward(self, image: Images, reconstruction: Images) -> Maps:
         """Map in [0, 1]."""
+        return by_strips(self._dissimilarity, self.window.radius, image, reconstruction)
+
+    def _dissimilarity(self, image: Images, reconstruction: Images) -> Maps:
         x, y = image.clamp(-1, 1), reconstruction.clamp(-1, 1)
         # of the difference itself, whose moments keep their digits where the images nearly agree:
         # var_x + var_y - 2 cov = var(x - y), and mean_x^2 + mean_y^2 - 2 mean_x mean_y = (mean of x - y)^2
@@ -221,7 +295,10 @@ class GradientSimilarityResidual(Residual):
         x, y = image.mean(1, keepdim=True), reconstruction.mean(1, keepdim=True)
         total = torch.zeros_like(x)
         for scale in range(self.scales):
-            total = total + F.interpolate(self._dissimilarity(x, y), size=size, mode="bilinear", align_corners=False)
+            of_scale = by_strips(self._dissimilarity, 1, x, y)
+            if scale:
+                of_scale = F.interpolate(of_scale, size=size, mode="bilinear", align_corners=False)
+            total += of_scale
             if scale + 1 < self.scales:
                 x, y = (F.avg_pool2d(level, 2, ceil_mode=True) for level in (x, y))
         return total / self.scales

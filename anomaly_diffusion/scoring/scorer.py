@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import Any, ClassVar, Literal
 
 import torch
@@ -12,14 +13,25 @@ from torch.nn import functional as F
 from anomaly_diffusion.scoring.calibration import Calibration
 from anomaly_diffusion.scoring.pooling import Pooling, TopKMean
 from anomaly_diffusion.scoring.registration import Registration
-from anomaly_diffusion.scoring.residual import ActivationReader, L1Residual, Learner, Reading, Residual, reading_once
+from anomaly_diffusion.scoring.residual import (
+    ActivationReader,
+    Answers,
+    L1Residual,
+    Learner,
+    Question,
+    Reading,
+    Residual,
+    reading_once,
+)
 from anomaly_diffusion.scoring.smoothing import GaussianSmoothing
+from anomaly_diffusion.scoring.strips import by_strips, stacked
 from anomaly_diffusion.settings import Configured
 from anomaly_diffusion.types import Encoded
 
 __all__ = ["Scoring", "enlarged"]
 
 _LEAST_VARIANCE = "least_variance"
+_FUSED = 2**20  # pixels whose maps are fused at once: of more, products of matrices may round otherwise
 
 
 class Scoring(Configured, nn.Module):
@@ -84,18 +96,35 @@ class Scoring(Configured, nn.Module):
         """What standardises so many maps; it knows no images yet."""
         return Calibration(count, self.calibration_sigma, self.calibration_floor)
 
-    def compare(self, reference: Encoded, reconstruction: Float[Tensor, "B D c h w"], size: Sequence[int]) -> Tensor:
+    def compare(
+        self,
+        reference: Encoded,
+        reconstruction: Float[Tensor, "B D c h w"],
+        size: Sequence[int],
+        answers: Answers | None = None,
+    ) -> Tensor:
         """Smoothed residual maps (B, D*K, *size); depths vary slowest.
 
         Args:
             reference: what perfect reconstructions would be.
             reconstruction: reconstructions, one per depth.
             size: height and width of the maps, in pixels; coarser residuals are interpolated.
+            answers: to `questions`, where they have been asked tile by tile.
         """
         with torch.autocast(reference.device.type, enabled=False), reading_once():  # small differences need all digits
-            maps = torch.stack([residual.maps(reference, reconstruction) for residual in self._residuals()], dim=2)
-            smoothed: Tensor = self.smoothing(enlarged(maps.flatten(1, 2), size))
-        return smoothed
+            if answers is not None:
+                answers.tell(self.questions, reference, reconstruction)
+
+            def smoothed(residual: Residual) -> Tensor:
+                maps: Tensor = self.smoothing(enlarged(residual.maps(reference, reconstruction), size))
+                return maps
+
+            return stacked([partial(smoothed, residual) for residual in self._residuals()]).flatten(1, 2)
+
+    @property
+    def questions(self) -> list[Question]:
+        """What residuals ask networks about images that they compare."""
+        return [question for residual in self._residuals() for question in residual.questions]
 
     @property
     def learners(self) -> list[Residual]:
@@ -164,8 +193,13 @@ class Scoring(Configured, nn.Module):
     def fused(self, residuals: Tensor, calibration: Calibration, rows: Tensor) -> tuple[Tensor, Tensor]:
         """Calibrated maps of each depth and of all, with the weights that `rows` gives."""
         with torch.autocast(residuals.device.type, enabled=False):
-            standardised = calibration.standardise(residuals)
-            fused = _mean_square(standardised, rows) if self.two_sided else calibration.fuse(standardised, rows)
+            mean, std = calibration.statistics(residuals)
+
+            def fuse(strip: Tensor, mean: Tensor, std: Tensor) -> Tensor:
+                standardised = (strip - mean) / std
+                return _mean_square(standardised, rows) if self.two_sided else calibration.fuse(standardised, rows)
+
+            fused = by_strips(fuse, 0, residuals, mean, std, pixels=_FUSED)
         return fused[:, :-1], fused[:, -1:]
 
 

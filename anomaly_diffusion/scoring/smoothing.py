@@ -6,6 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from anomaly_diffusion.scoring.strips import by_strips
+
 __all__ = ["GaussianSmoothing"]
 
 
@@ -29,7 +31,7 @@ class GaussianSmoothing(nn.Module):
         """Smoothed maps, shaped like `maps` (B, C, H, W)."""
         if self.radius == 0:
             return maps
-        return self._along(-1, self._along(-2, maps))
+        return by_strips(lambda strip: self._along(-1, self._along(-2, strip)), self.radius, maps)
 
     def _along(self, axis: int, maps: Tensor) -> Tensor:
         """Smoothed along one axis, by weighted sums of shifted maps: on a CPU far faster than a convolution."""

@@ -22,6 +22,15 @@ pytest.importorskip("onnxruntime", reason="the extra `runtime` is not installed"
 ANY_SIZE = "{size: [32, 32], overlap: 16}"
 STRETCHED = "{size: [32, 32], overlap: 16, frame: [60, 80]}"
 RESIDUALS = ["L1Residual", "SSIMResidual", "GradientSimilarityResidual"]
+
+
+def nearest(of_reconstruction):
+    """The denoiser's activations beside the nearest of normal photographs; few components, as little was learnt."""
+    judge = {"class_path": "NearestResidual", "init_args": {"context": 0, "at_most": 64}}
+    chosen = {"components": 4, "judge": judge, "of_reconstruction": of_reconstruction}
+    return {"class_path": "ActivationResidual", "init_args": chosen}
+
+
 PADIM = ONE_EPOCH | {"model.init_args.features": FEATURES, "model.init_args.channels": 6}
 KINDS = {
     "patchcore": ONE_EPOCH
@@ -30,6 +39,15 @@ KINDS = {
     | {
         "model.init_args.backbone.init_args.coordinates": True,
         "model.init_args.scoring": {"residuals": RESIDUALS, "calibration_sigma": None},
+        "data.tiles": ANY_SIZE,
+    },
+    "pixel-activations": NARROW
+    | {
+        "model.init_args.backbone.init_args.coordinates": True,
+        "model.init_args.scoring": {
+            "residuals": ["L1Residual", nearest(False), nearest(True)],
+            "calibration_sigma": None,
+        },
         "data.tiles": ANY_SIZE,
     },
     "padim": PADIM | {"data.tiles": STRETCHED},
@@ -60,7 +78,7 @@ def folder(tmp_path_factory):
 def trained(folder, name, settings):
     with unchanged_process():
         where = {"runs_dir": folder / "runs", "experiment": name}
-        return train(f"model/{name}.yaml", settings=SMALL_RUN | settings | where).folder
+        return train(f"model/{name.partition('-')[0]}.yaml", settings=SMALL_RUN | settings | where).folder
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""A prediction that was killed goes on in its folder, by the same settings and the same weights."""
+"""A prediction or test that was killed goes on in its folder, by the same settings and the same weights."""
 
 import hashlib
 from collections.abc import Mapping
@@ -12,12 +12,13 @@ from anomaly_diffusion.engine.changes import changes, saved
 from anomaly_diffusion.engine.lightning_internals import is_first_process
 from anomaly_diffusion.runs import parts, run_folder
 
-__all__ = ["take_up"]
+__all__ = ["take_up", "take_up_test"]
 
 _DECIDE = (  # settings on which verdicts depend
     *("model.", "seed_everything", "trainer.precision", "ema.", "verdicts.", "data.dataset", "data.image_size"),
     *("data.channels", "data.tiles", "data.loading.policy", "data.feedback"),
 )
+_CALIBRATE = ("data.validation", "trainer.limit_val_batches")  # where a test validates first
 _HINT = "Choose another --run."
 
 
@@ -53,8 +54,28 @@ def take_up(folder: Path, data: AnomalyDataModule, settings: Mapping[str, Any], 
     return not before or left > 0
 
 
-def _check_settings(path: Path, settings: Mapping[str, Any]) -> None:
-    found = [one for one in changes(saved(renamed.read(path)), settings) if one.key.startswith(_DECIDE)]
+def take_up_test(folder: Path, settings: Mapping[str, Any], checkpoint: str | None) -> None:
+    """Make sure that a test may go by the verdicts that were kept before a kill; every process does so.
+
+    Args:
+        folder: of the test, which may be new.
+        settings: those that hold now.
+        checkpoint: whose weights judge.
+
+    Raises:
+        ValueError: as of `take_up`.
+    """
+    before = len(list(parts.verdicts(folder).glob("*.pt")))
+    if before:
+        _check_settings(folder / run_folder.CONFIG, settings, (*_DECIDE, *_CALIBRATE))
+    _check_weights(folder / run_folder.JUDGED_BY, checkpoint, bool(before))
+    parts.verdicts(folder).mkdir(parents=True, exist_ok=True)
+    if before and is_first_process():
+        print(f"{before} photographs are judged already.", flush=True)
+
+
+def _check_settings(path: Path, settings: Mapping[str, Any], decide: tuple[str, ...] = _DECIDE) -> None:
+    found = [one for one in changes(saved(renamed.read(path)), settings) if one.key.startswith(decide)]
     if found:
         raise ValueError(f"{path.parent} was begun by other settings, so it cannot go on with {found[0]}. {_HINT}")
 

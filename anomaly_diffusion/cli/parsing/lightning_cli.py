@@ -31,9 +31,10 @@ from anomaly_diffusion.engine.finite_loss import FiniteLoss
 from anomaly_diffusion.engine.lightning_internals import OneVerbCLI, is_first_process, quieten
 from anomaly_diffusion.engine.one_thread import OneThread
 from anomaly_diffusion.engine.progress import StepProgress
+from anomaly_diffusion.engine.recall import Recall
 from anomaly_diffusion.engine.resumption import Resumption
 from anomaly_diffusion.engine.trainer import OneFolder, RunTrainer
-from anomaly_diffusion.runs import run_folder
+from anomaly_diffusion.runs import parts, run_folder
 
 _ROOMS = (
     *("diffusion", "networks", "codecs", "reconstruction", "scoring", "data", "detectors", "baselines", "callbacks"),
@@ -203,7 +204,8 @@ class DetectorCLI(OneVerbCLI):
         if config.get("enable_progress_bar") is not False and not any(isinstance(bar, ProgressBar) for bar in given):
             callbacks = [*callbacks, StepProgress()]
         resumption = Resumption(self._changed, self._remember)
-        return [OneFolder(), *callbacks, resumption, FiniteLoss(), OneThread(), Interruption()]
+        kept = [Recall()] if self.verb == "test" and self._goes_on() else []
+        return [OneFolder(), *callbacks, resumption, FiniteLoss(), OneThread(), Interruption(), *kept]
 
     def after_instantiate_classes(self) -> None:
         """Write config.yaml, once, and send the same to the loggers."""
@@ -269,7 +271,9 @@ class DetectorCLI(OneVerbCLI):
                 return evaluated / run_folder.EVALUATIONS / str(config.run)
             return source or Path(config.runs_dir) / self._experiment() / "unknown"
         if evaluated:
-            go_on = self.request.verb == "predict"
+            there = evaluated / run_folder.EVALUATIONS / str(config.run)
+            killed = self.request.verb == "test" and run_folder.is_unfinished(there, parts.verdicts(there))
+            go_on = self.request.verb == "predict" or killed
             return run_folder.claim_evaluation(evaluated, self.request.changes, config.run, go_on)
         return source or run_folder.claim(Path(config.runs_dir) / self._experiment(), config.run)
 
@@ -294,11 +298,17 @@ class DetectorCLI(OneVerbCLI):
         told = [f"{change.key} is {change.before} there and {change.now} here" for change in other[:3]]
         return f" Settings that differ: {'; '.join(told) or 'none, so it was made by another version'}."
 
+    def _goes_on(self) -> bool:
+        """Whether the same command would go on after a kill: where the evaluation has a name to be found by."""
+        return self.verb in ("test", "predict") and self.request.source is not None and bool(self.settings().run)
+
     def _left(self) -> bool:
         """Whether there is anything to do: a prediction in a folder that is named may have told all before."""
         config, data = self.settings(), self.datamodule
-        named = self.verb == "predict" and self.request.source is not None and config.run
-        if not named or not isinstance(data, AnomalyDataModule):
+        if not self._goes_on() or not isinstance(data, AnomalyDataModule):
+            return True
+        if self.verb == "test":
+            going_on.take_up_test(self.folder, self.saved_config(), config.get("ckpt_path"))
             return True
         return going_on.take_up(self.folder, data, self.saved_config(), config.get("ckpt_path"))
 

@@ -8,8 +8,9 @@ from torch import Tensor, nn
 
 from anomaly_diffusion.data.batches import in_range
 from anomaly_diffusion.detectors.detector import Detector
+from anomaly_diffusion.detectors.tile_parts import Seen, look, take_up
 from anomaly_diffusion.measures.controls import statistics
-from anomaly_diffusion.types import Decoded, ImageBatch
+from anomaly_diffusion.types import ImageBatch
 
 __all__ = ["JudgingGraph", "TiledGraph"]
 
@@ -40,7 +41,7 @@ class JudgingGraph(nn.Module):
             valid: pixels that belong to them.
         """
         batch = self._batch(image, valid)
-        return self._judged(batch, [detector.decoded(batch) for detector in self.detector.ensemble])
+        return self._judged(batch, [Seen(detector.decoded(batch)) for detector in self.detector.ensemble])
 
     def _batch(self, image: Tensor, valid: Tensor) -> ImageBatch:
         """Photographs of which nothing is known but their category."""
@@ -50,20 +51,20 @@ class JudgingGraph(nn.Module):
         batch = ImageBatch(pixels, ~masks, masks, none.bool(), none + self.category, none, size, [])
         return batch._replace(categories=self.detector.categories.names)
 
-    def _judged(self, batch: ImageBatch, decoded: Sequence[Decoded]) -> tuple[Tensor, Tensor, Tensor]:
+    def _judged(self, batch: ImageBatch, seen: Sequence[Seen]) -> tuple[Tensor, Tensor, Tensor]:
         """The same of a batch, given what the detector, and each of its copies, has found."""
-        pairs = zip(self.detector.ensemble, decoded, strict=True)
+        pairs = zip(self.detector.ensemble, seen, strict=True)
         told = [self._judged_by(detector, batch, found) for detector, found in pairs]
         maps, scores = (
             parts[0] if len(parts) == 1 else torch.stack(parts).mean(0) for parts in zip(*told, strict=True)
         )
         return maps[:, 0], scores, statistics(batch.image, batch.valid)
 
-    def _judged_by(self, detector: Detector, batch: ImageBatch, decoded: Decoded) -> tuple[Tensor, Tensor]:
+    def _judged_by(self, detector: Detector, batch: ImageBatch, seen: Seen) -> tuple[Tensor, Tensor]:
         """Map and score by a detector, or by one of its copies, which have one calibration."""
-        residuals = detector.residual_maps(batch, decoded, self.category)
+        residuals = detector.residual_maps(batch, seen.decoded, self.category, seen.answers)
         fused: Tensor = detector.scoring.fused(residuals, detector.calibrations[self.category], self.rows)[1]
-        return fused, detector.score(batch, decoded, fused)
+        return fused, detector.score(batch, seen.decoded, fused)
 
 
 class TiledGraph(JudgingGraph):
@@ -91,12 +92,11 @@ class TiledGraph(JudgingGraph):
     def looked_at(self, tiles: UInt8[Tensor, "N h w C"], place: Float[Tensor, "N 4"]) -> tuple[Tensor, ...]:
         """What networks make of tiles."""
         batch = self._batch(tiles, torch.ones_like(tiles[..., 0], dtype=torch.bool))._replace(place=place)
-        decoded = [detector.decoded(batch) for detector in self.detector.ensemble]
-        parts = [part for one in decoded for part in (one.reference, one.reconstruction, one.anomaly_maps)]
-        return tuple(part for part in parts if part is not None)
+        return tuple(part for one in self.detector.ensemble for part in look(one, batch, self.category))
 
-    def _found(self, whole: Sequence[Tensor]) -> list[Decoded]:
-        """The records of the detector and its copies, whose parts `looked_at` has laid out in a row."""
-        count = len(whole) // len(self.detector.ensemble)  # 3 where there are maps of the strategy's own, else 2
+    def _found(self, whole: Sequence[Tensor]) -> list[Seen]:
+        """What the detector and its copies have seen, whose parts `looked_at` has laid out in a row."""
+        count = len(whole) // len(self.detector.ensemble)
         rows = [whole[start : start + count] for start in range(0, len(whole), count)]
-        return [Decoded(row[0], row[1], 0, row[2] if count == 3 else None) for row in rows]
+        pairs = zip(self.detector.ensemble, rows, strict=True)
+        return [take_up(detector, row, self.category) for detector, row in pairs]
