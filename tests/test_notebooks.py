@@ -3,8 +3,11 @@
 import ast
 import json
 import re
+import shutil
 import sys
+from contextlib import redirect_stdout
 from importlib.util import find_spec
+from io import StringIO
 from pathlib import Path
 
 import pytest
@@ -18,15 +21,17 @@ from notebook_runner import FEW, LIMIT, NOTEBOOKS, ROOT, executed
 
 import anomaly_diffusion as ad
 from anomaly_diffusion.cli.main import main
+from anomaly_diffusion.cli.parsing.arguments import locate_config
+from anomaly_diffusion.cli.sweeping import sweep_file
 
 LARGEST = 400_000  # bytes
 NAMES = [
     "01_quickstart", "02_noise_and_prediction", "03_depth", "04_pixel_latent_feature", "05_stable_diffusion",
-    "06_failure_cases",
+    "06_failure_cases", "07_ablation",
 ]  # fmt: skip
 ALLOWED = (ast.Import, ast.ImportFrom, ast.Assign, ast.Expr, ast.For, ast.With)
 DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda, ast.NamedExpr)
-CHEAPEST = "05_stable_diffusion"  # to execute; the others are in a soak
+CHEAPEST = "01_quickstart"  # to execute; the others are in a soak
 NEEDS = {"05_stable_diffusion": ("transformers", "peft")}
 MACHINE = re.compile(r"(?<![\w.])/(?:home|root|tmp|work|usr|opt|mnt|Users|private)\b|[A-Z]:\\\\")
 NOISE = re.compile(r"Warning|it/s|\d%\|")
@@ -99,6 +104,17 @@ def test_a_notebook_says_nothing_of_when_and_with_what_it_was_run(path: Path) ->
     assert not [cell.metadata for cell in notebook.cells if cell.metadata]
 
 
+def as_words(settings: dict[str, object]) -> list[str]:
+    return [f"--{name}={value if isinstance(value, str) else json.dumps(value)}" for name, value in settings.items()]
+
+
+def skip_without(path: Path) -> None:
+    """Skip a notebook whose libraries are not here."""
+    for package in NEEDS.get(path.stem, ()):
+        if find_spec(package) is None:
+            pytest.skip(f"{package} is not installed: pip install 'anomaly-diffusion[baselines]'")
+
+
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
     """A run that has whatever a notebook shows of one."""
@@ -113,18 +129,31 @@ def trained(tmp_path_factory):
 @pytest.mark.parametrize("path", [path for path in NOTEBOOKS if path.stem != CHEAPEST], ids=lambda path: path.stem)
 def test_the_cells_of_a_notebook_run_where_each_training_is_only_parsed(path, trained, tmp_path, monkeypatch) -> None:
     """In this process; what they train is parsed, and one tiny run takes the place of all."""
+    skip_without(path)
 
     def train(*configs, settings):
-        words = [
-            f"--{name}={value if isinstance(value, str) else json.dumps(value)}" for name, value in settings.items()
-        ]
-        with pytest.raises(SystemExit) as stop:
-            main(["train", *(f"--config={config}" for config in configs), *words, "--print_config"])
-        assert stop.value.code == 0
+        parsed(["train", *(f"--config={config}" for config in configs), *as_words(settings)])
         return trained
+
+    def sweep(file, settings):
+        """Copies of the tiny run, each with the settings of its trial."""
+        asked, runs = sweep_file.read(Path(locate_config(file))), []
+        for trial in asked.trials():
+            folder = tmp_path / "runs" / trial.experiment / trial.run
+            shutil.copytree(trained.folder, folder)
+            (folder / "config.yaml").write_text(parsed([*asked.words(trial), *as_words(settings)]))
+            runs.append(ad.Run(folder))
+        return runs
+
+    def parsed(words):
+        with pytest.raises(SystemExit) as stop, redirect_stdout(StringIO()) as printed:
+            main([*words, "--print_config"])
+        assert stop.value.code == 0
+        return printed.getvalue()
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(ad, "train", train, raising=False)
+    monkeypatch.setattr(ad, "sweep", sweep, raising=False)
     names = {}
     with unchanged_process():
         for cell in cells(path, "code"):
@@ -145,9 +174,7 @@ def test_the_cells_of_a_notebook_run_where_each_training_is_only_parsed(path, tr
 def test_a_notebook_runs_from_top_to_bottom(path: Path, tmp_path: Path) -> None:
     for package in ("nbclient", "ipykernel"):
         pytest.importorskip(package, reason=f"{package} is not installed: pip install 'anomaly-diffusion[notebooks]'")
-    for package in NEEDS.get(path.stem, ()):
-        if find_spec(package) is None:
-            pytest.skip(f"{package} is not installed: pip install 'anomaly-diffusion[baselines]'")
+    skip_without(path)
     fresh = executed(path, tmp_path, LIMIT, quick=True)
     for old, new in zip(cells(path, "code"), [cell for cell in fresh.cells if cell.cell_type == "code"], strict=True):
         assert [output.output_type for output in new.outputs] == [output.output_type for output in old.outputs]
