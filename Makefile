@@ -41,8 +41,8 @@ table: $(READY) ## the main table of report/results.md from scratch (hours on tw
 	$(BIN)/python -m anomaly_diffusion report $(RUNS)/table_* --output $(RUNS)/report
 
 # Runs are found by name: report/README.md. What is missing is listed with the command that makes it.
-report: RUNS = runs
-report: $(READY) ## report.pdf, slides.pdf and index.html of all runs below RUNS, into report/
+report: RUNS = report/records.tar.xz
+report: $(READY) ## report.pdf, slides.pdf and index.html of all runs below RUNS, or of those that were kept, into report/
 	$(BIN)/python -m anomaly_diffusion paper $(RUNS) --output report $(ARGS)
 
 notebooks: $(READY) ## write the outputs of notebooks/ anew

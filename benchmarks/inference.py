@@ -140,8 +140,8 @@ def cost(engine: Engine, exact: Engine, shown: Photographs) -> str:
 
 def judged(engine: Engine, shown: Photographs) -> Answer:
     """What an engine says of photographs, a few at a time."""
-    starts = range(0, len(shown.image), _TOGETHER)
-    told = [engine(*(part[start : start + _TOGETHER] for part in shown)) for start in starts]
+    parts = [slice(start, start + _TOGETHER) for start in range(0, len(shown.image), _TOGETHER)]
+    told = [engine(shown.image[part], shown.valid[part]) for part in parts]
     return Answer(*map(np.concatenate, zip(*told, strict=True)))
 
 

@@ -16,7 +16,7 @@ from scipy import stats
 
 from anomaly_diffusion import files
 from anomaly_diffusion.cli.main import main
-from anomaly_diffusion.report.paper.appendix import appendix, portable
+from anomaly_diffusion.report.paper.appendix import appendix, as_markdown, portable
 from anomaly_diffusion.report.paper.claims import claims
 from anomaly_diffusion.report.paper.documents import DOCUMENTS, compiled, make_sections, write_sources
 from anomaly_diffusion.report.paper.effects import Gain, mean_difference, paired
@@ -325,6 +325,13 @@ def test_records_make_the_same_documents_and_hold_nothing_of_one_machine(whole, 
     assert {name: section.data for name, section in made.items()} == {name: s.data for name, s in sections.items()}
     pictures = [{n: d.picture for s in some.values() for n, d in s.figures.items()} for some in (made, sections)]
     assert pictures[0] == pictures[1]
+
+
+def test_the_appendix_in_the_repository_says_what_its_records_say():
+    with unpacked(ROOT / "report/records.tar.xz") as folder:
+        study = read_study(folder)
+        made = make_sections(study)
+        assert as_markdown(appendix(study, made), made) == (ROOT / "report/appendix.md").read_text()
 
 
 def test_a_file_that_is_no_archive_is_refused(tmp_path, capsys):
