@@ -41,9 +41,10 @@ table: $(READY) ## the main table of report/results.md from scratch (hours on tw
 	$(BIN)/python -m anomaly_diffusion report $(RUNS)/table_* --output $(RUNS)/report
 
 # Runs are found by name: report/README.md. What is missing is listed with the command that makes it.
-report: RUNS = report/records.tar.xz
-report: $(READY) ## report.pdf, slides.pdf and index.html of all runs below RUNS, or of those that were kept, into report/
-	$(BIN)/python -m anomaly_diffusion paper $(RUNS) --output report $(ARGS)
+report: RUNS = report/pixels/records.tar.xz
+report: OUTPUT = report/pixels
+report: $(READY) ## report.pdf, slides.pdf and index.html of all runs below RUNS, or of those that were kept, into OUTPUT
+	$(BIN)/python -m anomaly_diffusion paper $(RUNS) --output $(OUTPUT) $(ARGS)
 
 notebooks: $(READY) ## write the outputs of notebooks/ anew
 	$(BIN)/python tests/notebook_runner.py $(ARGS)

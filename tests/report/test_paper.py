@@ -328,10 +328,10 @@ def test_records_make_the_same_documents_and_hold_nothing_of_one_machine(whole, 
 
 
 def test_the_appendix_in_the_repository_says_what_its_records_say():
-    with unpacked(ROOT / "report/records.tar.xz") as folder:
+    with unpacked(ROOT / "report/pixels/records.tar.xz") as folder:
         study = read_study(folder)
         made = make_sections(study)
-        assert as_markdown(appendix(study, made), made) == (ROOT / "report/appendix.md").read_text()
+        assert as_markdown(appendix(study, made), made) == (ROOT / "report/pixels/appendix.md").read_text()
 
 
 def test_a_file_that_is_no_archive_is_refused(tmp_path, capsys):
