@@ -19,17 +19,15 @@ _FOLDERS = re.compile(r"(?<![\w:/.~-])/(?:[^\s/'\",]+/)*(?=[^\s/'\",]+/[^\s/'\",
 
 
 def records(study: Study) -> bytes:
-    """Every text that the report reads, and pictures of one run of each group whose photographs may be passed on.
+    """Every text that the report reads, and the pictures of one run whose photographs may be passed on.
 
     Paths of one machine lose all but their last two parts. The same runs give the same bits.
     """
     held: dict[str, bytes] = {}
-    pictured: set[str] = set()
     for trial in study.trials:
         held |= _texts(trial, study.folder)
-        if trial.plain and may_be_shown(trial) and trial.run.group not in pictured:
-            pictured.add(trial.run.group)
-            held |= _tiles(trial, study.folder)
+    if pictured := next((trial for trial in study.trials if trial.plain and may_be_shown(trial)), None):
+        held |= _tiles(pictured, study.folder)
     if study.foreign:
         held[str(FOREIGN)] = (study.folder / FOREIGN).read_bytes()
     content = io.BytesIO()
@@ -70,7 +68,7 @@ def _texts(trial: Trial, root: Path) -> dict[str, bytes]:
 
 def _tiles(trial: Trial, root: Path) -> dict[str, bytes]:
     names = dict.fromkeys(name for names in TILES for name in names)
-    paths = [trial.run.tile(image.path, name) for image in trial.run.shown for name in names]
+    paths = [trial.run.tile(image.path, name) for image in trial.run.shown if image.label for name in names]
     return {_name(path, root): path.read_bytes() for path in paths if path.is_file()}
 
 
