@@ -301,7 +301,7 @@ def test_documents_compile_with_every_section(whole, sections, tmp_path):
 
 def test_what_a_change_is_worth_is_told_by_pairs_of_seeds(sections):
     rows = {row["change"]: row for row in sections["parts"].data["rows"]}
-    assert set(rows) == {"simplex noise", "guided"}
+    assert set(rows) == {"simplex noise", "guided", "depth sweep"}
     assert rows["simplex noise"]["pairs"] == 2
     assert rows["guided"]["pixel_ap"].startswith("+.015 (")
 

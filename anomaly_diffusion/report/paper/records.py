@@ -8,8 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
-from anomaly_diffusion.report.galleries import TILES
-from anomaly_diffusion.report.paper.sections.gallery import may_be_shown
+from anomaly_diffusion.report.paper.sections.gallery import chosen, may_be_shown
 from anomaly_diffusion.report.paper.study import FOREIGN, Study, Trial
 from anomaly_diffusion.runs.record import TEXTS
 
@@ -19,7 +18,7 @@ _FOLDERS = re.compile(r"(?<![\w:/.~-])/(?:[^\s/'\",]+/)*(?=[^\s/'\",]+/[^\s/'\",
 
 
 def records(study: Study) -> bytes:
-    """Every text that the report reads, and the pictures of one run whose photographs may be passed on.
+    """Every text that the report reads, and the pictures of the gallery, if its photographs may be passed on.
 
     Paths of one machine lose all but their last two parts. The same runs give the same bits.
     """
@@ -67,9 +66,8 @@ def _texts(trial: Trial, root: Path) -> dict[str, bytes]:
 
 
 def _tiles(trial: Trial, root: Path) -> dict[str, bytes]:
-    names = dict.fromkeys(name for names in TILES for name in names)
-    paths = [trial.run.tile(image.path, name) for image in trial.run.shown if image.label for name in names]
-    return {_name(path, root): path.read_bytes() for path in paths if path.is_file()}
+    paths = [trial.run.tile(image.path, name) for image, names in chosen(trial) for name in names]
+    return {_name(path, root): path.read_bytes() for path in paths}
 
 
 def _name(path: Path, root: Path) -> str:

@@ -13,7 +13,7 @@ from anomaly_diffusion.report.paper.section import Drawn, Section
 from anomaly_diffusion.report.paper.study import Study, Trial
 from anomaly_diffusion.types import ImageResult
 
-__all__ = ["BUILT_IN", "gallery", "may_be_shown"]
+__all__ = ["BUILT_IN", "chosen", "gallery", "may_be_shown"]
 
 BUILT_IN = "Textures"  # the data set of photographs that scikit-image ships under a free licence
 _MOST = 6
@@ -39,16 +39,21 @@ def gallery(study: Study, photographs: bool) -> Section | None:
     """
     for trial in study.trials:
         if trial.plain and (photographs or may_be_shown(trial)):
-            shown = [(one, names) for one in trial.run.shown if one.label and (names := _tiles(trial, one))]
+            shown = chosen(trial)
             if shown:
                 told = {
                     "data": trial.data,
                     "model": named(trial.model),
                     "seed": trial.seed,
-                    "count": len(shown[:_MOST]),
+                    "count": len(shown),
                 }
-                return Section(told, {"gallery": Drawn(_picture(trial, shown[:_MOST]), [trial])})
+                return Section(told, {"gallery": Drawn(_picture(trial, shown), [trial])})
     return None
+
+
+def chosen(trial: Trial) -> list[tuple[ImageResult, Sequence[str]]]:
+    """The defective images of a run that the gallery shows, each with the names of its pictures."""
+    return [(one, names) for one in trial.run.shown if one.label and (names := _tiles(trial, one))][:_MOST]
 
 
 def _tiles(trial: Trial, result: ImageResult) -> Sequence[str]:

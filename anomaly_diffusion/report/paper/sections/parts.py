@@ -8,7 +8,6 @@ from matplotlib.axes import Axes
 from anomaly_diffusion.report.paper.drawing import draw_gain, look, model_legend, named, panels, pdf, zero_line
 from anomaly_diffusion.report.paper.effects import Gain, paired
 from anomaly_diffusion.report.paper.section import Drawn, Section
-from anomaly_diffusion.report.paper.sections.curves import DEPTH_SWEEP
 from anomaly_diffusion.report.paper.study import CLASSICAL, Study, Trial
 
 __all__ = ["parts"]
@@ -57,11 +56,11 @@ def parts(study: Study) -> Section | None:
 
 
 def _parts(study: Study) -> Iterator[_Part]:
-    """Every single change but the depth sweep, whose depths are judged one by one."""
+    """Every single change; that of the depth sweep is all of its depths fused."""
     for data in study.data:
         for model in (model for model in study.models if model not in CLASSICAL):
             shipped = study.plain(data, model)
-            single = [t.changes[0] for t in study.trials if len(t.changes) == 1 and t.changes[0] != DEPTH_SWEEP]
+            single = [trial.changes[0] for trial in study.trials if len(trial.changes) == 1]
             for change, trials in study.changed(data, model, dict.fromkeys(single)).items():
                 gains = [paired(trials, shipped, figure) for figure in ("pixel_ap", "aupro")]
                 if gains[0] and gains[1]:
